@@ -1,0 +1,2 @@
+//! The seaway program.
+fn main() {}

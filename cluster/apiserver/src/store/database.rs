@@ -1,0 +1,208 @@
+//! The SQLite file: one table of objects and the newest revision.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::history::EventKind;
+use super::memory::{Entry, ObjectKey, State};
+
+/// Version of the tables below, in SQLite's `user_version`.
+const FORMAT: i64 = 1;
+/// Marks the file as ours ("SWAY"), in SQLite's `application_id`.
+const APPLICATION: i64 = 0x5357_4159;
+
+/// Why the database cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// SQLite's own error.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The file was written by a newer release.
+    #[error(
+        "{path} has format {found}, this release knows up to {FORMAT}: start the newer release again, \
+         or choose another folder with --data-dir"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// The file is an SQLite database of another program.
+    #[error("{path} is a database of another program: choose another folder with --data-dir")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged. It is left as it is.
+    #[error(
+        "{path} is damaged ({reason}); nothing was changed in it: restore a backup, \
+         or move the file away to begin with an empty cluster"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+pub(super) struct Database {
+    path: PathBuf,
+    connection: SqliteConnection,
+}
+
+impl Database {
+    pub(super) async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let fresh = !path.exists();
+        let options = SqliteConnectOptions::from_str("sqlite://")
+            .map_err(|source| DatabaseError::Sqlite { path: path.into(), source })?
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged write survives power loss as well, as it does in etcd.
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
+        let connection = options.connect().await.map_err(|e| sort_error(path, e))?;
+        let mut database = Self { path: path.into(), connection };
+        if fresh {
+            database.create().await?;
+        } else {
+            database.check().await?;
+        }
+        Ok(database)
+    }
+
+    async fn create(&mut self) -> Result<(), DatabaseError> {
+        let tables = format!(
+            "BEGIN IMMEDIATE;
+             CREATE TABLE object (
+                 resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+                 revision INTEGER NOT NULL, body BLOB NOT NULL,
+                 UNIQUE (resource, namespace, name));
+             CREATE TABLE revision (newest INTEGER NOT NULL);
+             INSERT INTO revision VALUES (0);
+             PRAGMA application_id = {APPLICATION};
+             PRAGMA user_version = {FORMAT};
+             COMMIT;"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(tables))
+            .execute(&mut self.connection)
+            .await
+            .map_err(|e| sort_error(&self.path, e))?;
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), DatabaseError> {
+        let application = self.number("PRAGMA application_id").await?;
+        let found = self.number("PRAGMA user_version").await?;
+        if application == 0 && found == 0 && self.number("SELECT count(*) FROM sqlite_schema").await? == 0 {
+            // A crash between creating the file and its tables.
+            return self.create().await;
+        }
+        if application != APPLICATION {
+            return Err(DatabaseError::Foreign { path: self.path.clone() });
+        }
+        if found > FORMAT {
+            return Err(DatabaseError::Newer { path: self.path.clone(), found });
+        }
+        Ok(())
+    }
+
+    async fn number(&mut self, query: &'static str) -> Result<i64, DatabaseError> {
+        sqlx::query_scalar(query)
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(|e| sort_error(&self.path, e))
+    }
+
+    /// Reads every object.
+    pub(super) async fn load(&mut self, state: &mut State) -> Result<(), DatabaseError> {
+        use futures::TryStreamExt;
+        {
+            let mut rows = sqlx::query("SELECT resource, namespace, name, revision, body FROM object")
+                .fetch(&mut self.connection);
+            while let Some(row) = rows.try_next().await.map_err(|e| sort_error(&self.path, e))? {
+                let resource: String = row.get(0);
+                let key = ObjectKey::new(row.get::<String, _>(1), row.get::<String, _>(2));
+                let revision: i64 = row.get(3);
+                let entry = Entry::stored(key, revision.unsigned_abs(), row.get(4)).map_err(|e| {
+                    DatabaseError::Damaged {
+                        path: self.path.clone(),
+                        reason: format!(
+                            "{resource} {}/{}: {e}",
+                            row.get::<String, _>(1),
+                            row.get::<String, _>(2)
+                        ),
+                    }
+                })?;
+                state.load(&resource, entry);
+            }
+        }
+        let revision = self.number("SELECT newest FROM revision").await?;
+        state.loaded(revision.unsigned_abs());
+        Ok(())
+    }
+
+    /// Writes one batch, all or nothing.
+    pub(super) async fn commit<'a>(
+        &mut self,
+        rows: impl Iterator<Item = (&'a str, EventKind, &'a Entry)>,
+    ) -> Result<(), sqlx::Error> {
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut newest = 0;
+        for (resource, kind, entry) in rows {
+            let revision = i64::try_from(entry.revision).unwrap_or(i64::MAX);
+            newest = revision;
+            let query = match kind {
+                EventKind::Deleted => {
+                    sqlx::query("DELETE FROM object WHERE resource = ?1 AND namespace = ?2 AND name = ?3")
+                        .bind(resource)
+                        .bind(&entry.key.namespace)
+                        .bind(&entry.key.name)
+                }
+                EventKind::Added | EventKind::Modified => sqlx::query(
+                    "INSERT INTO object (resource, namespace, name, revision, body) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (resource, namespace, name) DO UPDATE SET revision = ?4, body = ?5",
+                )
+                .bind(resource)
+                .bind(&entry.key.namespace)
+                .bind(&entry.key.name)
+                .bind(revision)
+                .bind(&*entry.body),
+            };
+            query.execute(&mut *transaction).await?;
+        }
+        sqlx::query("UPDATE revision SET newest = ?1").bind(newest).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+
+    pub(super) async fn close(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the database did not close cleanly; the next start recovers it");
+        }
+    }
+}
+
+/// SQLite's "not a database" and "malformed" are about the file, not about us.
+fn sort_error(path: &Path, source: sqlx::Error) -> DatabaseError {
+    let damaged = source
+        .as_database_error()
+        .and_then(|e| e.code())
+        .and_then(|code| code.parse::<i64>().ok())
+        .is_some_and(|code| matches!(code & 0xff, 11 | 26));
+    if damaged {
+        DatabaseError::Damaged { path: path.into(), reason: source.to_string() }
+    } else {
+        DatabaseError::Sqlite { path: path.into(), source }
+    }
+}

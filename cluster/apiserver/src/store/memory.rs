@@ -1,0 +1,297 @@
+//! The readable state: objects by resource, namespace and name, and who depends on whom.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::history::{Event, EventKind, History};
+use super::{ResourceKey, to_bytes};
+
+/// Namespace (empty for cluster-scoped objects) and name, in list order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ObjectKey {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl ObjectKey {
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// What selectors, garbage collection and watches need of an object without parsing it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Meta {
+    pub(crate) uid: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) owners: Vec<String>,
+    pub(crate) deleting: bool,
+}
+
+impl Meta {
+    fn of(value: &Value) -> Self {
+        let metadata = &value["metadata"];
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        Self {
+            uid: text(&metadata["uid"]),
+            labels: metadata["labels"]
+                .as_object()
+                .map(|labels| labels.iter().map(|(k, v)| (k.clone(), text(v))).collect())
+                .unwrap_or_default(),
+            owners: metadata["ownerReferences"]
+                .as_array()
+                .map(|owners| owners.iter().map(|o| text(&o["uid"])).collect())
+                .unwrap_or_default(),
+            deleting: metadata.get("deletionTimestamp").is_some_and(|v| !v.is_null()),
+        }
+    }
+}
+
+/// One stored object.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) revision: u64,
+    pub(crate) key: ObjectKey,
+    pub(crate) meta: Meta,
+    /// The object as JSON, with its resourceVersion.
+    pub(crate) body: Bytes,
+}
+
+impl Entry {
+    /// Sets the revision into the object and serializes it.
+    pub(crate) fn new(key: ObjectKey, revision: u64, mut value: Value) -> Self {
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("resourceVersion".into(), revision.to_string().into());
+        }
+        Self { revision, key, meta: Meta::of(&value), body: to_bytes(&value) }
+    }
+
+    /// An entry as the database holds it.
+    pub(crate) fn stored(key: ObjectKey, revision: u64, body: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let value: Value = serde_json::from_slice(&body)?;
+        Ok(Self { revision, key, meta: Meta::of(&value), body: body.into() })
+    }
+
+    /// The object; it was serialized here or checked when it was loaded.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("stored objects are valid JSON")
+    }
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// Revision of the whole list.
+    pub(crate) revision: u64,
+    /// Key after which the next page begins, when there is more.
+    pub(crate) next: Option<ObjectKey>,
+    /// How many matching objects come after this page.
+    pub(crate) remaining: usize,
+}
+
+#[derive(Default)]
+struct Resource {
+    objects: BTreeMap<ObjectKey, Arc<Entry>>,
+    history: History,
+}
+
+/// Everything that is visible at one revision.
+pub(crate) struct State {
+    revision: u64,
+    /// Watches older than this cannot be served: the events are not in memory.
+    oldest: u64,
+    resources: HashMap<ResourceKey, Resource>,
+    dependents: HashMap<String, HashSet<(ResourceKey, ObjectKey)>>,
+    events_kept: usize,
+}
+
+impl State {
+    pub(crate) fn new(events_kept: usize) -> Self {
+        Self {
+            revision: 0,
+            oldest: 0,
+            resources: HashMap::new(),
+            dependents: HashMap::new(),
+            events_kept,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Called once after loading.
+    pub(super) fn loaded(&mut self, revision: u64) {
+        self.revision = revision;
+        self.oldest = revision;
+    }
+
+    pub(super) fn load(&mut self, resource: &str, entry: Entry) {
+        let key: ResourceKey = match self.resources.get_key_value(resource) {
+            Some((key, _)) => key.clone(),
+            None => resource.into(),
+        };
+        self.link(&key, &entry);
+        self.resources.entry(key).or_default().objects.insert(entry.key.clone(), Arc::new(entry));
+    }
+
+    pub(crate) fn get(&self, resource: &str, key: &ObjectKey) -> Option<Arc<Entry>> {
+        self.resources.get(resource)?.objects.get(key).cloned()
+    }
+
+    pub(crate) fn resource_revision(&self, resource: &str) -> u64 {
+        self.resources.get(resource).map_or(0, |r| r.history.newest())
+    }
+
+    /// How many objects each resource holds.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&ResourceKey, usize)> {
+        self.resources.iter().map(|(key, resource)| (key, resource.objects.len()))
+    }
+
+    /// Objects of one namespace, or of all.
+    pub(crate) fn range<'a>(
+        &'a self,
+        resource: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<Entry>)> {
+        let start = ObjectKey::new(namespace.unwrap_or_default(), "");
+        self.resources
+            .get(resource)
+            .into_iter()
+            .flat_map(move |r| r.objects.range((Bound::Included(start.clone()), Bound::Unbounded)))
+            .take_while(move |(key, _)| namespace.is_none_or(|n| key.namespace == n))
+    }
+
+    /// Keys of the objects that name this owner.
+    pub(crate) fn dependents(&self, uid: &str) -> Vec<(ResourceKey, ObjectKey)> {
+        let mut found: Vec<_> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
+        found.sort();
+        found
+    }
+
+    /// Whether an object with this UID exists in the resource.
+    pub(crate) fn has_uid(&self, resource: &str, key: &ObjectKey, uid: &str) -> bool {
+        self.get(resource, key).is_some_and(|e| e.meta.uid == uid)
+    }
+
+    /// One page of a list, as it was at `at` (now when absent).
+    /// `None` when the state of that revision is no longer known.
+    pub(crate) fn page(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        at: Option<u64>,
+        after: Option<&ObjectKey>,
+        limit: Option<usize>,
+        mut matches: impl FnMut(&Entry) -> bool,
+    ) -> Option<Page> {
+        let at = at.unwrap_or(self.revision);
+        let mut past = HashMap::new();
+        if at < self.revision {
+            let history = self.resources.get(resource).map(|r| &r.history);
+            for event in history.map(|h| h.after(at, self.oldest)).unwrap_or(Some(vec![]))?.into_iter().rev() {
+                past.insert(event.entry.key.clone(), event.previous.clone());
+            }
+            if at < self.oldest {
+                return None;
+            }
+        }
+        let inside = |key: &ObjectKey| {
+            namespace.is_none_or(|n| key.namespace == n) && after.is_none_or(|after| key > after)
+        };
+        let mut merged: Vec<Arc<Entry>>;
+        let mut page = Page { entries: vec![], revision: at, next: None, remaining: 0 };
+        let mut take = |entry: &Arc<Entry>| {
+            if !matches(entry) {
+                return;
+            }
+            if limit.is_some_and(|limit| page.entries.len() >= limit) {
+                page.next.get_or_insert_with(|| page.entries[page.entries.len() - 1].key.clone());
+                page.remaining += 1;
+            } else {
+                page.entries.push(entry.clone());
+            }
+        };
+        if past.is_empty() {
+            for (_, entry) in self.range(resource, namespace).filter(|(key, _)| inside(key)) {
+                take(entry);
+            }
+        } else {
+            merged = self
+                .range(resource, namespace)
+                .filter(|(key, _)| inside(key) && !past.contains_key(*key))
+                .map(|(_, entry)| entry.clone())
+                .collect();
+            merged.extend(past.into_iter().filter(|(key, _)| inside(key)).filter_map(|(_, entry)| entry));
+            merged.sort_by(|a, b| a.key.cmp(&b.key));
+            merged.iter().for_each(take);
+        }
+        Some(page)
+    }
+
+    /// Events of a resource after a revision; `None` when some of them are no longer known.
+    pub(crate) fn events_after(&self, resource: &str, since: u64) -> Option<Vec<Arc<Event>>> {
+        if since < self.oldest {
+            return None;
+        }
+        match self.resources.get(resource) {
+            Some(resource) => resource.history.after(since, self.oldest),
+            None => Some(vec![]),
+        }
+    }
+
+    /// A signal that changes with every write to the resource.
+    pub(crate) fn subscribe(&mut self, resource: &ResourceKey) -> tokio::sync::watch::Receiver<u64> {
+        self.resources.entry(resource.clone()).or_default().history.subscribe()
+    }
+
+    /// Makes one committed write visible.
+    pub(super) fn publish(&mut self, resource: &ResourceKey, kind: EventKind, entry: Arc<Entry>) {
+        self.revision = entry.revision;
+        let events_kept = self.events_kept;
+        let slot = self.resources.entry(resource.clone()).or_default();
+        let previous = match kind {
+            EventKind::Deleted => slot.objects.remove(&entry.key),
+            EventKind::Added | EventKind::Modified => slot.objects.insert(entry.key.clone(), entry.clone()),
+        };
+        slot.history.push(Event::new(kind, entry.clone(), previous.clone()), events_kept);
+        if let Some(previous) = previous {
+            self.unlink(resource, &previous);
+        }
+        if kind != EventKind::Deleted {
+            self.link(resource, &entry);
+        }
+    }
+
+    /// Wakes the watchers of a resource, once per batch.
+    pub(super) fn notify(&self, resource: &str) {
+        if let Some(resource) = self.resources.get(resource) {
+            resource.history.notify();
+        }
+    }
+
+    fn link(&mut self, resource: &ResourceKey, entry: &Entry) {
+        for owner in &entry.meta.owners {
+            self.dependents
+                .entry(owner.clone())
+                .or_default()
+                .insert((resource.clone(), entry.key.clone()));
+        }
+    }
+
+    fn unlink(&mut self, resource: &ResourceKey, entry: &Entry) {
+        for owner in &entry.meta.owners {
+            if let Some(set) = self.dependents.get_mut(owner) {
+                set.remove(&(resource.clone(), entry.key.clone()));
+                if set.is_empty() {
+                    self.dependents.remove(owner);
+                }
+            }
+        }
+    }
+}

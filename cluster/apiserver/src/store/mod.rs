@@ -1,0 +1,150 @@
+//! The store: every object of the API, durable in SQLite and readable from memory.
+//!
+//! One writer task owns the database. It takes all writes that wait, checks each against the newest
+//! state (compare-and-swap on the revision), commits them in one transaction and only then makes them
+//! visible and answers: what was acknowledged is on disk, and nobody reads what a crash could undo.
+//! Reads never touch the database.
+
+mod database;
+mod history;
+mod memory;
+mod watch;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+pub use database::DatabaseError;
+pub(crate) use history::{Event, EventKind};
+pub(crate) use memory::{Entry, Meta, ObjectKey, Page, State};
+pub(crate) use watch::{Watch, WatchEnd};
+
+/// Group and plural name of a stored resource, as `apps/deployments`; the core group is `/pods`.
+pub(crate) type ResourceKey = Arc<str>;
+
+/// The storage key of a resource.
+pub(crate) fn resource_key(group: &str, plural: &str) -> ResourceKey {
+    format!("{group}/{plural}").into()
+}
+
+/// What a write expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// No object under the key.
+    Absent,
+    /// Exactly this revision.
+    Revision(u64),
+}
+
+/// What a write does.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Stores the object; the writer sets `metadata.resourceVersion`.
+    Put(Value),
+    /// Removes the object; the value is its last state, as watchers will see it.
+    Delete(Value),
+}
+
+/// One compare-and-swap.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) resource: ResourceKey,
+    pub(crate) key: ObjectKey,
+    pub(crate) expect: Expect,
+    pub(crate) change: Change,
+}
+
+/// Why a write was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// `Expect::Absent`, but it is there.
+    #[error("the object exists")]
+    Exists,
+    /// The revision is another one, or the object is gone.
+    #[error("the object has changed")]
+    Conflict,
+    /// The database refused; nothing of this write was kept.
+    #[error("the database refused the write: {0}")]
+    Unavailable(Arc<str>),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub(crate) struct Request {
+    write: Write,
+    done: oneshot::Sender<Result<Arc<Entry>, WriteError>>,
+}
+
+/// Handle to the store; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Store {
+    state: Arc<RwLock<State>>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Store {
+    /// Opens (or makes) the database below `folder` and reads all of it into memory.
+    pub(crate) async fn open(
+        folder: &Path,
+        events_kept: usize,
+    ) -> Result<(Self, tokio::task::JoinHandle<()>), DatabaseError> {
+        let mut database = database::Database::open(&folder.join("apiserver.db")).await?;
+        let mut state = State::new(events_kept);
+        database.load(&mut state).await?;
+        let state = Arc::new(RwLock::new(state));
+        let (requests, queue) = mpsc::channel(1024);
+        let task = tokio::spawn(writer::run(database, state.clone(), queue));
+        Ok((Self { state, requests }, task))
+    }
+
+    /// Does one write and waits until it is durable.
+    pub(crate) async fn write(&self, write: Write) -> Result<Arc<Entry>, WriteError> {
+        let (done, answer) = oneshot::channel();
+        self.requests.send(Request { write, done }).await.map_err(|_| WriteError::Closed)?;
+        answer.await.map_err(|_| WriteError::Closed)?
+    }
+
+    /// The newest visible state of one object.
+    pub(crate) fn get(&self, resource: &str, key: &ObjectKey) -> Option<Arc<Entry>> {
+        self.state.read().get(resource, key)
+    }
+
+    /// Revision of the newest visible write.
+    pub(crate) fn revision(&self) -> u64 {
+        self.state.read().revision()
+    }
+
+    /// Revision of the newest write to one resource; 0 when there never was one since start.
+    pub(crate) fn resource_revision(&self, resource: &str) -> u64 {
+        self.state.read().resource_revision(resource)
+    }
+
+    /// Runs `read` on one consistent state. Keep it short: writers wait.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.read())
+    }
+
+    /// All objects of a resource, in order of namespace and name.
+    pub(crate) fn all(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Entry>> {
+        self.state.read().range(resource, namespace).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Events of one resource after `since`.
+    pub(crate) fn watch(&self, resource: &ResourceKey, since: u64) -> Result<Watch, WatchEnd> {
+        Watch::start(self.state.clone(), resource.clone(), since)
+    }
+}
+
+/// Serializes an object; a `Value` always can be.
+pub(crate) fn to_bytes(value: &Value) -> Bytes {
+    serde_json::to_vec(value).expect("a JSON value has only string keys").into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! The one task that writes: group commit.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::mpsc;
+
+use super::database::Database;
+use super::history::EventKind;
+use super::memory::{Entry, ObjectKey, State};
+use super::{Change, Expect, Request, ResourceKey, WriteError};
+
+/// Writes that share one transaction at most.
+const BATCH: usize = 256;
+
+struct Done {
+    resource: ResourceKey,
+    kind: EventKind,
+    entry: Arc<Entry>,
+    reply: tokio::sync::oneshot::Sender<Result<Arc<Entry>, WriteError>>,
+}
+
+pub(super) async fn run(
+    mut database: Database,
+    state: Arc<RwLock<State>>,
+    mut queue: mpsc::Receiver<Request>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut batch, BATCH).await > 0 {
+        let done = prepare(&state, batch.drain(..));
+        if done.is_empty() {
+            continue;
+        }
+        let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
+        match database.commit(rows).await {
+            Ok(()) => publish(&state, done),
+            Err(error) => {
+                tracing::error!(%error, writes = done.len(), "the database refused a commit");
+                let error = WriteError::Unavailable(error.to_string().into());
+                for d in done {
+                    let _ = d.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+    database.close().await;
+}
+
+/// Checks each write against the state as the earlier ones of the batch leave it.
+fn prepare(state: &RwLock<State>, batch: impl Iterator<Item = Request>) -> Vec<Done> {
+    let state = state.read();
+    let mut revision = state.revision();
+    let mut pending: HashMap<(ResourceKey, ObjectKey), Option<u64>> = HashMap::new();
+    let mut done = Vec::new();
+    for Request { write, done: reply } in batch {
+        let slot = (write.resource.clone(), write.key.clone());
+        let current = match pending.get(&slot) {
+            Some(current) => *current,
+            None => state.get(&write.resource, &write.key).map(|entry| entry.revision),
+        };
+        let refused = match (write.expect, current) {
+            (Expect::Absent, Some(_)) => Some(WriteError::Exists),
+            (Expect::Revision(expected), current) if current != Some(expected) => Some(WriteError::Conflict),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            let _ = reply.send(Err(error));
+            continue;
+        }
+        revision += 1;
+        let (kind, value) = match write.change {
+            Change::Put(value) if current.is_none() => (EventKind::Added, value),
+            Change::Put(value) => (EventKind::Modified, value),
+            Change::Delete(value) => (EventKind::Deleted, value),
+        };
+        let entry = Arc::new(Entry::new(write.key, revision, value));
+        pending.insert(slot, (kind != EventKind::Deleted).then_some(revision));
+        done.push(Done { resource: write.resource, kind, entry, reply });
+    }
+    done
+}
+
+fn publish(state: &RwLock<State>, done: Vec<Done>) {
+    let mut replies = Vec::with_capacity(done.len());
+    {
+        let mut state = state.write();
+        let mut touched = HashSet::new();
+        for Done { resource, kind, entry, reply } in done {
+            state.publish(&resource, kind, entry.clone());
+            touched.insert(resource);
+            replies.push((reply, entry));
+        }
+        for resource in touched {
+            state.notify(&resource);
+        }
+    }
+    for (reply, entry) in replies {
+        let _ = reply.send(Ok(entry));
+    }
+}

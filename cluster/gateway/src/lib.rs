@@ -1,0 +1,1 @@
+//! Gateway API data plane: hosts, paths, headers, weights; request metrics.

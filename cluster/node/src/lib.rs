@@ -1,0 +1,1 @@
+//! Pods on this machine: images, sandboxes, their network and names.

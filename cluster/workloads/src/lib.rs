@@ -1,0 +1,1 @@
+//! The workload controllers: Deployment to Job, endpoints, namespaces.

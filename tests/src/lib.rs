@@ -1,0 +1,1 @@
+//! End to end: real kubectl, real kube-apiserver, the real binary.
