@@ -1,0 +1,135 @@
+//! Texts of Kubernetes objects: several YAML documents, or JSON.
+
+use serde_json::Value;
+
+use crate::yaml::{self, Dialect, Duplicate, Limits, Position, SourceMap};
+use crate::{Error, json};
+
+/// How [`read_objects`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions {
+    /// Who reads.
+    pub dialect: Dialect,
+    /// What the text may cost.
+    pub limits: Limits,
+    /// Replace a `List` (or `ConfigMapList`, …) by its items.
+    pub flatten_lists: bool,
+    /// Refuse duplicate keys in every dialect.
+    pub strict: bool,
+}
+
+impl ReadOptions {
+    /// Default limits, lists flattened, duplicates as the dialect has them.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, limits: Limits::default(), flatten_lists: true, strict: false }
+    }
+}
+
+/// One object and where it is written.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The object: always a JSON object with text in `apiVersion` and `kind`.
+    pub value: Value,
+    /// Where it starts.
+    pub position: Position,
+    /// From the value back to the text.
+    pub source_map: SourceMap,
+    /// Keys that were overwritten by a later one of the same name.
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// All objects of a text. Empty and `null` documents are skipped; anything else without apiVersion and kind is an
+/// error.
+pub fn read_objects(text: &str, options: &ReadOptions) -> Result<Vec<Document>, Error> {
+    let mut objects = Vec::new();
+    for document in read_documents(text, options)? {
+        check_object(&document)?;
+        if options.flatten_lists && is_list(&document.value) {
+            flatten(document, options.limits.depth, &mut objects)?;
+        } else {
+            objects.push(document);
+        }
+    }
+    Ok(objects)
+}
+
+/// All documents of a text, whatever they hold; empty and `null` ones are skipped.
+pub fn read_documents(text: &str, options: &ReadOptions) -> Result<Vec<Document>, Error> {
+    let json_error = match json::looks_like_json(text) {
+        true => match json::read(text, options) {
+            Ok(documents) => return Ok(documents),
+            // It can be YAML in flow style.
+            Err(error @ Error::Syntax { .. }) => Some(error),
+            Err(error) => return Err(error),
+        },
+        false => None,
+    };
+    let nodes = match (yaml::parse(text, &options.limits), json_error) {
+        (Ok(nodes), _) => nodes,
+        (Err(Error::Syntax { .. }), Some(json_error)) => return Err(json_error),
+        (Err(error), _) => return Err(error),
+    };
+    let mut documents = Vec::with_capacity(nodes.len());
+    for node in &nodes {
+        let resolved = yaml::resolve_document(node, options.dialect)?;
+        if options.strict {
+            resolved.reject_duplicates()?;
+        }
+        if !resolved.value.is_null() {
+            documents.push(Document {
+                value: resolved.value,
+                position: node.span.start,
+                source_map: resolved.source_map,
+                duplicates: resolved.duplicates,
+            });
+        }
+    }
+    Ok(documents)
+}
+
+fn check_object(document: &Document) -> Result<(), Error> {
+    let fail = |message: &str, pointer: &str| {
+        Err(Error::NotAnObject {
+            message: message.to_owned(),
+            position: document.source_map.position(pointer),
+        })
+    };
+    if !document.value.is_object() {
+        return fail("a Kubernetes object is a map with apiVersion and kind", "");
+    }
+    for (field, pointer) in [("apiVersion", "/apiVersion"), ("kind", "/kind")] {
+        match document.value.get(field) {
+            Some(Value::String(text)) if !text.is_empty() => {}
+            None | Some(Value::Null | Value::String(_)) => {
+                return fail(
+                    &format!("the object has no {field}: every Kubernetes object needs one"),
+                    pointer,
+                );
+            }
+            Some(_) => return fail(&format!("{field} must be text"), pointer),
+        }
+    }
+    Ok(())
+}
+
+fn is_list(value: &Value) -> bool {
+    value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
+        && value.get("items").is_some_and(Value::is_array)
+}
+
+fn flatten(mut list: Document, depth: usize, objects: &mut Vec<Document>) -> Result<(), Error> {
+    let Some(Value::Array(items)) = list.value.get_mut("items").map(Value::take) else { return Ok(()) };
+    for (index, item) in items.into_iter().enumerate() {
+        let source_map = list.source_map.below(&format!("/items/{index}"));
+        let document =
+            Document { value: item, position: source_map.start(), source_map, duplicates: Vec::new() };
+        check_object(&document)?;
+        // Lists in lists end where the limit on nesting does.
+        if depth > 0 && is_list(&document.value) {
+            flatten(document, depth - 1, objects)?;
+        } else {
+            objects.push(document);
+        }
+    }
+    Ok(())
+}

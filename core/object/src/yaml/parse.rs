@@ -1,0 +1,253 @@
+//! Step 1: text to [`Node`]s.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle as EventStyle, Tag};
+
+use super::node::{Limits, Node, NodeKind, Position, ScalarStyle, Size, Span};
+use crate::Error;
+
+/// Parse all documents of a text. Comments are dropped, empty documents skipped.
+///
+/// Memory and time are bounded by `limits`: an alias counts as much as what it stands for.
+pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Arc<Node>>, Error> {
+    if text.len() > limits.bytes {
+        return Err(Error::TooLarge {
+            what: "bytes of text",
+            limit: limits.bytes,
+            position: Position::START,
+        });
+    }
+    // The parser counts a byte order mark as a character of the first line; editors do not.
+    let (text, skipped) = match text.strip_prefix('\u{feff}') {
+        Some(rest) => (rest, '\u{feff}'.len_utf8()),
+        None => (text, 0),
+    };
+    let mut composer = Composer {
+        text,
+        offsets: Offsets::new(text, skipped),
+        limits,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        documents: Vec::new(),
+        total: Size::default(),
+        aliased: 0,
+    };
+    let mut events = Parser::new_from_str(text);
+    while let Some(event) = events.next_event() {
+        match event {
+            Ok((event, span)) => {
+                let span = Span {
+                    start: composer.offsets.position(&span.start),
+                    end: composer.offsets.position(&span.end),
+                };
+                composer.on_event(event, span)?;
+            }
+            Err(error) => {
+                return Err(Error::Syntax {
+                    format: "YAML",
+                    message: error.info().to_owned(),
+                    position: composer.offsets.position(error.marker()),
+                });
+            }
+        }
+    }
+    Ok(composer.documents)
+}
+
+/// A collection that is still open.
+struct Open {
+    kind: NodeKind,
+    /// The key that waits for its value.
+    key: Option<Arc<Node>>,
+    anchor: usize,
+    tag: Option<Box<str>>,
+    start: Position,
+    size: Size,
+}
+
+struct Composer<'a> {
+    text: &'a str,
+    offsets: Offsets<'a>,
+    limits: &'a Limits,
+    stack: Vec<Open>,
+    /// Finished anchored nodes of the current document; `None` while the node is still open.
+    anchors: HashMap<usize, Option<Arc<Node>>>,
+    documents: Vec<Arc<Node>>,
+    total: Size,
+    aliased: usize,
+}
+
+impl Composer<'_> {
+    fn on_event(&mut self, event: Event<'_>, span: Span) -> Result<(), Error> {
+        match event {
+            Event::DocumentStart(_) => self.anchors.clear(),
+            Event::Scalar(text, style, anchor, tag) => {
+                let size = Size { nodes: 1, bytes: text.len(), depth: 0 };
+                self.count(size, span.start)?;
+                let kind =
+                    NodeKind::Scalar { text: text.into_owned().into_boxed_str(), style: style_of(style) };
+                let node = Arc::new(Node { kind, tag: tag.map(|tag| tag_text(&tag)), span, size });
+                self.finish(node, anchor);
+            }
+            Event::SequenceStart(anchor, tag) => {
+                let flow = self.starts_with(span.start, b'[');
+                self.open(NodeKind::Sequence { items: Vec::new(), flow }, anchor, tag.as_deref(), span)?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                let flow = self.starts_with(span.start, b'{');
+                self.open(NodeKind::Mapping { entries: Vec::new(), flow }, anchor, tag.as_deref(), span)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.stack.pop() {
+                    let span = Span { start: open.start, end: span.end };
+                    let node = Arc::new(Node { kind: open.kind, tag: open.tag, span, size: open.size });
+                    self.finish(node, open.anchor);
+                }
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                Some(Some(node)) => {
+                    let node = Arc::clone(node);
+                    self.aliased = self.aliased.saturating_add(node.size.nodes);
+                    if self.aliased > self.limits.alias_nodes {
+                        return Err(Error::TooLarge {
+                            what: "nodes through aliases",
+                            limit: self.limits.alias_nodes,
+                            position: span.start,
+                        });
+                    }
+                    self.count(node.size, span.start)?;
+                    if self.stack.len() + node.size.depth > self.limits.depth {
+                        return Err(self.too_deep(span.start));
+                    }
+                    self.push(node);
+                }
+                Some(None) => return Err(Error::RecursiveAlias { position: span.start }),
+                None => {
+                    return Err(Error::Syntax {
+                        format: "YAML",
+                        message: "alias of an anchor that is not in this document".to_owned(),
+                        position: span.start,
+                    });
+                }
+            },
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    /// Block collections start at their first entry, so a bracket there belongs to that entry only if the
+    /// collection is a flow one; the parser reports flow collections at their bracket.
+    fn starts_with(&self, at: Position, bracket: u8) -> bool {
+        self.text.as_bytes().get(at.offset - self.offsets.skipped) == Some(&bracket)
+    }
+
+    fn open(&mut self, kind: NodeKind, anchor: usize, tag: Option<&Tag>, span: Span) -> Result<(), Error> {
+        if self.stack.len() >= self.limits.depth {
+            return Err(self.too_deep(span.start));
+        }
+        let size = Size { nodes: 1, bytes: 0, depth: 1 };
+        self.count(size, span.start)?;
+        if anchor != 0 {
+            self.anchors.insert(anchor, None);
+        }
+        self.stack.push(Open { kind, key: None, anchor, tag: tag.map(tag_text), start: span.start, size });
+        Ok(())
+    }
+
+    fn finish(&mut self, node: Arc<Node>, anchor: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, Some(Arc::clone(&node)));
+        }
+        self.push(node);
+    }
+
+    fn push(&mut self, node: Arc<Node>) {
+        let Some(parent) = self.stack.last_mut() else {
+            if !node.is_empty_scalar() {
+                self.documents.push(node);
+            }
+            return;
+        };
+        parent.size.add(node.size);
+        match &mut parent.kind {
+            NodeKind::Sequence { items, .. } => items.push(node),
+            NodeKind::Mapping { entries, .. } => match parent.key.take() {
+                None => parent.key = Some(node),
+                Some(key) => entries.push((key, node)),
+            },
+            NodeKind::Scalar { .. } => {}
+        }
+    }
+
+    fn count(&mut self, size: Size, position: Position) -> Result<(), Error> {
+        self.total.add(size);
+        if self.total.nodes > self.limits.nodes {
+            return Err(Error::TooLarge { what: "nodes", limit: self.limits.nodes, position });
+        }
+        if self.total.bytes > self.limits.bytes {
+            return Err(Error::TooLarge {
+                what: "bytes after alias expansion",
+                limit: self.limits.bytes,
+                position,
+            });
+        }
+        Ok(())
+    }
+
+    fn too_deep(&self, position: Position) -> Error {
+        Error::TooLarge { what: "levels of nesting", limit: self.limits.depth, position }
+    }
+}
+
+fn style_of(style: EventStyle) -> ScalarStyle {
+    match style {
+        EventStyle::Plain => ScalarStyle::Plain,
+        EventStyle::SingleQuoted => ScalarStyle::SingleQuoted,
+        EventStyle::DoubleQuoted => ScalarStyle::DoubleQuoted,
+        EventStyle::Literal => ScalarStyle::Literal,
+        EventStyle::Folded => ScalarStyle::Folded,
+    }
+}
+
+fn tag_text(tag: &Tag) -> Box<str> {
+    format!("{}{}", tag.handle, tag.suffix).into_boxed_str()
+}
+
+/// From the parser's character indices to byte offsets: a checkpoint every [`Offsets::STEP`] characters.
+struct Offsets<'a> {
+    /// Byte offset of every STEP-th character; empty for ASCII texts, where both are the same.
+    checkpoints: Vec<usize>,
+    text: Option<&'a str>,
+    len: usize,
+    skipped: usize,
+}
+
+impl<'a> Offsets<'a> {
+    const STEP: usize = 128;
+
+    fn new(text: &'a str, skipped: usize) -> Self {
+        if text.is_ascii() {
+            return Self { checkpoints: Vec::new(), text: None, len: text.len(), skipped };
+        }
+        let checkpoints = text.char_indices().step_by(Self::STEP).map(|(offset, _)| offset).collect();
+        Self { checkpoints, text: Some(text), len: text.len(), skipped }
+    }
+
+    fn position(&self, marker: &Marker) -> Position {
+        let index = marker.index();
+        let offset = match self.text {
+            None => index.min(self.len),
+            Some(text) => match self.checkpoints.get(index / Self::STEP) {
+                None => self.len,
+                Some(&from) => text[from..]
+                    .char_indices()
+                    .nth(index % Self::STEP)
+                    .map_or(self.len, |(offset, _)| from + offset),
+            },
+        };
+        // A synthetic event (an absent value) can come with a marker of line 0.
+        Position { line: marker.line().max(1), column: marker.col() + 1, offset: offset + self.skipped }
+    }
+}
