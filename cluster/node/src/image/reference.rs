@@ -52,12 +52,16 @@ impl Reference {
             }
         }
         let (registry, repository) = match path.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
+            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, rest.to_owned())
+            }
             Some(_) => (DEFAULT_REGISTRY, path.to_owned()),
             None => (DEFAULT_REGISTRY, format!("library/{path}")),
         };
         let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
-        if !registry.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]_".contains(c)) {
+        if !registry.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            || !registry.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]_".contains(c))
+        {
             return Err(fail("the registry is not valid"));
         }
         let good_part = |part: &str| {
@@ -104,7 +108,9 @@ impl fmt::Display for Reference {
 /// Accepts `sha256:` and 64 lower-case hexadecimal digits; returns the digits.
 pub(crate) fn check_digest(digest: &str) -> std::result::Result<&str, String> {
     match digest.strip_prefix("sha256:") {
-        Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) => {
+        Some(hex)
+            if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) =>
+        {
             Ok(hex)
         }
         _ => Err("the digest must be sha256: and 64 lower-case hexadecimal digits".to_owned()),
