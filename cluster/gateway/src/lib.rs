@@ -1,1 +1,31 @@
-//! Gateway API data plane: hosts, paths, headers, weights; request metrics.
+//! The Gateway API data plane of Seaway: one listening socket that routes by
+//! host, path, header, query and method to the endpoints of Services, and
+//! measures every request.
+//!
+//! It reads GatewayClass, Gateway, HTTPRoute, ReferenceGrant, Namespace,
+//! Service, EndpointSlice and Pod objects through a [`kube::Client`], turns
+//! them into an immutable [`table::RoutingTable`] and writes the status of the
+//! Gateway API objects. All Gateways of a class whose controller is
+//! [`CONTROLLER_NAME`] share one plain and, when there is a certificate, one
+//! TLS socket; the ports of their listeners only matter to `parentRefs`.
+//!
+//! What it never does: open sockets to pods itself (they live in another
+//! network namespace; the caller passes a [`proxy::Dial`]), read Secrets, or
+//! look at a request's body.
+//!
+//! Where to start: [`table::build()`] is the pure heart (objects in, table and
+//! statuses out); `proxy::forward` is the life of one request; `controller`
+//! ties both to the API. [`crds()`] defines the kinds for an API that lacks them.
+
+mod crds;
+mod error;
+pub mod table;
+
+pub use crds::crds;
+pub use error::Error;
+
+/// `spec.controllerName` of the GatewayClasses that this gateway serves.
+pub const CONTROLLER_NAME: &str = "seaway.dev/gateway";
+
+/// The API group of Gateway, HTTPRoute and their relatives.
+pub const GROUP: &str = "gateway.networking.k8s.io";
