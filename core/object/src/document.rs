@@ -119,7 +119,15 @@ fn is_list(value: &Value) -> bool {
 
 fn flatten(mut list: Document, depth: usize, objects: &mut Vec<Document>) -> Result<(), Error> {
     let Some(Value::Array(items)) = list.value.get_mut("items").map(Value::take) else { return Ok(()) };
-    for (index, item) in items.into_iter().enumerate() {
+    let list_kind = list.value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let item_kind = list_kind.strip_suffix("List").filter(|kind| !kind.is_empty());
+    for (index, mut item) in items.into_iter().enumerate() {
+        // Items of a typed list need not repeat their type.
+        if let (Value::Object(item), Some(kind)) = (&mut item, item_kind) {
+            item.entry("kind").or_insert_with(|| Value::from(kind));
+            let api_version = || list.value.get("apiVersion").cloned().unwrap_or_default();
+            item.entry("apiVersion").or_insert_with(api_version);
+        }
         let source_map = list.source_map.below(&format!("/items/{index}"));
         let document =
             Document { value: item, position: source_map.start(), source_map, duplicates: Vec::new() };

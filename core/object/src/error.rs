@@ -71,11 +71,23 @@ pub enum Error {
         /// Where the document starts.
         position: Position,
     },
+    /// An object without type or name.
+    #[error("{message}")]
+    Identity {
+        /// What is missing.
+        message: String,
+    },
+    /// A malformed label or field selector.
+    #[error("{message}")]
+    Selector {
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 impl Error {
-    /// Where in the text.
-    pub fn position(&self) -> Position {
+    /// Where in the text; `None` if the error is not about a text.
+    pub fn position(&self) -> Option<Position> {
         match self {
             Self::Syntax { position, .. }
             | Self::TooLarge { position, .. }
@@ -84,7 +96,8 @@ impl Error {
             | Self::Key { position, .. }
             | Self::DuplicateKey { position, .. }
             | Self::Merge { position }
-            | Self::NotAnObject { position, .. } => *position,
+            | Self::NotAnObject { position, .. } => Some(*position),
+            Self::Identity { .. } | Self::Selector { .. } => None,
         }
     }
 }

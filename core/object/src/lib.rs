@@ -11,8 +11,13 @@
 
 mod document;
 mod error;
+pub mod identity;
 mod json;
+pub mod order;
+pub mod redact;
+pub mod selector;
 pub mod yaml;
 
 pub use document::{Document, ReadOptions, read_documents, read_objects};
 pub use error::Error;
+pub use identity::{GroupVersionKind, ObjectId};

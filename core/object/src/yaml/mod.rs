@@ -23,3 +23,4 @@ pub use resolve::{Dialect, Duplicate, Resolved, resolve, resolve_document};
 pub use source_map::SourceMap;
 
 pub(crate) use number::from_f64;
+pub(crate) use resolve::decode_base64;

@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 /// A float as JSON: Go prints `8.0` as `8`, and readers of that JSON see an integer. `None` for infinities and NaN.
 pub(crate) fn from_f64(float: f64) -> Option<Value> {
     // Both bounds are exact as f64; the casts below cannot lose anything.
-    if float.fract() == 0.0 && float >= -9_223_372_036_854_775_808.0 && float < 18_446_744_073_709_551_616.0 {
+    if float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(&float) {
         return Some(if float < 9_223_372_036_854_775_808.0 {
             Value::from(float as i64)
         } else {

@@ -285,7 +285,7 @@ fn meaning(node: &Node, text: &str, dialect: Dialect) -> Result<Meaning, Error> 
 }
 
 /// Base64 with padding, line breaks allowed, as Go's `base64.StdEncoding`.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut sextets, mut padding) = (0u32, 0, 0);
     for byte in text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')) {
@@ -317,7 +317,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     matches!(sextets, 0 | 5).then_some(bytes)
 }
 
-/// The keys of a map that appear more than once; used by the source map to choose the entry that won.
+/// The entry of a map that decided the value of `name`: what a source map points to.
 pub(super) fn winning_entry<'a>(
     node: &'a Node,
     name: &str,
