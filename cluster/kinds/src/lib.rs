@@ -14,7 +14,9 @@
 pub mod defaults;
 pub mod discovery;
 pub mod field_error;
+mod fields;
 pub mod openapi;
+pub mod quantity;
 pub mod resources;
 pub mod strategy;
 pub mod table;

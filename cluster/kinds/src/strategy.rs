@@ -1,24 +1,675 @@
 //! What the server decides itself before an object is stored: the REST strategies.
+//!
+//! Order in a request: decode, [`crate::defaults::default_object`], admission, one of these
+//! functions, [`crate::validation`], store. Name, namespace, uid, creation time and
+//! `managedFields` are the server's own business and are not touched here.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Prepares a new object, after defaulting and before validation.
+use crate::defaults::fold_string_data;
+use crate::fields::{at, at_mut, integer, is_true, items, remove, same, set, structure, text};
+use crate::quantity::Quantity;
+
+/// Prepares a new object of a built-in kind, after defaulting and before validation.
+///
+/// Kinds with a `status` get their initial one whatever the request said; kinds that count
+/// generations start at 1. Other kinds are left alone (custom resources: see
+/// [`prepare_custom_for_create`]).
 pub fn prepare_for_create(group: &str, kind: &str, object: &mut Value) {
-    let _ = (group, kind, object);
+    if !is_built_in_group(group) || !object.is_object() {
+        return;
+    }
+    clear_deletion(object);
+    if counts_generations(group, kind)
+        && let Some(metadata) = structure(object, "metadata")
+    {
+        set(metadata, "generation", 1);
+    }
+    if let Some(status) = initial_status(group, kind, object) {
+        set(object, "status", status);
+    }
+    match (group, kind) {
+        ("", "Namespace") => require_kubernetes_finalizer(object),
+        ("", "Secret") => fold_string_data(object),
+        ("", "Service") => join_cluster_ips(object, None),
+        ("", "PersistentVolumeClaim") => {
+            if let Some(spec) = at_mut(object, "spec") {
+                join_data_sources(spec);
+            }
+        }
+        ("batch", "Job") => select_own_pods(object),
+        _ => {}
+    }
 }
 
-/// Prepares an update through the main resource.
+/// Prepares an update through the main resource of a built-in kind: `status` stays as it was where
+/// the kind has it as a subresource, and `metadata.generation` counts up when what the kind's
+/// controllers act on has changed.
 pub fn prepare_for_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
-    let _ = (group, kind, new, old);
+    if !is_built_in_group(group) || !new.is_object() {
+        return;
+    }
+    keep_metadata(new, old, &["generation", "deletionTimestamp", "deletionGracePeriodSeconds"]);
+    if has_status(group, kind) {
+        keep(new, old, "status");
+    }
+    match (group, kind) {
+        ("", "Namespace") => {
+            if let Some(spec) = structure(new, "spec") {
+                keep_field(spec, old.get("spec"), "finalizers");
+            }
+        }
+        ("", "Secret") => fold_string_data(new),
+        ("", "Service") => {
+            join_cluster_ips(new, Some(old));
+            drop_fields_of_other_type(new, old);
+        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => add_stored_version(new),
+        _ => {}
+    }
+    if counts_generations(group, kind) && changed(group, kind, new, old) {
+        count_up(new, old);
+    }
 }
 
-/// Prepares an update through the `status` subresource.
+/// Prepares an update through the `status` subresource of a built-in kind: everything but `status`
+/// and `managedFields` stays as it was, except labels and annotations of the kinds whose real
+/// strategy lets them pass.
 pub fn prepare_for_status_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
-    let _ = (group, kind, new, old);
+    if !is_built_in_group(group) || !new.is_object() {
+        return;
+    }
+    let names: Vec<String> = [&*new, old]
+        .iter()
+        .filter_map(|object| object.as_object())
+        .flat_map(|fields| fields.keys().cloned())
+        .filter(|name| !matches!(name.as_str(), "status" | "metadata" | "apiVersion" | "kind"))
+        .collect();
+    for name in names {
+        keep(new, old, &name);
+    }
+    keep_metadata(
+        new,
+        old,
+        &["generation", "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences"],
+    );
+    match (group, kind) {
+        ("apps", "Deployment") => keep_metadata(new, old, &["labels"]),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            keep_metadata(new, old, &["labels", "annotations", "finalizers"]);
+        }
+        _ => {}
+    }
 }
 
-/// How long a deletion waits, in seconds, for kinds that are deleted gracefully.
+/// Prepares a new custom resource. `has_status` tells whether its version has the `status`
+/// subresource.
+pub fn prepare_custom_for_create(object: &mut Value, has_status: bool) {
+    clear_deletion(object);
+    if has_status {
+        remove(object, "status");
+    }
+    if let Some(metadata) = structure(object, "metadata") {
+        set(metadata, "generation", 1);
+    }
+}
+
+/// Prepares an update of a custom resource through the main resource: with the `status` subresource
+/// `status` stays; any change outside `metadata` (and `status`) counts the generation up.
+pub fn prepare_custom_for_update(new: &mut Value, old: &Value, has_status: bool) {
+    keep_metadata(new, old, &["generation", "deletionTimestamp", "deletionGracePeriodSeconds"]);
+    if has_status {
+        keep(new, old, "status");
+    }
+    let counted = |name: &str| name != "metadata" && !(has_status && name == "status");
+    let differs = |one: &Value, other: &Value| {
+        one.as_object().is_some_and(|fields| {
+            fields.iter().any(|(name, value)| counted(name) && other.get(name) != Some(value))
+        })
+    };
+    if differs(new, old) || differs(old, new) {
+        count_up(new, old);
+    }
+}
+
+/// Prepares an update of a custom resource through its `status` subresource: all but `status` and
+/// `managedFields` stays.
+pub fn prepare_custom_for_status_update(new: &mut Value, old: &Value) {
+    let status = new.get("status").cloned();
+    let managed = at(new, "metadata.managedFields").cloned();
+    *new = old.clone();
+    match status {
+        Some(status) => set(new, "status", status),
+        None => remove(new, "status"),
+    }
+    if let Some(metadata) = structure(new, "metadata") {
+        match managed {
+            Some(managed) => set(metadata, "managedFields", managed),
+            None => remove(metadata, "managedFields"),
+        }
+    }
+}
+
+/// How long the deletion of a Pod waits, in seconds: what its spec says, or 30. `None` for kinds
+/// that are deleted at once.
+///
+/// A Pod without a node has nothing that could end, nor has one that is over: 0.
 pub fn graceful_deletion_seconds(group: &str, kind: &str, object: &Value) -> Option<i64> {
-    let _ = (group, kind, object);
-    None
+    if (group, kind) != ("", "Pod") {
+        return None;
+    }
+    let over = matches!(text(object, "status.phase"), "Failed" | "Succeeded");
+    if over || text(object, "spec.nodeName").is_empty() {
+        return Some(0);
+    }
+    let seconds = integer(object, "spec.terminationGracePeriodSeconds").unwrap_or(30);
+    // Negative periods were once accepted; they stand for the shortest.
+    Some(if seconds < 0 { 1 } else { seconds })
+}
+
+/// Whether the API group belongs to Kubernetes itself, so that its kinds are not custom resources.
+pub(crate) fn is_built_in_group(group: &str) -> bool {
+    matches!(
+        group,
+        "" | "apps"
+            | "autoscaling"
+            | "batch"
+            | "policy"
+            | "admissionregistration.k8s.io"
+            | "apiextensions.k8s.io"
+            | "apiregistration.k8s.io"
+            | "authentication.k8s.io"
+            | "authorization.k8s.io"
+            | "certificates.k8s.io"
+            | "coordination.k8s.io"
+            | "discovery.k8s.io"
+            | "events.k8s.io"
+            | "flowcontrol.apiserver.k8s.io"
+            | "networking.k8s.io"
+            | "node.k8s.io"
+            | "rbac.authorization.k8s.io"
+            | "resource.k8s.io"
+            | "scheduling.k8s.io"
+            | "storage.k8s.io"
+    )
+}
+
+/// The kinds whose `metadata.generation` counts changes.
+fn counts_generations(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("", "Pod" | "ReplicationController")
+            | ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
+            | ("batch", "Job" | "CronJob")
+            | ("networking.k8s.io", "Ingress" | "IngressClass" | "NetworkPolicy")
+            | ("policy", "PodDisruptionBudget")
+            | ("discovery.k8s.io", "EndpointSlice")
+            | ("scheduling.k8s.io", "PriorityClass")
+            | ("apiextensions.k8s.io", "CustomResourceDefinition")
+    ) || group == "admissionregistration.k8s.io"
+}
+
+/// The kinds that keep `status` apart from the rest.
+fn has_status(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        (
+            "",
+            "Pod"
+                | "Service"
+                | "Namespace"
+                | "Node"
+                | "ReplicationController"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "ResourceQuota"
+        ) | ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
+            | ("batch", "Job" | "CronJob")
+            | ("autoscaling", "HorizontalPodAutoscaler")
+            | ("networking.k8s.io", "Ingress")
+            | ("policy", "PodDisruptionBudget")
+            | ("apiextensions.k8s.io", "CustomResourceDefinition")
+            | ("apiregistration.k8s.io", "APIService")
+            | ("certificates.k8s.io", "CertificateSigningRequest")
+            | ("storage.k8s.io", "VolumeAttachment")
+            | ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration")
+    )
+}
+
+/// The status of a new object, in the form in which the real server shows it: counters that Go
+/// always writes are 0. `None` where a request may bring its own (Nodes) or there is none.
+fn initial_status(group: &str, kind: &str, object: &Value) -> Option<Value> {
+    if !has_status(group, kind) {
+        return None;
+    }
+    Some(match (group, kind) {
+        ("", "Node") => return None,
+        ("", "Pod") => json!({"phase": "Pending", "qosClass": quality_of_service(object)}),
+        ("", "Namespace") => json!({"phase": "Active"}),
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => json!({"phase": "Pending"}),
+        ("", "Service") | ("networking.k8s.io", "Ingress") => json!({"loadBalancer": {}}),
+        ("", "ReplicationController") | ("apps", "ReplicaSet") => json!({"replicas": 0}),
+        ("apps", "StatefulSet") => json!({"replicas": 0, "availableReplicas": 0}),
+        ("apps", "DaemonSet") => json!({
+            "currentNumberScheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "numberReady": 0,
+        }),
+        ("policy", "PodDisruptionBudget") => json!({
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "disruptionsAllowed": 0,
+            "expectedPods": 0,
+        }),
+        ("autoscaling", "HorizontalPodAutoscaler") => json!({"desiredReplicas": 0}),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let stored: Vec<&str> = items(object, "spec.versions")
+                .iter()
+                .filter(|version| is_true(version, "storage"))
+                .map(|version| text(version, "name"))
+                .take(1)
+                .collect();
+            json!({
+                "acceptedNames": object.pointer("/spec/names").cloned().unwrap_or_default(),
+                "conditions": [],
+                "storedVersions": stored,
+            })
+        }
+        _ => json!({}),
+    })
+}
+
+/// Whether an update changed what the kind's generation counts.
+fn changed(group: &str, kind: &str, new: &Value, old: &Value) -> bool {
+    let differs = |path: &str| !same(at(new, path), at(old, path));
+    match (group, kind) {
+        // Annotations of a Deployment are copied to its ReplicaSets.
+        ("apps", "Deployment") => differs("spec") || differs("metadata.annotations"),
+        ("discovery.k8s.io", "EndpointSlice") => {
+            ["addressType", "endpoints", "ports", "metadata.labels"].into_iter().any(differs)
+        }
+        ("scheduling.k8s.io", "PriorityClass") => false,
+        ("admissionregistration.k8s.io", _) => differs("webhooks") || differs("spec"),
+        _ => differs("spec"),
+    }
+}
+
+/// A Pod's class, from the processor and memory amounts of its containers.
+fn quality_of_service(pod: &Value) -> &'static str {
+    let mut requests: [Quantity; 2] = [Quantity::ZERO; 2];
+    let mut limits: [Quantity; 2] = [Quantity::ZERO; 2];
+    let mut guaranteed = true;
+    let containers = items(pod, "spec.containers").iter().chain(items(pod, "spec.initContainers"));
+    for container in containers {
+        for (index, resource) in ["cpu", "memory"].into_iter().enumerate() {
+            let amount = |list: &str| {
+                container
+                    .get("resources")
+                    .and_then(|resources| resources.get(list))
+                    .and_then(|list| list.get(resource))
+                    .and_then(|amount| Quantity::from_value(amount).ok())
+                    .filter(|amount| amount.sign() > 0)
+            };
+            if let Some(request) = amount("requests") {
+                requests[index] = requests[index].plus(&request);
+            }
+            match amount("limits") {
+                Some(limit) => limits[index] = limits[index].plus(&limit),
+                None => guaranteed = false,
+            }
+        }
+    }
+    if requests.iter().chain(&limits).all(Quantity::is_zero) {
+        "BestEffort"
+    } else if guaranteed && requests == limits {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}
+
+fn require_kubernetes_finalizer(namespace: &mut Value) {
+    let Some(spec) = structure(namespace, "spec") else {
+        return;
+    };
+    let mut finalizers = items(spec, "finalizers").to_vec();
+    if !finalizers.iter().any(|one| one == "kubernetes") {
+        finalizers.push(json!("kubernetes"));
+    }
+    set(spec, "finalizers", finalizers);
+}
+
+/// Labels and selector that tie pods to just this Job; the uid must be there already. A value that
+/// the request brought stays, for validation to refuse if it is another Job's.
+fn select_own_pods(job: &mut Value) {
+    if is_true(job, "spec.manualSelector") {
+        return;
+    }
+    let uid = text(job, "metadata.uid").to_owned();
+    let name = text(job, "metadata.name").to_owned();
+    let Some(spec) = structure(job, "spec") else {
+        return;
+    };
+    if let Some(Value::Object(labels)) = structure(spec, "template")
+        .and_then(|template| structure(template, "metadata"))
+        .and_then(|metadata| structure(metadata, "labels"))
+    {
+        for (label, value) in [
+            ("batch.kubernetes.io/controller-uid", &uid),
+            ("batch.kubernetes.io/job-name", &name),
+            ("controller-uid", &uid),
+            ("job-name", &name),
+        ] {
+            labels.entry(label).or_insert_with(|| json!(value));
+        }
+    }
+    if let Some(Value::Object(labels)) =
+        structure(spec, "selector").and_then(|selector| structure(selector, "matchLabels"))
+    {
+        labels.entry("batch.kubernetes.io/controller-uid").or_insert_with(|| json!(uid));
+    }
+}
+
+/// `clusterIP` and the first of `clusterIPs` say the same; a client that knows only the older field
+/// changes both with it.
+fn join_cluster_ips(service: &mut Value, old: Option<&Value>) {
+    let Some(spec) = structure(service, "spec") else {
+        return;
+    };
+    let single = text(spec, "clusterIP").to_owned();
+    let list = items(spec, "clusterIPs").to_vec();
+    match old.and_then(|old| old.get("spec")) {
+        None => {
+            if !single.is_empty() && list.is_empty() {
+                set(spec, "clusterIPs", json!([single]));
+            }
+        }
+        Some(old) => {
+            let single_changed = single != text(old, "clusterIP");
+            let list_changed = list != items(old, "clusterIPs");
+            if !single_changed || list_changed {
+                return;
+            }
+            if single.is_empty() {
+                remove(spec, "clusterIPs");
+            } else {
+                set(spec, "clusterIPs", json!([single]));
+            }
+        }
+    }
+}
+
+/// A Service that changes its type loses what only the old type had, unless the request sets it.
+fn drop_fields_of_other_type(new: &mut Value, old: &Value) {
+    let has_addresses = |kind: &str| matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer");
+    let has_node_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    let (Some(spec), Some(old)) = (new.get_mut("spec"), old.get("spec")) else {
+        return;
+    };
+    let (to, from) = (text(spec, "type").to_owned(), text(old, "type").to_owned());
+    let unchanged = |spec: &Value, name: &str| same(spec.get(name), old.get(name));
+    if has_addresses(&from) && !has_addresses(&to) {
+        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            if unchanged(spec, name) {
+                remove(spec, name);
+            }
+        }
+    }
+    if has_node_ports(&from) && !has_node_ports(&to) {
+        let ports_of = |spec: &Value| -> Vec<Option<i64>> {
+            items(spec, "ports").iter().map(|port| integer(port, "nodePort")).collect()
+        };
+        if ports_of(spec) == ports_of(old) {
+            for port in crate::fields::items_mut(spec, "ports") {
+                remove(port, "nodePort");
+            }
+        }
+        if unchanged(spec, "externalTrafficPolicy") {
+            remove(spec, "externalTrafficPolicy");
+        }
+    }
+    if from == "LoadBalancer" && to != "LoadBalancer" {
+        for name in ["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+            if unchanged(spec, name) {
+                remove(spec, name);
+            }
+        }
+    }
+}
+
+/// A claim that names its source in one of two fields has it in both.
+fn join_data_sources(spec: &mut Value) {
+    let source = at(spec, "dataSource").cloned();
+    let reference = at(spec, "dataSourceRef").cloned();
+    match (source, reference) {
+        (Some(source), None) => set(spec, "dataSourceRef", source),
+        (None, Some(reference)) if text(&reference, "namespace").is_empty() => {
+            set(spec, "dataSource", reference);
+        }
+        _ => {}
+    }
+}
+
+/// A version that becomes the stored one is remembered as such.
+fn add_stored_version(definition: &mut Value) {
+    let stored = items(definition, "spec.versions")
+        .iter()
+        .find(|version| is_true(version, "storage"))
+        .map(|version| text(version, "name").to_owned());
+    if let Some(stored) = stored
+        && let Some(status) = structure(definition, "status")
+    {
+        let mut versions = items(status, "storedVersions").to_vec();
+        if !versions.iter().any(|version| *version == stored) {
+            versions.push(json!(stored));
+            set(status, "storedVersions", versions);
+        }
+    }
+}
+
+fn clear_deletion(object: &mut Value) {
+    if let Some(metadata) = at_mut(object, "metadata") {
+        for name in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            remove(metadata, name);
+        }
+    }
+}
+
+fn count_up(new: &mut Value, old: &Value) {
+    let next = integer(old, "metadata.generation").unwrap_or(0).saturating_add(1);
+    if let Some(metadata) = structure(new, "metadata") {
+        set(metadata, "generation", next);
+    }
+}
+
+/// Gives the top-level field the value it had.
+fn keep(new: &mut Value, old: &Value, name: &str) {
+    keep_field(new, Some(old), name);
+}
+
+fn keep_metadata(new: &mut Value, old: &Value, names: &[&str]) {
+    let old = old.get("metadata");
+    if let Some(metadata) = structure(new, "metadata") {
+        for name in names {
+            keep_field(metadata, old, name);
+        }
+    }
+}
+
+fn keep_field(new: &mut Value, old: Option<&Value>, name: &str) {
+    match old.and_then(|old| old.get(name)) {
+        Some(value) => set(new, name, value.clone()),
+        None => remove(new, name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn created(group: &str, kind: &str, mut object: Value) -> Value {
+        prepare_for_create(group, kind, &mut object);
+        object
+    }
+
+    fn updated(group: &str, kind: &str, mut new: Value, old: &Value) -> Value {
+        prepare_for_update(group, kind, &mut new, old);
+        new
+    }
+
+    #[test]
+    fn a_new_object_brings_no_status_of_its_own() {
+        let claimed = json!({"status": {"replicas": 7}});
+        assert_eq!(created("apps", "ReplicaSet", claimed.clone())["status"], json!({"replicas": 0}));
+        assert_eq!(created("apps", "Deployment", claimed.clone())["status"], json!({}));
+        assert_eq!(created("", "Service", claimed.clone())["status"], json!({"loadBalancer": {}}));
+        assert_eq!(created("", "Node", claimed.clone())["status"], json!({"replicas": 7}));
+        assert_eq!(created("example.com", "Own", claimed.clone()), claimed);
+    }
+
+    #[test]
+    fn generations_start_at_one_for_kinds_that_count_them() {
+        let generation = |group: &str, kind: &str| {
+            created(group, kind, json!({"metadata": {"generation": 9}}))["metadata"]["generation"].clone()
+        };
+        assert_eq!(generation("apps", "Deployment"), 1);
+        assert_eq!(generation("networking.k8s.io", "NetworkPolicy"), 1);
+        assert!(created("", "ConfigMap", json!({"metadata": {}}))["metadata"].get("generation").is_none());
+    }
+
+    #[test]
+    fn namespaces_begin_active_with_the_kubernetes_finalizer() {
+        let namespace = created("", "Namespace", json!({"metadata": {"deletionTimestamp": "x"}}));
+        assert_eq!(namespace["spec"]["finalizers"], json!(["kubernetes"]));
+        assert_eq!(namespace["status"], json!({"phase": "Active"}));
+        assert!(namespace["metadata"].get("deletionTimestamp").is_none());
+        let old = json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+        let new = updated("", "Namespace", json!({"spec": {"finalizers": []}}), &old);
+        assert_eq!(new["spec"]["finalizers"], json!(["kubernetes"]));
+    }
+
+    #[test]
+    fn pods_begin_pending_in_their_class() {
+        let class = |resources: Value| {
+            let pod = created("", "Pod", json!({"spec": {"containers": [{"resources": resources}]}}));
+            assert_eq!(pod["status"]["phase"], "Pending");
+            pod["status"]["qosClass"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(class(json!({})), "BestEffort");
+        assert_eq!(class(json!({"requests": {"cpu": "1"}})), "Burstable");
+        let all = json!({"cpu": "1", "memory": "1Gi"});
+        assert_eq!(class(json!({"requests": all, "limits": all})), "Guaranteed");
+        assert_eq!(class(json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": all})), "Burstable");
+        assert_eq!(class(json!({"limits": {"cpu": "1"}})), "Burstable");
+    }
+
+    #[test]
+    fn a_job_selects_its_own_pods_unless_told_otherwise() {
+        let job =
+            created("batch", "Job", json!({"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {}}}));
+        assert_eq!(
+            job["spec"]["selector"],
+            json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}})
+        );
+        assert_eq!(
+            job["spec"]["template"]["metadata"]["labels"],
+            json!({"batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "j",
+                   "controller-uid": "u", "job-name": "j"})
+        );
+        let manual = json!({"metadata": {"uid": "u"}, "spec": {"manualSelector": true, "template": {}}});
+        assert!(created("batch", "Job", manual)["spec"].get("selector").is_none());
+    }
+
+    #[test]
+    fn an_update_keeps_status_and_counts_changes_of_the_spec() {
+        let old = json!({"metadata": {"generation": 4}, "spec": {"replicas": 1}, "status": {"replicas": 1}});
+        let changed = json!({"metadata": {}, "spec": {"replicas": 2}, "status": {"replicas": 9}});
+        let new = updated("apps", "ReplicaSet", changed, &old);
+        assert_eq!(new["metadata"]["generation"], 5);
+        assert_eq!(new["status"], json!({"replicas": 1}));
+        let same = json!({"metadata": {"annotations": {"a": "b"}, "generation": 1}, "spec": {"replicas": 1, "x": null}});
+        assert_eq!(updated("apps", "ReplicaSet", same.clone(), &old)["metadata"]["generation"], 4);
+        assert_eq!(updated("apps", "Deployment", same, &old)["metadata"]["generation"], 5);
+    }
+
+    #[test]
+    fn a_status_update_changes_nothing_but_status() {
+        let old = json!({"metadata": {"generation": 1, "labels": {"a": "b"}}, "spec": {"replicas": 1}, "status": {}});
+        let mut new = json!({"metadata": {"generation": 7, "labels": {}}, "spec": {"replicas": 5}, "status": {"replicas": 1}, "extra": 1});
+        prepare_for_status_update("apps", "Deployment", &mut new, &old);
+        assert_eq!(
+            new,
+            json!({"metadata": {"generation": 1, "labels": {"a": "b"}}, "spec": {"replicas": 1}, "status": {"replicas": 1}})
+        );
+    }
+
+    #[test]
+    fn custom_resources_count_every_change_outside_metadata() {
+        let old = json!({"metadata": {"generation": 1}, "spec": {"a": 1}, "status": {"s": 1}});
+        let update = |new: Value, has_status: bool| {
+            let mut new = new;
+            prepare_custom_for_update(&mut new, &old, has_status);
+            new
+        };
+        let status = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"a": 1}, "status": {"s": 2}});
+        assert_eq!(update(status.clone(), true)["metadata"]["generation"], 1);
+        assert_eq!(update(status.clone(), true)["status"], json!({"s": 1}));
+        assert_eq!(update(status.clone(), false)["metadata"]["generation"], 2);
+        let spec = json!({"metadata": {}, "other": 1, "spec": {"a": 1}});
+        assert_eq!(update(spec, true)["metadata"]["generation"], 2);
+
+        let mut new = json!({"metadata": {"labels": {"x": "y"}, "managedFields": [1]}, "spec": {"a": 9}, "status": {"s": 2}});
+        prepare_custom_for_status_update(&mut new, &old);
+        assert_eq!(
+            new,
+            json!({"metadata": {"generation": 1, "managedFields": [1]}, "spec": {"a": 1}, "status": {"s": 2}})
+        );
+        let mut created = json!({"metadata": {}, "status": {"s": 1}});
+        prepare_custom_for_create(&mut created, true);
+        assert_eq!(created, json!({"metadata": {"generation": 1}}));
+    }
+
+    #[test]
+    fn services_join_their_addresses_and_drop_what_another_type_had() {
+        let service = created("", "Service", json!({"spec": {"clusterIP": "10.0.0.1"}}));
+        assert_eq!(service["spec"]["clusterIPs"], json!(["10.0.0.1"]));
+        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "externalTrafficPolicy": "Cluster", "ports": [{"port": 80, "nodePort": 30000}]}});
+        let mut new = old.clone();
+        new["spec"]["type"] = json!("ClusterIP");
+        let new = updated("", "Service", new, &old);
+        assert_eq!(
+            new["spec"],
+            json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]})
+        );
+        let mut name = new.clone();
+        name["spec"]["type"] = json!("ExternalName");
+        let name = updated("", "Service", name, &new);
+        assert!(name["spec"].get("clusterIP").is_none());
+        assert!(name["spec"].get("clusterIPs").is_none());
+    }
+
+    #[test]
+    fn definitions_remember_every_version_that_was_stored() {
+        let versions = |stored: &str| json!([{"name": "v1", "storage": stored == "v1"}, {"name": "v2", "storage": stored == "v2"}]);
+        let group = "apiextensions.k8s.io";
+        let old = created(group, "CustomResourceDefinition", json!({"spec": {"versions": versions("v1")}}));
+        assert_eq!(old["status"]["storedVersions"], json!(["v1"]));
+        let new =
+            updated(group, "CustomResourceDefinition", json!({"spec": {"versions": versions("v2")}}), &old);
+        assert_eq!(new["status"]["storedVersions"], json!(["v1", "v2"]));
+        assert_eq!(new["metadata"]["generation"], 2);
+    }
+
+    #[test]
+    fn only_running_pods_are_given_time_to_end() {
+        let seconds = |pod: Value| graceful_deletion_seconds("", "Pod", &pod);
+        assert_eq!(seconds(json!({"spec": {"nodeName": "n"}})), Some(30));
+        assert_eq!(seconds(json!({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 5}})), Some(5));
+        assert_eq!(seconds(json!({"spec": {}})), Some(0));
+        assert_eq!(seconds(json!({"spec": {"nodeName": "n"}, "status": {"phase": "Failed"}})), Some(0));
+        assert_eq!(graceful_deletion_seconds("apps", "Deployment", &json!({})), None);
+    }
 }
