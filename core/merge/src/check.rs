@@ -1,5 +1,9 @@
 //! An object against its type: unknown fields, pruning, wrong types, defaults.
-use crate::schema::TypeRef;
+//!
+//! Nothing here knows values: lengths, patterns, ranges and rules across fields are the API server's.
+
+use crate::schema::{ObjectType, Shape, TypeRef};
+use crate::value::type_name;
 use serde_json::Value;
 
 /// A value of another JSON type than the schema says.
@@ -7,21 +11,304 @@ use serde_json::Value;
 pub struct TypeProblem {
     /// The field (`spec.replicas`, `spec.ports[0].port`).
     pub path: String,
-    /// The schema's type.
+    /// The schema's type: `string`, `integer`, `int32`, `number`, `boolean`, `array`, `object`,
+    /// `integer or string`, `quantity`.
     pub expected: &'static str,
-    /// The value's type.
+    /// The value's type: `null`, `boolean`, `integer`, `number`, `string`, `array`, `object`.
     pub got: &'static str,
 }
 
 /// Every field that the type does not know, worded as Kubernetes does: `unknown field "spec.foo"`.
-pub fn unknown_fields(_value: &Value, _ty: &TypeRef) -> Vec<String> {
-    Vec::new()
+pub fn unknown_fields(value: &Value, ty: &TypeRef) -> Vec<String> {
+    let mut found = Vec::new();
+    visit(value, ty, &mut String::new(), &mut |event| {
+        if let Event::Unknown(path) = event {
+            found.push(format!("unknown field {path:?}"));
+        }
+    });
+    found
 }
-/// Drops the fields that the type does not know.
-pub fn prune(_value: &mut Value, _ty: &TypeRef) {}
-/// Every value of a wrong JSON type.
-pub fn wrong_types(_value: &Value, _ty: &TypeRef) -> Vec<TypeProblem> {
-    Vec::new()
+
+/// Every value of a wrong JSON type. `null` is no value, so it has no wrong type.
+pub fn wrong_types(value: &Value, ty: &TypeRef) -> Vec<TypeProblem> {
+    let mut found = Vec::new();
+    visit(value, ty, &mut String::new(), &mut |event| {
+        if let Event::Wrong(problem) = event {
+            found.push(problem);
+        }
+    });
+    found
 }
-/// Sets the schema's defaults where a field is absent (or null and not nullable).
-pub fn default(_value: &mut Value, _ty: &TypeRef) {}
+
+/// Drops every field that the type does not know; what is under `x-kubernetes-preserve-unknown-fields` or has no
+/// declared shape stays.
+pub fn prune(value: &mut Value, ty: &TypeRef) {
+    match (&ty.shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            if !keeps_unknown(object) {
+                map.retain(|name, _| object.fields.contains_key(name));
+            }
+            for (name, child) in map {
+                if let Some(ty) = ty.field(name) {
+                    prune(child, &ty);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                prune(item, &list.element);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sets the schema's defaults where a field is absent or `null` without being nullable, and drops such nulls that have
+/// no default (structural defaulting, as custom resources have it).
+///
+/// On a built-in kind this adds the structs that are held by value (`status: {}`) and the protocol of ports; every
+/// other default of a built-in kind is code, not schema.
+pub fn default(value: &mut Value, ty: &TypeRef) {
+    match (&ty.shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            for (name, field) in &object.fields {
+                let absent = match map.get(name) {
+                    None => true,
+                    Some(value) => value.is_null() && !field.ty.nullable,
+                };
+                if !absent {
+                    continue;
+                }
+                match field.default.as_ref().or(field.ty.default.as_ref()) {
+                    Some(default) => {
+                        map.insert(name.clone(), default.clone());
+                    }
+                    None => {
+                        map.remove(name);
+                    }
+                }
+            }
+            for (name, child) in map {
+                let Some(ty) = ty.field(name) else { continue };
+                default_element(child, &ty);
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                default_element(item, &list.element);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn default_element(value: &mut Value, ty: &TypeRef) {
+    if let (true, false, Some(default)) = (value.is_null(), ty.nullable, &ty.default) {
+        *value = default.clone();
+    }
+    default(value, ty);
+}
+
+/// Drops the declared fields that are `null` without being nullable: there `null` means absent.
+pub fn drop_nulls(value: &mut Value, ty: &TypeRef) {
+    match (&ty.shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            map.retain(|name, child| {
+                !child.is_null() || object.fields.get(name).is_none_or(|field| field.ty.nullable)
+            });
+            for (name, child) in map {
+                if let Some(ty) = ty.field(name) {
+                    drop_nulls(child, &ty);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                drop_nulls(item, &list.element);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn keeps_unknown(object: &ObjectType) -> bool {
+    object.preserve_unknown || object.additional.is_some()
+}
+
+enum Event {
+    Unknown(String),
+    Wrong(TypeProblem),
+}
+
+fn visit(value: &Value, ty: &TypeRef, path: &mut String, found: &mut dyn FnMut(Event)) {
+    if value.is_null() {
+        return;
+    }
+    let expected = match &ty.shape {
+        Shape::Any | Shape::Deduced => return,
+        Shape::Object(object) => {
+            if let Value::Object(map) = value {
+                for (name, child) in map {
+                    let length = path.len();
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(name);
+                    match object.fields.get(name).map(|field| &field.ty).or(object.additional.as_ref()) {
+                        Some(ty) => visit(child, ty, path, found),
+                        None if object.preserve_unknown => {}
+                        None => found(Event::Unknown(path.clone())),
+                    }
+                    path.truncate(length);
+                }
+                return;
+            }
+            "object"
+        }
+        Shape::List(list) => {
+            if let Value::Array(items) = value {
+                for (index, item) in items.iter().enumerate() {
+                    let length = path.len();
+                    path.push_str(&format!("[{index}]"));
+                    visit(item, &list.element, path, found);
+                    path.truncate(length);
+                }
+                return;
+            }
+            "array"
+        }
+        Shape::String if value.is_string() => return,
+        Shape::String => "string",
+        Shape::Boolean if value.is_boolean() => return,
+        Shape::Boolean => "boolean",
+        Shape::Number if value.is_number() => return,
+        Shape::Number => "number",
+        Shape::Integer if is_whole(value) => match ty.format.as_deref() {
+            Some("int32")
+                if value.as_f64().is_some_and(|n| n > f64::from(i32::MAX) || n < f64::from(i32::MIN)) =>
+            {
+                "int32"
+            }
+            _ => return,
+        },
+        Shape::Integer => "integer",
+        Shape::IntOrString if value.is_string() || is_whole(value) => return,
+        Shape::IntOrString => "integer or string",
+        Shape::Quantity if value.is_string() || value.is_number() => return,
+        Shape::Quantity => "quantity",
+    };
+    found(Event::Wrong(TypeProblem { path: path.clone(), expected, got: type_name(value) }));
+}
+
+/// `3` and `3.0` are whole, `3.5` is not.
+fn is_whole(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_f64() || number.as_f64().is_some_and(|n| n.fract() == 0.0),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::schema::{for_kind, from_structural};
+    use serde_json::json;
+
+    #[test]
+    fn unknown_fields_are_named_with_their_whole_path() {
+        let deployment = for_kind("apps", "v1", "Deployment").unwrap();
+        let object = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "labelz": {}},
+            "spec": {"replicaz": 1, "template": {"spec": {"containers": [{"name": "x", "imagee": "y"}]}}},
+        });
+        let mut found = unknown_fields(&object, &deployment);
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                r#"unknown field "metadata.labelz""#,
+                r#"unknown field "spec.replicaz""#,
+                r#"unknown field "spec.template.spec.containers[0].imagee""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn free_form_parts_of_built_in_kinds_know_every_field() {
+        let config = for_kind("", "v1", "ConfigMap").unwrap();
+        assert_eq!(unknown_fields(&json!({"data": {"any": "x"}}), &config), Vec::<String>::new());
+        let crd = for_kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
+        let object = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": {"properties": {"a": {
+            "default": {"any": ["thing"]}, "additionalProperties": {"type": "string"}, "enum": [1, "x"]}}}}}]}});
+        assert_eq!(unknown_fields(&object, &crd), Vec::<String>::new());
+    }
+
+    #[test]
+    fn pruning_keeps_what_is_declared_or_preserved() {
+        let ty = from_structural(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {
+                "known": {"type": "string"},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
+                    "strict": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+                "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {
+                    "a": {"type": "string"}}}},
+                "embedded": {"type": "object", "x-kubernetes-embedded-resource": true},
+            }},
+        }}))
+        .unwrap();
+        let mut object = json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "n", "bad": 1}, "top": 1,
+            "spec": {"known": "x", "unknown": 1, "free": {"anything": {"deep": 1}, "strict": {"a": "1", "b": 2}},
+                "map": {"k": {"a": "1", "b": 2}}, "embedded": {"apiVersion": "v1", "kind": "Pod", "x": 1}}});
+        prune(&mut object, &ty);
+        assert_eq!(
+            object,
+            json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "n"},
+                "spec": {"known": "x", "free": {"anything": {"deep": 1}, "strict": {"a": "1"}},
+                    "map": {"k": {"a": "1"}}, "embedded": {"apiVersion": "v1", "kind": "Pod"}}})
+        );
+    }
+
+    #[test]
+    fn wrong_types_name_field_and_both_types() {
+        let service = for_kind("", "v1", "Service").unwrap();
+        let object = json!({"spec": {"ports": [{"port": "80", "targetPort": true}], "clusterIP": 1,
+            "healthCheckNodePort": 3_000_000_000_u32, "selector": []}});
+        let found = wrong_types(&object, &service);
+        let problem = |path: &str, expected, got| TypeProblem { path: path.to_owned(), expected, got };
+        for expected in [
+            problem("spec.ports[0].port", "integer", "string"),
+            problem("spec.ports[0].targetPort", "integer or string", "boolean"),
+            problem("spec.clusterIP", "string", "integer"),
+            problem("spec.healthCheckNodePort", "int32", "integer"),
+            problem("spec.selector", "object", "array"),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        assert_eq!(found.len(), 5);
+    }
+
+    #[test]
+    fn structural_defaults_fill_absent_fields_at_every_depth() {
+        let ty = from_structural(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "default": {}, "properties": {
+                "size": {"type": "integer", "default": 3},
+                "nothing": {"type": "string", "nullable": true, "default": "x"},
+                "gone": {"type": "string"},
+                "items": {"type": "array", "items": {"type": "object", "properties": {
+                    "mode": {"type": "string", "default": "on"}}}},
+            }},
+        }}))
+        .unwrap();
+        let mut empty = json!({});
+        default(&mut empty, &ty);
+        assert_eq!(empty, json!({"spec": {"size": 3, "nothing": "x"}}));
+        let mut object =
+            json!({"spec": {"size": null, "nothing": null, "gone": null, "items": [{}, {"mode": "off"}]}});
+        default(&mut object, &ty);
+        assert_eq!(
+            object,
+            json!({"spec": {"size": 3, "nothing": null, "items": [{"mode": "on"}, {"mode": "off"}]}})
+        );
+    }
+}

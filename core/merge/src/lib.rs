@@ -19,6 +19,8 @@ pub mod managed;
 pub mod patch;
 pub mod schema;
 pub mod strategic;
+mod typed;
+mod value;
 
 /// What can be wrong with a schema, a field set or an object's shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
