@@ -193,9 +193,9 @@ fn render(definitions: &BTreeMap<&str, Value>) -> String {
     let lines: Vec<String> =
         definitions.iter().map(|(name, schema)| format!("\"{name}\":{schema}")).collect();
     text.push_str(&lines.join(",\n"));
-    text.push_str("},\n\"kinds\":{\n");
+    text.push_str("\n},\n\"kinds\":{\n");
     let lines: Vec<String> = kinds.iter().map(|(kind, name)| format!("\"{kind}\":\"{name}\"")).collect();
-    let _ = writeln!(text, "{}}}}}", lines.join(",\n"));
+    let _ = writeln!(text, "{}\n}}}}", lines.join(",\n"));
     text
 }
 
