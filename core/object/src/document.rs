@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::Error;
+use crate::json::{self, Json};
 use crate::yaml::{self, Dialect, Duplicate, Limits, Position, SourceMap};
-use crate::{Error, json};
 
 /// How [`read_objects`] reads.
 #[derive(Debug, Clone, Copy)]
@@ -55,15 +56,14 @@ pub fn read_objects(text: &str, options: &ReadOptions) -> Result<Vec<Document>, 
 
 /// All documents of a text, whatever they hold; empty and `null` ones are skipped.
 pub fn read_documents(text: &str, options: &ReadOptions) -> Result<Vec<Document>, Error> {
-    let json_error = match json::looks_like_json(text) {
-        true => match json::read(text, options) {
-            Ok(documents) => return Ok(documents),
-            // It can be YAML in flow style.
-            Err(error @ Error::Syntax { .. }) => Some(error),
-            Err(error) => return Err(error),
-        },
-        false => None,
-    };
+    let mut json_error = None;
+    if json::looks_like_json(text) {
+        match json::read(text, options) {
+            Json::Documents(documents) => return Ok(documents),
+            Json::Invalid(error) => json_error = Some(error),
+            Json::LookCloser => {}
+        }
+    }
     let nodes = match (yaml::parse(text, &options.limits), json_error) {
         (Ok(nodes), _) => nodes,
         (Err(Error::Syntax { .. }), Some(json_error)) => return Err(json_error),
@@ -85,6 +85,11 @@ pub fn read_documents(text: &str, options: &ReadOptions) -> Result<Vec<Document>
         }
     }
     Ok(documents)
+}
+
+/// A JSON document: only its start is known.
+pub(crate) fn without_positions(value: Value, position: Position) -> Document {
+    Document { value, position, source_map: SourceMap::start_only(position), duplicates: Vec::new() }
 }
 
 fn check_object(document: &Document) -> Result<(), Error> {

@@ -50,7 +50,9 @@ fn pad(out: &mut String, indent: usize) {
 
 /// A mapping at `indent`; `inline` when the cursor stands where its first key belongs.
 fn write_mapping(out: &mut String, map: &Map<String, Value>, indent: usize, inline: bool) {
-    let keys = sorted(map.iter().collect());
+    let mut keys: Vec<_> = map.iter().collect();
+    keys.sort_unstable_by_key(|(key, _)| *key);
+    let keys = sorted(keys);
     for (index, (key, value)) in keys.into_iter().enumerate() {
         if index > 0 || !inline {
             start_line(out, indent);
@@ -327,10 +329,12 @@ fn write_single_quoted(out: &mut String, text: &str, indent: Option<usize>) {
 fn write_double_quoted(out: &mut String, text: &str, indent: Option<usize>) {
     let mut line = Folding::new(out, indent);
     line.char('"');
+    // go-yaml looks for a byte order mark at the start of the text instead of at the character it is about to write.
+    let escape_all = text.starts_with('\u{feff}');
     let mut characters = text.char_indices().peekable();
     while let Some((index, c)) = characters.next() {
         let escape = match c {
-            ' ' => {
+            ' ' if !escape_all => {
                 let next = characters.peek().map(|(_, next)| *next);
                 // Spaces at the start of a folded line would be lost: the first of them is escaped.
                 if line.space(index > 0 && next.is_some()) && next == Some(' ') {
@@ -353,7 +357,7 @@ fn write_double_quoted(out: &mut String, text: &str, indent: Option<usize>) {
             '\u{85}' => "\\N",
             '\u{2028}' => "\\L",
             '\u{2029}' => "\\P",
-            c if is_printable(c) => {
+            c if is_printable(c) && !escape_all => {
                 line.char(c);
                 continue;
             }
@@ -373,7 +377,8 @@ fn write_double_quoted(out: &mut String, text: &str, indent: Option<usize>) {
 
 /// The order of go-yaml: numbers inside keys count as numbers, letters come after everything else.
 ///
-/// That comparison is not a total order, for which the standard sort may panic: hence a merge sort that does not mind.
+/// That comparison has cycles (`v2` < `v10` < `v1beta1` < `v2`): where keys form one, go-yaml's output changes from run
+/// to run, and ours does not, as the entries come sorted. The standard sort may panic on cycles; this one does not mind.
 fn sorted<'a>(mut entries: Vec<(&'a String, &'a Value)>) -> Vec<(&'a String, &'a Value)> {
     if entries.len() < 2 {
         return entries;

@@ -2,15 +2,18 @@
 
 use serde_json::{Number, Value};
 
-/// A float as JSON: Go prints `8.0` as `8`, and readers of that JSON see an integer. `None` for infinities and NaN.
+/// A float as JSON: Go prints `8.0` as `8` and `1e20` with all its digits, and readers of that JSON see an integer where
+/// it fits into 64 bits. `None` for infinities and NaN.
 pub(crate) fn from_f64(float: f64) -> Option<Value> {
-    // Both bounds are exact as f64; the casts below cannot lose anything.
-    if float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0).contains(&float) {
-        return Some(if float < 9_223_372_036_854_775_808.0 {
-            Value::from(float as i64)
-        } else {
-            Value::from(float as u64)
-        });
+    if float.fract() == 0.0 && float.abs() < 1e21 {
+        // The shortest digits that mean this float, filled up with zeros: close to 2^63 that is another integer.
+        let digits = float.to_string();
+        if let Ok(int) = digits.parse::<i64>() {
+            return Some(Value::from(int));
+        }
+        if let Ok(int) = digits.parse::<u64>() {
+            return Some(Value::from(int));
+        }
     }
     Number::from_f64(float).map(Value::Number)
 }

@@ -84,6 +84,11 @@ impl Composer<'_> {
         match event {
             Event::DocumentStart(_) => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
+                let mut span = self.without_properties(span, anchor, tag.is_some());
+                // A node of properties alone (`!!str` with nothing behind it) is empty.
+                if span.start.offset > span.end.offset {
+                    span.start = span.end;
+                }
                 let size = Size { nodes: 1, bytes: text.len(), depth: 0 };
                 self.count(size, span.start)?;
                 let kind =
@@ -92,10 +97,12 @@ impl Composer<'_> {
                 self.finish(node, anchor);
             }
             Event::SequenceStart(anchor, tag) => {
+                let span = self.without_properties(span, anchor, tag.is_some());
                 let flow = self.starts_with(span.start, b'[');
                 self.open(NodeKind::Sequence { items: Vec::new(), flow }, anchor, tag.as_deref(), span)?;
             }
             Event::MappingStart(anchor, tag) => {
+                let span = self.without_properties(span, anchor, tag.is_some());
                 let flow = self.starts_with(span.start, b'{');
                 self.open(NodeKind::Mapping { entries: Vec::new(), flow }, anchor, tag.as_deref(), span)?;
             }
@@ -135,6 +142,34 @@ impl Composer<'_> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Ok(())
+    }
+
+    /// The parser reports a node from its anchor or tag on; a span here is the value alone.
+    fn without_properties(&self, mut span: Span, anchor: usize, tagged: bool) -> Span {
+        if anchor == 0 && !tagged {
+            return span;
+        }
+        let mut rest = &self.text[span.start.offset - self.offsets.skipped..];
+        let mut skip = |rest: &mut &str, until: &dyn Fn(char) -> bool| {
+            let length = rest.find(until).unwrap_or(rest.len());
+            for c in rest[..length].chars() {
+                span.start.offset += c.len_utf8();
+                span.start.column += 1;
+                if c == '\n' {
+                    (span.start.line, span.start.column) = (span.start.line + 1, 1);
+                }
+            }
+            *rest = &rest[length..];
+        };
+        loop {
+            match rest.as_bytes().first() {
+                Some(b'&' | b'!') => skip(&mut rest, &|c| c.is_ascii_whitespace() || "[]{},".contains(c)),
+                Some(b'#') => skip(&mut rest, &|c| c == '\n'),
+                Some(b' ' | b'\t' | b'\r' | b'\n') => skip(&mut rest, &|c| !c.is_ascii_whitespace()),
+                _ => break,
+            }
+        }
+        span
     }
 
     /// Block collections start at their first entry, so a bracket there belongs to that entry only if the

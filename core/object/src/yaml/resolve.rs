@@ -248,13 +248,15 @@ fn scalar_value(node: &Node, text: &str, dialect: Dialect) -> Result<Value, Erro
 fn meaning(node: &Node, text: &str, dialect: Dialect) -> Result<Meaning, Error> {
     let NodeKind::Scalar { style, .. } = &node.kind else { return Ok(Meaning::Text(text.to_owned())) };
     let core = match node.tag.as_deref() {
-        None if *style == ScalarStyle::Plain => {
+        // The non-specific tag `!` makes text of everything for go-yaml v2, and nothing of it for yaml.v3.
+        Some("!") if dialect == Dialect::Kubernetes => return Ok(Meaning::Text(text.to_owned())),
+        None | Some("!") if *style == ScalarStyle::Plain => {
             return Ok(match resolve_plain(text, dialect) {
                 Scalar::Text => Meaning::Text(text.to_owned()),
                 scalar => Meaning::Other(scalar),
             });
         }
-        None => return Ok(Meaning::Text(text.to_owned())),
+        None | Some("!") => return Ok(Meaning::Text(text.to_owned())),
         Some(tag) => tag.strip_prefix("tag:yaml.org,2002:"),
     };
     let Some(core) = core else { return Ok(Meaning::Text(text.to_owned())) };

@@ -72,7 +72,11 @@ fn number(text: &str) -> Option<Scalar> {
     if let Some(int) = integer(&plain) {
         return Some(int);
     }
-    if is_float_syntax(&plain) { float(&plain).map(Scalar::Float) } else { None }
+    if is_float_syntax(&plain) {
+        return float(&plain).map(Scalar::Float);
+    }
+    // go-yaml's own handling of binary, from before Go had it, lets a sign stand behind the prefix.
+    i64::from_str_radix(plain.strip_prefix("0b")?, 2).ok().map(Scalar::Int)
 }
 
 /// Go's `strconv.ParseInt(text, 0, 64)`, then `ParseUint`.
