@@ -1,2 +1,77 @@
-//! The seaway program.
-fn main() {}
+//! The `seaway` program: commands, and the one place that wires everything.
+//!
+//! It parses arguments, starts parts and prints; what the parts do lives in their own crates. It never
+//! decides about rights or about the state of anything.
+//!
+//! Start reading in [`commands`]; each command has its file.
+
+mod commands;
+mod kubeconfig;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use miette::{IntoDiagnostic, WrapErr};
+
+/// Brings a living copy of production to every developer, and each change from there to production.
+#[derive(Parser)]
+#[command(name = "seaway", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on this machine and serve until stopped
+    Up(commands::up::Options),
+    /// Print the completions of a shell
+    #[command(
+        after_help = "Example:\n  seaway completion bash > ~/.local/share/bash-completion/completions/seaway"
+    )]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before anything can open a TLS connection: rustls takes one provider per process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(report) => {
+            eprintln!("Error: {report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> miette::Result<ExitCode> {
+    match command {
+        Command::Up(options) => runtime()?.block_on(commands::up::run(options)),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "seaway", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime() -> miette::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .into_diagnostic()
+        .wrap_err("the asynchronous runtime could not be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

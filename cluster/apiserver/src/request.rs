@@ -52,7 +52,9 @@ pub(crate) fn target(path: &str) -> Target {
     let rest = match rest {
         [word, namespace, plural, more @ ..]
             if word == "namespaces"
-                && !(out.group.is_empty() && more.is_empty() && matches!(plural.as_str(), "status" | "finalize")) =>
+                && !(out.group.is_empty()
+                    && more.is_empty()
+                    && matches!(plural.as_str(), "status" | "finalize")) =>
         {
             out.namespace = namespace.clone();
             out.plural = plural.clone();
@@ -163,7 +165,10 @@ mod tests {
         assert_eq!((path.namespace.as_str(), path.plural.as_str()), ("shop", "pods"));
         assert_eq!((path.name.as_str(), path.subresource.as_str()), ("web-1", "log"));
         let path = resource("/apis/apps/v1/deployments");
-        assert_eq!((path.group.as_str(), path.plural.as_str(), path.name.as_str()), ("apps", "deployments", ""));
+        assert_eq!(
+            (path.group.as_str(), path.plural.as_str(), path.name.as_str()),
+            ("apps", "deployments", "")
+        );
         let path = resource("/api/v1/namespaces/shop");
         assert_eq!((path.plural.as_str(), path.name.as_str()), ("namespaces", "shop"));
         let path = resource("/api/v1/namespaces/shop/finalize");
@@ -175,7 +180,8 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        let query = Query::parse(Some("labelSelector=app%3Dweb%2Ctier+in+%28a%29&watch=1&limit=x&dryRun=All"));
+        let query =
+            Query::parse(Some("labelSelector=app%3Dweb%2Ctier+in+%28a%29&watch=1&limit=x&dryRun=All"));
         assert_eq!(query.get("labelSelector"), Some("app=web,tier in (a)"));
         assert!(query.flag("watch"));
         assert!(query.number::<usize>("limit").is_err());

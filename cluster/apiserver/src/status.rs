@@ -78,9 +78,8 @@ impl ApiError {
 
     /// A namespace that is going away takes nothing new.
     pub(crate) fn terminating(group: &str, plural: &str, name: &str, namespace: &str) -> Self {
-        let why = format!(
-            "unable to create new content in namespace {namespace} because it is being terminated"
-        );
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         Self::forbidden(group, plural, name, why).because(vec![Cause {
             reason: "NamespaceTerminating",
             message: format!("namespace {namespace} is being terminated"),
@@ -112,10 +111,8 @@ impl ApiError {
     }
 
     pub(crate) fn conflict(group: &str, plural: &str, name: &str, why: impl std::fmt::Display) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {why}",
-            qualified(plural, group)
-        );
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(plural, group));
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(group, plural, name)
     }
 

@@ -119,10 +119,7 @@ impl Database {
     }
 
     async fn number(&mut self, query: &'static str) -> Result<i64, DatabaseError> {
-        sqlx::query_scalar(query)
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(|e| sort_error(&self.path, e))
+        sqlx::query_scalar(query).fetch_one(&mut self.connection).await.map_err(|e| sort_error(&self.path, e))
     }
 
     /// Reads every object.

@@ -74,8 +74,8 @@ impl Default for History {
 }
 
 impl History {
-    pub(super) fn push(&mut self, event: Event, kept: usize) {
-        self.events.push_back(Arc::new(event));
+    pub(super) fn push(&mut self, event: Arc<Event>, kept: usize) {
+        self.events.push_back(event);
         while self.events.len() > kept {
             self.dropped = self.events.pop_front().map_or(self.dropped, |e| e.entry.revision);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::history::{Event, EventKind, History};
 use super::{ResourceKey, to_bytes};
@@ -108,7 +109,11 @@ pub(crate) struct State {
     resources: HashMap<ResourceKey, Resource>,
     dependents: HashMap<String, HashSet<(ResourceKey, ObjectKey)>>,
     events_kept: usize,
+    observers: Vec<mpsc::UnboundedSender<Change>>,
 }
+
+/// A change of any resource, as observers see it.
+pub(crate) type Change = (ResourceKey, Arc<Event>);
 
 impl State {
     pub(crate) fn new(events_kept: usize) -> Self {
@@ -118,6 +123,7 @@ impl State {
             resources: HashMap::new(),
             dependents: HashMap::new(),
             events_kept,
+            observers: Vec::new(),
         }
     }
 
@@ -194,7 +200,8 @@ impl State {
         let mut past = HashMap::new();
         if at < self.revision {
             let history = self.resources.get(resource).map(|r| &r.history);
-            for event in history.map(|h| h.after(at, self.oldest)).unwrap_or(Some(vec![]))?.into_iter().rev() {
+            for event in history.map(|h| h.after(at, self.oldest)).unwrap_or(Some(vec![]))?.into_iter().rev()
+            {
                 past.insert(event.entry.key.clone(), event.previous.clone());
             }
             if at < self.oldest {
@@ -250,6 +257,13 @@ impl State {
         self.resources.entry(resource.clone()).or_default().history.subscribe()
     }
 
+    /// Every change of every resource from now on, for the server's own controllers.
+    pub(crate) fn observe(&mut self) -> mpsc::UnboundedReceiver<Change> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.observers.push(sender);
+        receiver
+    }
+
     /// Makes one committed write visible.
     pub(super) fn publish(&mut self, resource: &ResourceKey, kind: EventKind, entry: Arc<Entry>) {
         self.revision = entry.revision;
@@ -259,7 +273,9 @@ impl State {
             EventKind::Deleted => slot.objects.remove(&entry.key),
             EventKind::Added | EventKind::Modified => slot.objects.insert(entry.key.clone(), entry.clone()),
         };
-        slot.history.push(Event::new(kind, entry.clone(), previous.clone()), events_kept);
+        let event = Arc::new(Event::new(kind, entry.clone(), previous.clone()));
+        slot.history.push(event.clone(), events_kept);
+        self.observers.retain(|o| o.send((resource.clone(), event.clone())).is_ok());
         if let Some(previous) = previous {
             self.unlink(resource, &previous);
         }
@@ -277,10 +293,7 @@ impl State {
 
     fn link(&mut self, resource: &ResourceKey, entry: &Entry) {
         for owner in &entry.meta.owners {
-            self.dependents
-                .entry(owner.clone())
-                .or_default()
-                .insert((resource.clone(), entry.key.clone()));
+            self.dependents.entry(owner.clone()).or_default().insert((resource.clone(), entry.key.clone()));
         }
     }
 

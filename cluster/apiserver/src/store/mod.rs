@@ -20,8 +20,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 pub use database::DatabaseError;
-pub(crate) use history::{Event, EventKind};
-pub(crate) use memory::{Entry, Meta, ObjectKey, Page, State};
+pub(crate) use history::{Event, EventKind, frame};
+pub(crate) use memory::{Entry, ObjectKey, Page, State};
 pub(crate) use watch::{Watch, WatchEnd};
 
 /// Group and plural name of a stored resource, as `apps/deployments`; the core group is `/pods`.
@@ -133,6 +133,34 @@ impl Store {
     /// All objects of a resource, in order of namespace and name.
     pub(crate) fn all(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Entry>> {
         self.state.read().range(resource, namespace).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Every change of every resource from now on.
+    pub(crate) fn observe(&self) -> mpsc::UnboundedReceiver<memory::Change> {
+        self.state.write().observe()
+    }
+
+    /// Changes an object by a function of its present state until that holds; `None` leaves it alone.
+    pub(crate) async fn modify(
+        &self,
+        resource: &ResourceKey,
+        key: &ObjectKey,
+        mut change: impl FnMut(&Entry) -> Option<Change>,
+    ) -> Result<Option<Arc<Entry>>, WriteError> {
+        loop {
+            let Some(entry) = self.get(resource, key) else { return Ok(None) };
+            let Some(change) = change(&entry) else { return Ok(Some(entry)) };
+            let write = Write {
+                resource: resource.clone(),
+                key: key.clone(),
+                expect: Expect::Revision(entry.revision),
+                change,
+            };
+            match self.write(write).await {
+                Err(WriteError::Conflict) => {}
+                other => return other.map(Some),
+            }
+        }
     }
 
     /// Events of one resource after `since`.

@@ -1,0 +1,80 @@
+//! `seaway up`: the Kubernetes API (and all that belongs to it) on this machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use miette::{IntoDiagnostic, WrapErr};
+use seaway_apiserver::ApiServer;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::kubeconfig;
+
+/// Options of `seaway up`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway up
+  seaway up --data-dir /var/lib/seaway --kube-listen 127.0.0.1:7443
+  kubectl --kubeconfig ~/.local/share/seaway/kubeconfig get namespaces
+
+It serves one machine. SIGTERM or Ctrl-C ends it cleanly; after kill -9 the next start goes on
+where the last acknowledged write was.")]
+pub(crate) struct Options {
+    /// Folder of the database, the keys and the kubeconfig [default: $XDG_DATA_HOME/seaway]
+    #[arg(long, env = "SEAWAY_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of the Kubernetes API; port 0 takes a free one
+    #[arg(long, env = "SEAWAY_KUBE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
+    kube_listen: SocketAddr,
+}
+
+/// Where data lies when no folder is given (XDG base directory specification).
+fn default_data_dir() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
+        .map(|base| base.join("seaway"))
+}
+
+pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
+    let started = std::time::Instant::now();
+    logging();
+    let data_dir = options.data_dir.or_else(default_data_dir).ok_or_else(|| {
+        miette::miette!(
+            help = "give one with --data-dir",
+            "no folder for the data: neither XDG_DATA_HOME nor HOME is set"
+        )
+    })?;
+    let data_dir = std::path::absolute(&data_dir).into_diagnostic()?;
+    // Asked for before the ready line: whoever waits for that line may send the signal at once.
+    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+
+    let mut server_options = seaway_apiserver::Options::new(&data_dir);
+    server_options.listen = Some(options.kube_listen);
+    let server = ApiServer::start(server_options).await.into_diagnostic()?;
+    let address = server.address().unwrap_or(options.kube_listen);
+    let path = data_dir.join("kubeconfig");
+    kubeconfig::write(&path, address, server.ca_pem(), server.admin_token())
+        .into_diagnostic()
+        .wrap_err_with(|| format!("{} could not be written", path.display()))?;
+    println!(
+        "ready in {:.2} s: Kubernetes API at https://{address}, kubeconfig at {}",
+        started.elapsed().as_secs_f64(),
+        path.display()
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn logging() {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+}

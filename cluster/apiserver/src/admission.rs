@@ -1,0 +1,291 @@
+//! What is checked and filled in between strategy and validation, with the rest of the cluster in view.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::rbac::{self, Attributes, RoleRef};
+use crate::resources::{Operation, WriteRequest};
+use crate::status::{ApiError, Cause, Result};
+use crate::store::ObjectKey;
+
+const NAMESPACES: &str = "/namespaces";
+/// Namespaces that cannot be deleted, and into which nothing is refused.
+pub(crate) const PERMANENT: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// Checks and completes an object.
+pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &mut Value) -> Result<()> {
+    let served = request.served;
+    if before.is_none() {
+        namespace_exists(request, value)?;
+    }
+    if request.operation == Operation::Status {
+        return Ok(());
+    }
+    match (served.group(), served.kind()) {
+        ("", "Pod") if before.is_none() => service_account(request.api, value),
+        ("", "Service") => service_addresses(request.api, before, value),
+        (rbac::GROUP, _) => escalation(request, before, value),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            crate::definitions::complete(request.api, value);
+            Ok(())
+        }
+        _ => match &served.custom {
+            Some(custom) if custom.terminating && before.is_none() => Err(ApiError::new(
+                http::StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "create not allowed while custom resource definition is terminating",
+            )),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+/// New objects need a namespace that exists and is not going away.
+fn namespace_exists(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
+    let served = request.served;
+    if !served.resource.namespaced {
+        return Ok(());
+    }
+    let namespace = text(&value["metadata"], "namespace");
+    match request.api.store.get(NAMESPACES, &ObjectKey::new("", namespace)) {
+        None => Err(ApiError::not_found("", "namespaces", namespace)),
+        Some(entry) if entry.meta.deleting => {
+            let name = text(&value["metadata"], "name");
+            Err(ApiError::terminating(served.group(), served.plural(), name, namespace))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Gives a pod its ServiceAccount and, unless it opts out, a token volume.
+fn service_account(api: &Api, value: &mut Value) -> Result<()> {
+    let namespace = text(&value["metadata"], "namespace").to_owned();
+    let spec = &mut value["spec"];
+    if !spec.is_object() {
+        return Ok(());
+    }
+    if text(spec, "serviceAccountName").is_empty() {
+        spec["serviceAccountName"] = "default".into();
+    }
+    let name = text(spec, "serviceAccountName").to_owned();
+    spec["serviceAccount"] = name.clone().into();
+    let Some(account) = api.store.get("/serviceaccounts", &ObjectKey::new(namespace.as_str(), name.as_str()))
+    else {
+        let pod = text(&value["metadata"], "name");
+        return Err(ApiError::forbidden(
+            "",
+            "pods",
+            pod,
+            format!(
+                "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
+            ),
+        ));
+    };
+    let account = account.value();
+    if spec["imagePullSecrets"].as_array().is_none_or(Vec::is_empty)
+        && let Some(secrets) = account["imagePullSecrets"].as_array().filter(|s| !s.is_empty())
+    {
+        spec["imagePullSecrets"] = secrets.clone().into();
+    }
+    let mounts = spec["automountServiceAccountToken"]
+        .as_bool()
+        .or(account["automountServiceAccountToken"].as_bool())
+        .unwrap_or(true);
+    if mounts {
+        mount_token(spec);
+    }
+    Ok(())
+}
+
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+fn mount_token(spec: &mut Value) {
+    let volume = format!("kube-api-access-{:05x}", rand::random_range(0..0xf_ffff_u32));
+    let mut used = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            let Some(container) = container.as_object_mut() else { continue };
+            let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
+            let Some(mounts) = mounts.as_array_mut() else { continue };
+            if mounts.iter().all(|m| m["mountPath"] != TOKEN_PATH) {
+                mounts.push(json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true}));
+                used = true;
+            }
+        }
+    }
+    if !used {
+        return;
+    }
+    let source = json!({"name": volume, "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace",
+            "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]}});
+    match spec["volumes"].as_array_mut() {
+        Some(volumes) => volumes.push(source),
+        None => spec["volumes"] = json!([source]),
+    }
+}
+
+/// First and last address that Services get by themselves; the first few are reserved.
+const SERVICE_RANGE: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 96, 0, 16), Ipv4Addr::new(10, 96, 255, 254));
+const NODE_PORTS: (i64, i64) = (30000, 32767);
+
+/// Gives a Service its cluster address and node ports, and keeps them on updates.
+fn service_addresses(api: &Api, before: Option<&Value>, value: &mut Value) -> Result<()> {
+    let kind = match text(&value["spec"], "type") {
+        "" => "ClusterIP".to_owned(),
+        kind => kind.to_owned(),
+    };
+    let namespace = text(&value["metadata"], "namespace").to_owned();
+    let name = text(&value["metadata"], "name").to_owned();
+    if kind == "ExternalName" {
+        return Ok(());
+    }
+    if let Some(before) = before {
+        for field in ["clusterIP", "clusterIPs"] {
+            if value["spec"][field].is_null() || value["spec"][field] == "" {
+                let kept = before["spec"][field].clone();
+                if !kept.is_null() {
+                    value["spec"][field] = kept;
+                }
+            }
+        }
+    }
+    let others: Vec<Value> = api
+        .store
+        .all("/services", None)
+        .iter()
+        .filter(|e| e.key != ObjectKey::new(namespace.as_str(), name.as_str()))
+        .map(|e| e.value())
+        .collect();
+    if text(&value["spec"], "clusterIP").is_empty() {
+        let used = |ip: &str| others.iter().any(|o| o["spec"]["clusterIP"] == ip);
+        let (first, last) = (u32::from(SERVICE_RANGE.0), u32::from(SERVICE_RANGE.1));
+        // Random first, so that two requests at the same time rarely choose the same.
+        let start = rand::random_range(first..=last);
+        let free =
+            (start..=last).chain(first..start).map(|n| Ipv4Addr::from(n).to_string()).find(|ip| !used(ip));
+        let Some(free) = free else {
+            return Err(ApiError::internal("failed to allocate a serviceIP: range is full"));
+        };
+        value["spec"]["clusterIP"] = free.into();
+    } else if let ip = text(&value["spec"], "clusterIP").to_owned()
+        && ip != "None"
+        && before.is_none()
+        && others.iter().any(|o| o["spec"]["clusterIP"] == ip.as_str())
+    {
+        return Err(ApiError::invalid(
+            "",
+            "Service",
+            &name,
+            vec![Cause {
+                reason: "FieldValueInvalid",
+                message: format!(
+                    "Invalid value: [\"{ip}\"]: failed to allocate IP {ip}: provided IP is already allocated"
+                ),
+                field: "spec.clusterIPs".into(),
+            }],
+        ));
+    }
+    if value["spec"]["clusterIPs"].as_array().is_none_or(Vec::is_empty) {
+        value["spec"]["clusterIPs"] = json!([value["spec"]["clusterIP"]]);
+    }
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+        node_ports(&others, before, value);
+    }
+    Ok(())
+}
+
+fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) {
+    let ports_of = |v: &Value| -> Vec<i64> {
+        v["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_i64()).collect()
+    };
+    let mut used: Vec<i64> = others.iter().flat_map(ports_of).collect();
+    used.extend(ports_of(value));
+    let old = before.map(|b| b["spec"]["ports"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
+    for port in value["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if port["nodePort"].as_i64().is_some_and(|p| p > 0) {
+            continue;
+        }
+        let kept = old.iter().find(|o| o["port"] == port["port"] && o["protocol"] == port["protocol"]);
+        let number = kept
+            .and_then(|o| o["nodePort"].as_i64())
+            .filter(|p| *p > 0)
+            .or_else(|| (NODE_PORTS.0..=NODE_PORTS.1).find(|p| !used.contains(p)));
+        if let Some(number) = number {
+            used.push(number);
+            port["nodePort"] = number.into();
+        }
+    }
+}
+
+/// Nobody gives away rights that he does not have.
+fn escalation(request: &WriteRequest<'_>, before: Option<&Value>, value: &Value) -> Result<()> {
+    let (api, user) = (request.api, request.identity);
+    if user.is_master() {
+        return Ok(());
+    }
+    let served = request.served;
+    let namespace = text(&value["metadata"], "namespace");
+    let name = text(&value["metadata"], "name");
+    let may = |verb: &str, plural: &str, name: &str| {
+        let attributes = Attributes {
+            verb: verb.into(),
+            group: rbac::GROUP.into(),
+            resource: plural.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            path: None,
+        };
+        api.authorizer.allowed(user, &attributes)
+    };
+    let wanted = match served.kind() {
+        "ClusterRole" | "Role" => {
+            if before.is_some_and(|b| {
+                b["rules"] == value["rules"] && b["aggregationRule"] == value["aggregationRule"]
+            }) || may("escalate", served.plural(), name)
+            {
+                return Ok(());
+            }
+            rbac::rules(value)
+        }
+        _ => {
+            if before.is_some_and(|b| b["subjects"] == value["subjects"]) {
+                return Ok(());
+            }
+            let Ok(role) = serde_json::from_value::<RoleRef>(value["roleRef"].clone()) else { return Ok(()) };
+            let plural = if role.kind == "ClusterRole" { "clusterroles" } else { "roles" };
+            if may("bind", plural, &role.name) {
+                return Ok(());
+            }
+            api.authorizer
+                .role_rules(namespace, &role)
+                .ok_or_else(|| ApiError::not_found(rbac::GROUP, plural, &role.name))?
+        }
+    };
+    let missing = api.authorizer.missing(user, namespace, &wanted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        missing.iter().map(|rule| serde_json::to_string(rule).unwrap_or_default()).collect();
+    Err(ApiError::forbidden(
+        served.group(),
+        served.plural(),
+        name,
+        format!(
+            "user \"{}\" (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+            user.name,
+            user.groups,
+            list.join("\n")
+        ),
+    ))
+}

@@ -1,0 +1,204 @@
+//! The API behind all front doors: authenticate, authorize, then hand to the resource or the page.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+
+use crate::authentication::{Authenticator, Peer, impersonation};
+use crate::catalog::{Catalog, Served};
+use crate::identity::Identity;
+use crate::negotiation::{self, Body, Form};
+use crate::rbac::{Attributes, Authorizer};
+use crate::request::{self, Query, ResourcePath, Target};
+use crate::status::{ApiError, Result};
+use crate::store::Store;
+
+/// Largest request body, as kube-apiserver has it.
+pub(crate) const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Everything a request can need.
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) catalog: Catalog,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) ca_pem: String,
+    pub(crate) stopping: tokio_util::sync::CancellationToken,
+    pub(crate) metrics: crate::metrics::Metrics,
+}
+
+/// One request on a resource, after authorization.
+pub(crate) struct Context {
+    pub(crate) api: Arc<Api>,
+    pub(crate) identity: Identity,
+    pub(crate) served: Arc<Served>,
+    pub(crate) path: ResourcePath,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) form: Form,
+}
+
+impl Context {
+    /// Field manager of this request: as asked, or the client program's name.
+    pub(crate) fn manager(&self) -> String {
+        match self.query.get("fieldManager") {
+            Some(name) => name.to_owned(),
+            None => {
+                let agent = self
+                    .headers
+                    .get(http::header::USER_AGENT)
+                    .and_then(|v| v.to_str().ok())
+                    .unwrap_or("unknown");
+                agent.split('/').next().unwrap_or("unknown").chars().take(128).collect()
+            }
+        }
+    }
+
+    pub(crate) fn not_found(&self) -> ApiError {
+        ApiError::not_found(self.served.group(), self.served.plural(), &self.path.name)
+    }
+
+    pub(crate) fn key(&self) -> crate::store::ObjectKey {
+        crate::store::ObjectKey::new(self.namespace(), self.path.name.as_str())
+    }
+
+    /// Namespace of the object; empty for cluster-scoped ones (also for Namespaces themselves).
+    pub(crate) fn namespace(&self) -> &str {
+        if self.served.resource.namespaced { &self.path.namespace } else { "" }
+    }
+}
+
+/// Media type of a request body without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim()
+}
+
+/// Now, as Kubernetes writes times.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl Api {
+    /// Answers one request.
+    pub(crate) async fn serve<B>(self: &Arc<Self>, peer: Peer, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = std::time::Instant::now();
+        let method = request.method().clone();
+        let response = match self.route(&peer, request).await {
+            Ok(response) => response,
+            Err(error) => negotiation::error(&error),
+        };
+        self.metrics.observe(&method, response.status(), started.elapsed());
+        response
+    }
+
+    async fn route<B>(self: &Arc<Self>, peer: &Peer, request: Request<B>) -> Result<Response<Body>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let query = Query::parse(head.uri.query());
+        let identity = self.authenticator.authenticate(peer, &head.headers)?;
+        let identity = self.impersonate(identity, &head.headers)?;
+        let target = request::target(head.uri.path());
+        let attributes = attributes(&head.method, head.uri.path(), &target, &query);
+        if !self.authorizer.allowed(&identity, &attributes) {
+            return Err(ApiError::forbidden(
+                &attributes.group,
+                &attributes.resource,
+                &attributes.name,
+                attributes.refusal(&identity.name),
+            ));
+        }
+        let path = match target {
+            Target::Other => {
+                return crate::pages::serve(self, &head.method, head.uri.path(), &head.headers, &query);
+            }
+            Target::Resource(path) => path,
+        };
+        let served = self
+            .catalog
+            .now()
+            .find(&path.group, &path.version, &path.plural)
+            .cloned()
+            .ok_or_else(ApiError::no_such_resource)?;
+        let form = negotiation::form(&head.headers);
+        let context =
+            Context { api: self.clone(), identity, served, path, query, headers: head.headers, form };
+        let body = match head.method {
+            Method::GET | Method::HEAD => Bytes::new(),
+            _ => read_body(body).await?,
+        };
+        crate::resources::dispatch(context, head.method, body).await
+    }
+
+    fn impersonate(&self, identity: Identity, headers: &HeaderMap) -> Result<Identity> {
+        let Some(wanted) = impersonation(headers)? else { return Ok(identity) };
+        for (group, resource, namespace, name) in wanted.needs {
+            let attributes = Attributes {
+                verb: "impersonate".into(),
+                group: group.into(),
+                resource,
+                namespace,
+                name,
+                path: None,
+            };
+            if !self.authorizer.allowed(&identity, &attributes) {
+                let why = attributes.refusal(&identity.name);
+                return Err(ApiError::forbidden(group, &attributes.resource, &attributes.name, why));
+            }
+        }
+        tracing::debug!(by = %identity.name, as_user = %wanted.identity.name, "impersonation");
+        Ok(wanted.identity)
+    }
+}
+
+fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> Attributes {
+    match target {
+        Target::Other => {
+            Attributes { verb: request::path_verb(method), path: Some(path.into()), ..Attributes::default() }
+        }
+        Target::Resource(p) => {
+            let resource = if p.subresource.is_empty() {
+                p.plural.clone()
+            } else {
+                format!("{}/{}", p.plural, p.subresource)
+            };
+            let mut name = p.name.clone();
+            // `metadata.name=x` narrows a list to what a rule with resourceNames allows.
+            if name.is_empty()
+                && let Some(only) = query.get("fieldSelector").and_then(|f| f.strip_prefix("metadata.name="))
+                && !only.contains(',')
+            {
+                name = only.to_owned();
+            }
+            Attributes {
+                verb: request::verb(method, p, query).into(),
+                group: p.group.clone(),
+                resource,
+                namespace: p.namespace.clone(),
+                name,
+                path: None,
+            }
+        }
+    }
+}
+
+async fn read_body<B>(body: B) -> Result<Bytes>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) if e.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large(BODY_LIMIT)),
+        Err(e) => Err(ApiError::bad_request(format!("the request body could not be read: {e}"))),
+    }
+}

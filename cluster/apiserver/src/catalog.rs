@@ -1,0 +1,268 @@
+//! What the server serves: the built-in resources and, following the store, those of the CRDs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use seaway_kinds::resources::{Resource, Subresource, builtin};
+use seaway_merge::schema::{self, TypeRef};
+use serde_json::Value;
+
+use crate::store::{Entry, ResourceKey, Store, resource_key};
+
+pub(crate) const CRDS: &str = "apiextensions.k8s.io/customresourcedefinitions";
+
+/// One resource at one version.
+pub(crate) struct Served {
+    pub(crate) resource: Resource,
+    pub(crate) schema: TypeRef,
+    /// Where its objects are stored, the same for all versions.
+    pub(crate) storage: ResourceKey,
+    pub(crate) custom: Option<Custom>,
+}
+
+/// What only resources of a CRD have.
+pub(crate) struct Custom {
+    /// `apiVersion` in the store.
+    pub(crate) storage_api_version: String,
+    /// The version's schema as the CRD gives it.
+    pub(crate) open_api: Value,
+    pub(crate) printer_columns: Vec<Value>,
+    /// `spec.preserveUnknownFields`, or a version without a schema.
+    pub(crate) keeps_unknown: bool,
+    /// The CRD is being deleted: nothing new may be made.
+    pub(crate) terminating: bool,
+}
+
+impl Served {
+    pub(crate) fn group(&self) -> &str {
+        &self.resource.group
+    }
+
+    pub(crate) fn plural(&self) -> &str {
+        &self.resource.plural
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.resource.kind
+    }
+
+    pub(crate) fn api_version(&self) -> String {
+        self.resource.group_version()
+    }
+
+    pub(crate) fn has_status(&self) -> bool {
+        self.resource.subresources.contains(&Subresource::Status)
+    }
+
+    /// Whether stored objects must be given this version's `apiVersion` before they are answered.
+    pub(crate) fn converts(&self) -> bool {
+        self.custom.as_ref().is_some_and(|c| c.storage_api_version != self.api_version())
+    }
+}
+
+/// All of it at one moment.
+pub(crate) struct Snapshot {
+    by_path: HashMap<(String, String, String), Arc<Served>>,
+    /// Resources in the order of discovery.
+    pub(crate) resources: Vec<Arc<Served>>,
+}
+
+impl Snapshot {
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
+        self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// Any served version of what is stored under a key.
+    pub(crate) fn by_storage(&self, storage: &str) -> Option<&Arc<Served>> {
+        self.resources.iter().find(|s| &*s.storage == storage)
+    }
+
+    /// The served resource of a kind.
+    pub(crate) fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Served>> {
+        self.resources
+            .iter()
+            .find(|s| s.group() == group && s.resource.version == version && s.kind() == kind)
+    }
+}
+
+type Definitions = BTreeMap<String, (u64, Vec<Arc<Served>>)>;
+
+struct Following {
+    seen: u64,
+    definitions: Definitions,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+pub(crate) struct Catalog {
+    store: Store,
+    builtin: Vec<Arc<Served>>,
+    following: Mutex<Following>,
+}
+
+impl Catalog {
+    pub(crate) fn new(store: Store) -> Self {
+        let builtin = builtin()
+            .iter()
+            .map(|r| {
+                Arc::new(Served {
+                    resource: r.clone(),
+                    schema: schema::for_kind(&r.group, &r.version, &r.kind).unwrap_or_else(schema::untyped),
+                    storage: storage_of(&r.group, &r.plural),
+                    custom: None,
+                })
+            })
+            .collect();
+        let following = Following { seen: 0, definitions: BTreeMap::new(), snapshot: None };
+        Self { store, builtin, following: Mutex::new(following) }
+    }
+
+    /// What is served now.
+    pub(crate) fn now(&self) -> Arc<Snapshot> {
+        let mut following = self.following.lock();
+        let newest = self.store.resource_revision(CRDS);
+        match &following.snapshot {
+            Some(snapshot) if newest <= following.seen => snapshot.clone(),
+            _ => {
+                let (seen, entries) = self.store.read(|state| {
+                    let entries: Vec<_> = state.range(CRDS, None).map(|(_, e)| e.clone()).collect();
+                    (state.revision(), entries)
+                });
+                let definitions = definitions(&entries, &following.definitions);
+                let snapshot = Arc::new(snapshot(&self.builtin, &definitions));
+                *following = Following { seen, definitions, snapshot: Some(snapshot.clone()) };
+                snapshot
+            }
+        }
+    }
+}
+
+/// Several API versions of one thing share a place in the store.
+fn storage_of(group: &str, plural: &str) -> ResourceKey {
+    match (group, plural) {
+        ("events.k8s.io", "events") => resource_key("", "events"),
+        _ => resource_key(group, plural),
+    }
+}
+
+fn definitions(entries: &[Arc<Entry>], before: &Definitions) -> Definitions {
+    entries
+        .iter()
+        .map(|entry| {
+            let name = entry.key.name.clone();
+            match before.get(&name) {
+                Some((revision, served)) if *revision == entry.revision => {
+                    (name, (*revision, served.clone()))
+                }
+                _ => (name, (entry.revision, serve(&entry.value()))),
+            }
+        })
+        .collect()
+}
+
+fn snapshot(builtin: &[Arc<Served>], definitions: &Definitions) -> Snapshot {
+    let mut resources = builtin.to_vec();
+    resources.extend(definitions.values().flat_map(|(_, served)| served.iter().cloned()));
+    let mut by_path = HashMap::new();
+    for served in &resources {
+        let r = &served.resource;
+        by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), served.clone());
+    }
+    Snapshot { by_path, resources }
+}
+
+/// The resources of an established CRD, highest version first.
+fn serve(crd: &Value) -> Vec<Arc<Served>> {
+    let established = conditions(crd).any(|c| c["type"] == "Established" && c["status"] == "True");
+    if !established {
+        return vec![];
+    }
+    let spec = &crd["spec"];
+    let names = &crd["status"]["acceptedNames"];
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let texts = |v: &Value| v.as_array().map(|a| a.iter().map(text).collect::<Vec<_>>()).unwrap_or_default();
+    let group = text(&spec["group"]);
+    let versions = spec["versions"].as_array().cloned().unwrap_or_default();
+    let storage_version =
+        versions.iter().find(|v| v["storage"] == true).map(|v| text(&v["name"])).unwrap_or_default();
+    let mut served: Vec<_> = versions
+        .iter()
+        .filter(|v| v["served"] == true)
+        .map(|version| {
+            let open_api = version["schema"]["openAPIV3Schema"].clone();
+            let mut subresources = vec![];
+            if version["subresources"]["status"].is_object() {
+                subresources.push(Subresource::Status);
+            }
+            if let Some(scale) = version["subresources"]["scale"].as_object() {
+                let path = |key: &str| scale.get(key).map(text).unwrap_or_default();
+                subresources.push(Subresource::Scale {
+                    spec_replicas: path("specReplicasPath"),
+                    status_replicas: path("statusReplicasPath"),
+                    selector: scale.get("labelSelectorPath").map(text),
+                });
+            }
+            let resource = Resource {
+                group: group.clone(),
+                version: text(&version["name"]),
+                kind: text(&names["kind"]),
+                list_kind: text(&names["listKind"]),
+                plural: text(&names["plural"]),
+                singular: text(&names["singular"]),
+                short_names: texts(&names["shortNames"]),
+                categories: texts(&names["categories"]),
+                namespaced: spec["scope"] == "Namespaced",
+                subresources,
+                verbs: VERBS.iter().map(|v| (*v).to_owned()).collect(),
+            };
+            let keeps_unknown = open_api.is_null() || spec["preserveUnknownFields"] == true;
+            let schema = if keeps_unknown {
+                schema::untyped()
+            } else {
+                schema::from_structural(&open_api).unwrap_or_else(|_| schema::untyped())
+            };
+            Arc::new(Served {
+                schema,
+                storage: resource_key(&group, &resource.plural),
+                custom: Some(Custom {
+                    storage_api_version: format!("{group}/{storage_version}"),
+                    open_api,
+                    printer_columns: version["additionalPrinterColumns"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default(),
+                    keeps_unknown,
+                    terminating: crd["metadata"].get("deletionTimestamp").is_some(),
+                }),
+                resource,
+            })
+        })
+        .collect();
+    served.sort_by(|a, b| priority(&b.resource.version).cmp(&priority(&a.resource.version)));
+    served
+}
+
+/// Discovery verbs of a custom resource.
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
+pub(crate) fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
+    object["status"]["conditions"].as_array().into_iter().flatten()
+}
+
+/// Orders versions as Kubernetes prefers them: GA over beta over alpha, then higher numbers,
+/// then anything else by name, backwards.
+pub(crate) fn priority(version: &str) -> (u8, u64, u64, std::cmp::Reverse<String>) {
+    let parse = || {
+        let rest = version.strip_prefix('v')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major: u64 = rest[..digits].parse().ok()?;
+        let (stage, minor) = match &rest[digits..] {
+            "" => (3, "0"),
+            r if r.starts_with("beta") => (2, &r[4..]),
+            r if r.starts_with("alpha") => (1, &r[5..]),
+            _ => return None,
+        };
+        Some((stage, major, minor.parse().ok()?, std::cmp::Reverse(String::new())))
+    };
+    parse().unwrap_or((0, 0, 0, std::cmp::Reverse(version.to_owned())))
+}

@@ -1,0 +1,88 @@
+//! The end of a namespace and of a definition: first their objects, then they themselves.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::garbage::{remove_finalizer, report};
+use super::{CRDS, NAMESPACES};
+use crate::api::Api;
+use crate::catalog::Served;
+use crate::definitions::CLEANUP;
+use crate::resources::{Deletion, Propagation, delete_object, finish_if_done};
+use crate::store::{Change, Entry, ObjectKey, ResourceKey};
+
+/// Empties a namespace that is being deleted, and ends it when it is empty.
+pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
+    let key = ObjectKey::new("", name);
+    let Some(entry) = api.store.get(NAMESPACES, &key) else { return };
+    if !entry.meta.deleting {
+        return;
+    }
+    let snapshot = api.catalog.now();
+    let mut left = false;
+    for served in snapshot.resources.iter().filter(|s| s.resource.namespaced && !s.resource.is_virtual()) {
+        left |= !delete_all(api, served, Some(name)).await;
+    }
+    if left {
+        return;
+    }
+    let finalized = |entry: &Entry| {
+        let mut value = entry.value();
+        let finalizers = value["spec"]["finalizers"].as_array_mut()?;
+        finalizers.retain(|f| f != "kubernetes");
+        Some(if finish_if_done(&value) { Change::Delete(value) } else { Change::Put(value) })
+    };
+    // Only when the finalizer is still there: otherwise others' finalizers are waited for.
+    let waits = |entry: &Entry| {
+        entry.value()["spec"]["finalizers"].as_array().is_some_and(|f| f.iter().any(|f| f == "kubernetes"))
+    };
+    let resource: ResourceKey = NAMESPACES.into();
+    let result = api.store.modify(&resource, &key, |e| waits(e).then(|| finalized(e)).flatten()).await;
+    report(result.map(drop));
+}
+
+/// Deletes the objects of a definition that is being deleted, and ends it when they are gone.
+pub(super) async fn definition(api: &Arc<Api>, name: &str) {
+    let key = ObjectKey::new("", name);
+    let Some(entry) = api.store.get(CRDS, &key) else { return };
+    if !entry.meta.deleting {
+        return;
+    }
+    let crd = entry.value();
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let storage =
+        crate::store::resource_key(&text(&crd["spec"]["group"]), &text(&crd["spec"]["names"]["plural"]));
+    let served = api.catalog.now().by_storage(&storage).cloned();
+    let empty = match served {
+        Some(served) => delete_all(api, &served, None).await,
+        None => true,
+    };
+    if empty {
+        let resource: ResourceKey = CRDS.into();
+        report(remove_finalizer(api, &resource, &key, CLEANUP).await);
+    }
+}
+
+/// A custom object is gone: its definition may have waited for it.
+pub(super) async fn last_of_definition(api: &Arc<Api>, resource: &str) {
+    if let Some((group, plural)) = resource.split_once('/')
+        && !group.is_empty()
+    {
+        definition(api, &format!("{plural}.{group}")).await;
+    }
+}
+
+/// Begins the deletion of all objects; true when none is left.
+async fn delete_all(api: &Arc<Api>, served: &Arc<Served>, namespace: Option<&str>) -> bool {
+    for entry in api.store.all(&served.storage, namespace) {
+        if entry.meta.deleting {
+            continue;
+        }
+        let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
+        if let Err(error) = delete_object(api, served, entry, &deletion).await {
+            tracing::debug!(%error, "an object changed while it was deleted");
+        }
+    }
+    api.store.all(&served.storage, namespace).is_empty()
+}

@@ -1,0 +1,143 @@
+//! Paths that are no resources: discovery, OpenAPI, health, version, metrics.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response, StatusCode};
+use seaway_kinds::{discovery, openapi, resources::Resource};
+use serde_json::json;
+
+use crate::api::Api;
+use crate::catalog::Snapshot;
+use crate::negotiation::{self, Body, accepted};
+use crate::request::Query;
+use crate::status::{ApiError, Result};
+
+/// The Kubernetes version whose API this is.
+const MINOR: &str = "37";
+
+pub(crate) fn serve(
+    api: &Arc<Api>,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Response<Body>> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(ApiError::method_not_allowed());
+    }
+    let snapshot = api.catalog.now();
+    let resources: Vec<&Resource> = snapshot.resources.iter().map(|s| &s.resource).collect();
+    let resources = || resources.iter().copied();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let document = match parts.as_slice() {
+        ["healthz" | "livez" | "readyz", ..] => return Ok(health(query)),
+        ["metrics"] => {
+            let text = api.metrics.text(&api.store);
+            return Ok(negotiation::raw(StatusCode::OK, "text/plain; version=0.0.4", text));
+        }
+        ["version"] => version(),
+        [""] => json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+                                 "/openapi/v3", "/readyz", "/version"]}),
+        ["api"] if aggregated(headers) => {
+            return Ok(aggregated_answer(&discovery::aggregated_api(resources())));
+        }
+        ["apis"] if aggregated(headers) => {
+            return Ok(aggregated_answer(&discovery::aggregated_apis(resources())));
+        }
+        ["api"] => discovery::api_versions(""),
+        ["apis"] => discovery::group_list(resources()),
+        ["apis", group] => discovery::group(resources(), group).ok_or_else(ApiError::no_such_resource)?,
+        ["api", version] => {
+            discovery::resource_list(resources(), "", version).ok_or_else(ApiError::no_such_resource)?
+        }
+        ["apis", group, version] => {
+            discovery::resource_list(resources(), group, version).ok_or_else(ApiError::no_such_resource)?
+        }
+        ["openapi", "v3"] => v3_index(&snapshot),
+        ["openapi", "v3", "api", version] => v3(&snapshot, "", version)?,
+        ["openapi", "v3", "apis", group, version] => v3(&snapshot, group, version)?,
+        ["openapi", "v2"] => openapi::v2(served(&snapshot)),
+        [".well-known", "openid-configuration"] => json!({
+            "issuer": crate::tokens::ISSUER, "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+        }),
+        _ => return Err(ApiError::no_such_resource()),
+    };
+    Ok(negotiation::json(StatusCode::OK, &document))
+}
+
+fn health(query: &Query) -> Response<Body> {
+    let text = if query.flag("verbose") { "[+]ping ok\n[+]storage ok\nhealthz check passed\n" } else { "ok" };
+    negotiation::raw(StatusCode::OK, "text/plain; charset=utf-8", text)
+}
+
+fn version() -> serde_json::Value {
+    json!({
+        "major": "1", "minor": MINOR, "emulationMajor": "1", "emulationMinor": MINOR,
+        "gitVersion": format!("v1.{MINOR}.0+seaway-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "", "compiler": "rustc", "platform": format!("linux/{}", go_arch()),
+    })
+}
+
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+fn aggregated(headers: &HeaderMap) -> bool {
+    accepted(headers).first().is_some_and(|range| {
+        range.contains("g=apidiscovery.k8s.io") && range.split(';').any(|p| p.trim() == "v=v2")
+    })
+}
+
+fn aggregated_answer(document: &serde_json::Value) -> Response<Body> {
+    negotiation::raw(StatusCode::OK, AGGREGATED, crate::store::to_bytes(document))
+}
+
+fn served(snapshot: &Snapshot) -> impl Iterator<Item = openapi::Served<'_>> {
+    snapshot.resources.iter().map(|s| openapi::Served {
+        resource: &s.resource,
+        custom: s.custom.as_ref().map(|c| (!c.keeps_unknown).then_some(&c.open_api)),
+    })
+}
+
+fn v3(snapshot: &Snapshot, group: &str, version: &str) -> Result<serde_json::Value> {
+    let known = snapshot.resources.iter().any(|s| s.group() == group && s.resource.version == version);
+    if !known {
+        return Err(ApiError::no_such_resource());
+    }
+    Ok(openapi::v3(served(snapshot), group, version))
+}
+
+/// The index names each document with a hash, so that clients keep what has not changed.
+fn v3_index(snapshot: &Snapshot) -> serde_json::Value {
+    let mut versions: Vec<(&str, &str)> =
+        snapshot.resources.iter().map(|s| (s.group(), s.resource.version.as_str())).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let hashes: Vec<String> = versions
+        .iter()
+        .map(|(group, version)| {
+            // Built-in documents never change; those of custom resources do with their schemas.
+            let mut text = env!("CARGO_PKG_VERSION").to_owned();
+            for s in
+                snapshot.resources.iter().filter(|s| s.group() == *group && s.resource.version == *version)
+            {
+                text.push_str(&s.resource.plural);
+                if let Some(custom) = &s.custom {
+                    text.push_str(&custom.open_api.to_string());
+                }
+            }
+            openapi::hash(text.as_bytes())
+        })
+        .collect();
+    openapi::index(
+        versions.iter().zip(&hashes).map(|((group, version), hash)| (*group, *version, hash.as_str())),
+    )
+}

@@ -1,0 +1,334 @@
+//! Role-based access control: the rules of rbac.authorization.k8s.io/v1 over an index that follows
+//! the store event by event, so that a decision costs no parsing.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::identity::Identity;
+use crate::store::{EventKind, ObjectKey, Store};
+
+pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// What somebody wants to do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Attributes {
+    pub(crate) verb: String,
+    pub(crate) group: String,
+    /// Plural name, with the subresource as in `pods/log`.
+    pub(crate) resource: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Path of a request that is about no resource.
+    pub(crate) path: Option<String>,
+}
+
+impl Attributes {
+    /// The sentence that Kubernetes prints when it refuses.
+    pub(crate) fn refusal(&self, user: &str) -> String {
+        match &self.path {
+            Some(path) => format!("User \"{user}\" cannot {} path \"{path}\"", self.verb),
+            None => {
+                let scope = if self.namespace.is_empty() {
+                    "at the cluster scope".to_owned()
+                } else {
+                    format!("in the namespace \"{}\"", self.namespace)
+                };
+                format!(
+                    "User \"{user}\" cannot {} resource \"{}\" in API group \"{}\" {scope}",
+                    self.verb, self.resource, self.group
+                )
+            }
+        }
+    }
+}
+
+/// A PolicyRule.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Rule {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) verbs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) api_groups: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resources: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resource_names: Vec<String>,
+    #[serde(rename = "nonResourceURLs", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) non_resource_urls: Vec<String>,
+}
+
+fn has(list: &[String], wanted: &str) -> bool {
+    list.iter().any(|item| item == "*" || item == wanted)
+}
+
+impl Rule {
+    fn allows(&self, a: &Attributes) -> bool {
+        if !has(&self.verbs, &a.verb) {
+            return false;
+        }
+        if let Some(path) = &a.path {
+            return self.non_resource_urls.iter().any(|url| match url.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => url == path,
+            });
+        }
+        let subresource = a.resource.split_once('/').map(|(_, s)| s);
+        let resource = has(&self.resources, &a.resource)
+            || subresource.is_some_and(|s| {
+                self.resources.iter().any(|r| r.strip_prefix("*/").is_some_and(|wanted| wanted == s))
+            });
+        has(&self.api_groups, &a.group)
+            && resource
+            && (self.resource_names.is_empty()
+                || (!a.name.is_empty() && self.resource_names.contains(&a.name)))
+    }
+
+    /// Every single permission in this rule, for the escalation check.
+    fn singles(&self) -> Vec<Rule> {
+        let mut out = Vec::new();
+        for verb in &self.verbs {
+            for url in &self.non_resource_urls {
+                out.push(Rule {
+                    verbs: vec![verb.clone()],
+                    non_resource_urls: vec![url.clone()],
+                    ..Rule::default()
+                });
+            }
+            for group in &self.api_groups {
+                for resource in &self.resources {
+                    let names: Vec<Vec<String>> = if self.resource_names.is_empty() {
+                        vec![vec![]]
+                    } else {
+                        self.resource_names.iter().map(|n| vec![n.clone()]).collect()
+                    };
+                    for resource_names in names {
+                        out.push(Rule {
+                            verbs: vec![verb.clone()],
+                            api_groups: vec![group.clone()],
+                            resources: vec![resource.clone()],
+                            resource_names,
+                            non_resource_urls: vec![],
+                        });
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether this rule grants a single permission, wildcards only by wildcards.
+    fn covers(&self, single: &Rule) -> bool {
+        let within = |mine: &[String], wanted: &[String]| wanted.iter().all(|w| has(mine, w));
+        if !within(&self.verbs, &single.verbs) {
+            return false;
+        }
+        if !single.non_resource_urls.is_empty() {
+            return single.non_resource_urls.iter().all(|wanted| {
+                self.non_resource_urls.iter().any(|url| {
+                    url == wanted || url.strip_suffix('*').is_some_and(|prefix| wanted.starts_with(prefix))
+                })
+            });
+        }
+        let resources = single.resources.iter().all(|wanted| {
+            has(&self.resources, wanted)
+                || wanted
+                    .split_once('/')
+                    .is_some_and(|(_, sub)| self.resources.iter().any(|r| *r == format!("*/{sub}")))
+        });
+        within(&self.api_groups, &single.api_groups)
+            && resources
+            && (self.resource_names.is_empty()
+                || (!single.resource_names.is_empty()
+                    && single.resource_names.iter().all(|n| self.resource_names.contains(n))))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Subject {
+    kind: String,
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+impl Subject {
+    fn is(&self, user: &Identity) -> bool {
+        match self.kind.as_str() {
+            "User" => self.name == "*" || self.name == user.name,
+            "Group" => user.groups.contains(&self.name),
+            "ServiceAccount" => user.as_service_account() == Some((&self.namespace, &self.name)),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub(crate) struct RoleRef {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Binding {
+    #[serde(default)]
+    subjects: Vec<Subject>,
+    role_ref: RoleRef,
+}
+
+/// Rules as an object holds them.
+pub(crate) fn rules(object: &Value) -> Vec<Rule> {
+    serde_json::from_value(object["rules"].clone()).unwrap_or_default()
+}
+
+#[derive(Default)]
+struct Index {
+    seen: [u64; 4],
+    loaded: bool,
+    cluster_roles: BTreeMap<String, Vec<Rule>>,
+    roles: BTreeMap<ObjectKey, Vec<Rule>>,
+    cluster_bindings: BTreeMap<String, Binding>,
+    bindings: BTreeMap<ObjectKey, Binding>,
+}
+
+const RESOURCES: [&str; 4] = [
+    "rbac.authorization.k8s.io/clusterroles",
+    "rbac.authorization.k8s.io/roles",
+    "rbac.authorization.k8s.io/clusterrolebindings",
+    "rbac.authorization.k8s.io/rolebindings",
+];
+
+impl Index {
+    fn set(&mut self, which: usize, key: &ObjectKey, object: Option<&Value>) {
+        let binding = |v: &Value| serde_json::from_value::<Binding>(v.clone()).ok();
+        match (which, object) {
+            (0, Some(v)) => drop(self.cluster_roles.insert(key.name.clone(), rules(v))),
+            (0, None) => drop(self.cluster_roles.remove(&key.name)),
+            (1, Some(v)) => drop(self.roles.insert(key.clone(), rules(v))),
+            (1, None) => drop(self.roles.remove(key)),
+            (2, v) => match v.and_then(binding) {
+                Some(b) => drop(self.cluster_bindings.insert(key.name.clone(), b)),
+                None => drop(self.cluster_bindings.remove(&key.name)),
+            },
+            (_, v) => match v.and_then(binding) {
+                Some(b) => drop(self.bindings.insert(key.clone(), b)),
+                None => drop(self.bindings.remove(key)),
+            },
+        }
+    }
+
+    /// Brings the index to the store's newest state.
+    fn follow(&mut self, store: &Store) {
+        store.read(|state| {
+            for (which, resource) in RESOURCES.iter().enumerate() {
+                let newest = state.resource_revision(resource);
+                if self.loaded && newest <= self.seen[which] {
+                    continue;
+                }
+                match self.loaded.then(|| state.events_after(resource, self.seen[which])).flatten() {
+                    Some(events) => {
+                        for event in events {
+                            let value = (event.kind != EventKind::Deleted).then(|| event.entry.value());
+                            self.set(which, &event.entry.key, value.as_ref());
+                        }
+                    }
+                    None => {
+                        match which {
+                            0 => self.cluster_roles.clear(),
+                            1 => self.roles.clear(),
+                            2 => self.cluster_bindings.clear(),
+                            _ => self.bindings.clear(),
+                        }
+                        for (key, entry) in state.range(resource, None) {
+                            self.set(which, key, Some(&entry.value()));
+                        }
+                    }
+                }
+                self.seen[which] = state.revision();
+            }
+            self.loaded = true;
+        });
+    }
+
+    fn role(&self, namespace: &str, role: &RoleRef) -> &[Rule] {
+        let rules = match role.kind.as_str() {
+            "ClusterRole" => self.cluster_roles.get(&role.name),
+            "Role" => self.roles.get(&ObjectKey::new(namespace, role.name.as_str())),
+            _ => None,
+        };
+        rules.map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules that hold for a user in a namespace (empty: cluster-wide only).
+    fn of<'a>(&'a self, user: &'a Identity, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
+        let bound = |b: &&Binding| b.subjects.iter().any(|s| s.is(user));
+        let cluster = self.cluster_bindings.values().filter(bound).flat_map(|b| self.role("", &b.role_ref));
+        let start = ObjectKey::new(namespace, "");
+        let local = self
+            .bindings
+            .range(start..)
+            .take_while(move |(key, _)| !namespace.is_empty() && key.namespace == namespace)
+            .map(|(_, b)| b)
+            .filter(bound)
+            .flat_map(move |b| self.role(namespace, &b.role_ref));
+        cluster.chain(local)
+    }
+}
+
+/// Decides; one for all front doors.
+pub(crate) struct Authorizer {
+    store: Store,
+    index: Mutex<Index>,
+}
+
+impl Authorizer {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, index: Mutex::default() }
+    }
+
+    pub(crate) fn allowed(&self, user: &Identity, attributes: &Attributes) -> bool {
+        if user.is_master() {
+            return true;
+        }
+        let mut index = self.index.lock();
+        index.follow(&self.store);
+        index.of(user, &attributes.namespace).any(|rule| rule.allows(attributes))
+    }
+
+    /// The rules of a user in a namespace, as SelfSubjectRulesReview lists them.
+    pub(crate) fn rules_of(&self, user: &Identity, namespace: &str) -> Vec<Rule> {
+        if user.is_master() {
+            let all = || vec!["*".to_owned()];
+            return vec![
+                Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
+                Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
+            ];
+        }
+        let mut index = self.index.lock();
+        index.follow(&self.store);
+        index.of(user, namespace).cloned().collect()
+    }
+
+    /// The permissions among `wanted` that the user does not hold himself.
+    pub(crate) fn missing(&self, user: &Identity, namespace: &str, wanted: &[Rule]) -> Vec<Rule> {
+        let held = self.rules_of(user, namespace);
+        wanted
+            .iter()
+            .flat_map(Rule::singles)
+            .filter(|single| !held.iter().any(|rule| rule.covers(single)))
+            .collect()
+    }
+
+    /// The rules behind a role reference, `None` when there is no such role.
+    pub(crate) fn role_rules(&self, namespace: &str, role: &RoleRef) -> Option<Vec<Rule>> {
+        let (resource, key) = match role.kind.as_str() {
+            "ClusterRole" => (RESOURCES[0], ObjectKey::new("", role.name.as_str())),
+            _ => (RESOURCES[1], ObjectKey::new(namespace, role.name.as_str())),
+        };
+        Some(rules(&self.store.get(resource, &key)?.value()))
+    }
+}

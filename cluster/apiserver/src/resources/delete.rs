@@ -1,0 +1,298 @@
+//! `delete` and `deletecollection`: preconditions, grace, finalizers and the three propagations.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::selection::Selection;
+use super::write::store_error;
+use super::{answer, value_of};
+use crate::api::{Api, Context};
+use crate::catalog::Served;
+use crate::negotiation::{self, Body};
+use crate::status::{self, ApiError, Result};
+use crate::store::{Change, Entry, Expect, Write};
+
+/// Finalizer under which dependents are deleted first.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Finalizer under which dependents are set free first.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// What becomes of the objects that name this one as their owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Propagation {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+/// How an object is to be deleted (`DeleteOptions`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deletion {
+    pub(crate) propagation: Option<Propagation>,
+    pub(crate) grace_seconds: Option<i64>,
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Options {
+    grace_period_seconds: Option<i64>,
+    propagation_policy: Option<Propagation>,
+    orphan_dependents: Option<bool>,
+    preconditions: Option<Preconditions>,
+    dry_run: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Preconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+impl Deletion {
+    fn of(context: &Context, body: &[u8]) -> Result<Self> {
+        let options: Options = if body.is_empty() {
+            Options::default()
+        } else {
+            let (value, _) = super::write::parse(crate::api::media_type(&context.headers), body)?;
+            serde_json::from_value(value)
+                .map_err(|e| ApiError::bad_request(format!("the DeleteOptions are not valid: {e}")))?
+        };
+        let by_query = match context.query.get("propagationPolicy") {
+            None => None,
+            Some("Background") => Some(Propagation::Background),
+            Some("Foreground") => Some(Propagation::Foreground),
+            Some("Orphan") => Some(Propagation::Orphan),
+            Some(other) => {
+                return Err(ApiError::bad_request(format!(
+                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \
+                     \"Background\", \"Foreground\", \"Orphan\""
+                )));
+            }
+        };
+        let orphan = options
+            .orphan_dependents
+            .map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
+        let preconditions = options.preconditions.unwrap_or_default();
+        Ok(Self {
+            propagation: options.propagation_policy.or(by_query).or(orphan),
+            grace_seconds: match options.grace_period_seconds {
+                Some(seconds) => Some(seconds),
+                None => context.query.number("gracePeriodSeconds")?,
+            },
+            uid: preconditions.uid,
+            resource_version: preconditions.resource_version,
+            dry_run: context.query.dry_run()? || options.dry_run.iter().any(|d| d == "All"),
+        })
+    }
+}
+
+/// What a deletion came to.
+pub(crate) enum Outcome {
+    /// It is gone; this was its last state.
+    Gone(Value),
+    /// It waits for finalizers or its grace period.
+    Pending(Arc<Entry>),
+}
+
+pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    let deletion = Deletion::of(context, body)?;
+    let entry =
+        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    match delete_object(&context.api, &context.served, entry, &deletion).await? {
+        Outcome::Pending(entry) => Ok(answer(context, StatusCode::OK, &entry)),
+        Outcome::Gone(value) => {
+            let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
+            let status =
+                status::deleted(context.served.group(), context.served.plural(), &context.path.name, uid);
+            Ok(negotiation::json(StatusCode::OK, &status))
+        }
+    }
+}
+
+pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    let deletion = Deletion::of(context, body)?;
+    let selection = Selection::of(context)?;
+    let namespace = (!context.namespace().is_empty()).then(|| context.namespace());
+    let entries: Vec<Arc<Entry>> = context
+        .api
+        .store
+        .all(&context.served.storage, namespace)
+        .into_iter()
+        .filter(|e| selection.matches(e))
+        .collect();
+    let mut items = Vec::with_capacity(entries.len());
+    for entry in entries {
+        items.push(value_of(&context.served, &entry));
+        match delete_object(&context.api, &context.served, entry, &deletion).await {
+            Err(e) if e.code == StatusCode::NOT_FOUND => {}
+            other => drop(other?),
+        }
+    }
+    let revision = context.api.store.revision().to_string();
+    Ok(negotiation::json(
+        StatusCode::OK,
+        &json!({"kind": context.served.resource.list_kind, "apiVersion": context.served.api_version(),
+                "metadata": {"resourceVersion": revision}, "items": items}),
+    ))
+}
+
+/// Deletes an object, or begins to.
+pub(crate) async fn delete_object(
+    api: &Arc<Api>,
+    served: &Arc<Served>,
+    mut entry: Arc<Entry>,
+    deletion: &Deletion,
+) -> Result<Outcome> {
+    let name = entry.key.name.clone();
+    let not_found = || ApiError::not_found(served.group(), served.plural(), &name);
+    for _ in 0..64 {
+        check_preconditions(served, &entry, deletion)?;
+        let before = entry.value();
+        let next = begin(served, &before, deletion, jiff::Timestamp::now());
+        let write = match next {
+            Step::Remove(value) if deletion.dry_run => return Ok(Outcome::Gone(value)),
+            Step::Mark(value) if deletion.dry_run => {
+                let marked = Entry::new(entry.key.clone(), entry.revision, value);
+                return Ok(Outcome::Pending(Arc::new(marked)));
+            }
+            Step::Nothing => return Ok(Outcome::Pending(entry)),
+            Step::Remove(value) => (true, value),
+            Step::Mark(value) => (false, value),
+        };
+        let (removes, value) = write;
+        let change = if removes { Change::Delete(value) } else { Change::Put(value) };
+        let write = Write {
+            resource: served.storage.clone(),
+            key: entry.key.clone(),
+            expect: Expect::Revision(entry.revision),
+            change,
+        };
+        match api.store.write(write).await {
+            Ok(written) if removes => return Ok(Outcome::Gone(written.value())),
+            Ok(written) => return Ok(Outcome::Pending(written)),
+            Err(crate::store::WriteError::Conflict) => {
+                entry = api.store.get(&served.storage, &entry.key).ok_or_else(not_found)?;
+            }
+            Err(e) => return Err(store_error(served, &entry.key.name, &e)),
+        }
+    }
+    Err(ApiError::modified(served.group(), served.plural(), &entry.key.name))
+}
+
+fn check_preconditions(served: &Served, entry: &Entry, deletion: &Deletion) -> Result<()> {
+    let refuse = |what: &str, wanted: &str, found: &str| {
+        ApiError::conflict(
+            served.group(),
+            served.plural(),
+            &entry.key.name,
+            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"),
+        )
+    };
+    if let Some(uid) = &deletion.uid
+        && *uid != entry.meta.uid
+    {
+        return Err(refuse("UID", uid, &entry.meta.uid));
+    }
+    let revision = entry.revision.to_string();
+    match &deletion.resource_version {
+        Some(wanted) if *wanted != revision => Err(refuse("ResourceVersion", wanted, &revision)),
+        _ => Ok(()),
+    }
+}
+
+enum Step {
+    Remove(Value),
+    Mark(Value),
+    Nothing,
+}
+
+/// The next state of an object that is to be deleted.
+fn begin(served: &Served, before: &Value, deletion: &Deletion, now: jiff::Timestamp) -> Step {
+    let mut value = before.clone();
+    set_propagation(&mut value, deletion.propagation);
+    let default_grace =
+        seaway_kinds::strategy::graceful_deletion_seconds(served.group(), served.kind(), before).unwrap_or(0);
+    let grace = match default_grace {
+        0 => 0,
+        default => deletion.grace_seconds.unwrap_or(default).max(0),
+    };
+    let metadata = &before["metadata"];
+    if metadata["deletionTimestamp"].is_string() {
+        let remaining = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+        let asked_shorter = deletion.grace_seconds.is_some_and(|g| g < remaining);
+        if asked_shorter && grace < remaining {
+            value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+            value["metadata"]["deletionTimestamp"] = deletion_time(now, grace).into();
+        }
+        if finish_if_done(&value) {
+            return Step::Remove(value);
+        }
+        return if value == *before { Step::Nothing } else { Step::Mark(value) };
+    }
+    if grace == 0 && !has_finalizers(&value) {
+        return Step::Remove(value);
+    }
+    value["metadata"]["deletionTimestamp"] = deletion_time(now, grace).into();
+    value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    if let Some(generation) = metadata["generation"].as_i64().filter(|g| *g > 0) {
+        value["metadata"]["generation"] = (generation + 1).into();
+    }
+    if served.group().is_empty() && served.kind() == "Namespace" {
+        value["status"]["phase"] = "Terminating".into();
+    }
+    Step::Mark(value)
+}
+
+fn deletion_time(now: jiff::Timestamp, grace: i64) -> String {
+    let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A policy replaces the finalizer of another one; without a policy they stay as they are.
+fn set_propagation(value: &mut Value, propagation: Option<Propagation>) {
+    let Some(propagation) = propagation else { return };
+    let mut finalizers: Vec<Value> = value["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let wanted = match propagation {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+    };
+    finalizers.retain(|f| {
+        let f = f.as_str();
+        (f != Some(FOREGROUND) && f != Some(ORPHAN)) || f == wanted
+    });
+    if let Some(wanted) = wanted
+        && !finalizers.iter().any(|f| f == wanted)
+    {
+        finalizers.push(wanted.into());
+    }
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        if finalizers.is_empty() {
+            metadata.remove("finalizers");
+        } else {
+            metadata.insert("finalizers".into(), finalizers.into());
+        }
+    }
+}
+
+fn has_finalizers(value: &Value) -> bool {
+    let some = |list: &Value| list.as_array().is_some_and(|f| !f.is_empty());
+    some(&value["metadata"]["finalizers"])
+        || (value["kind"] == "Namespace" && some(&value["spec"]["finalizers"]))
+}
+
+/// Whether an object that is being deleted waits for nothing any more.
+pub(crate) fn finish_if_done(value: &Value) -> bool {
+    let metadata = &value["metadata"];
+    metadata["deletionTimestamp"].is_string()
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && !has_finalizers(value)
+}

@@ -1,0 +1,212 @@
+//! `patch`: JSON patch, JSON merge patch, strategic merge patch and server-side apply.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use seaway_merge::managed::{self, ApplyError};
+use seaway_merge::{patch as patches, strategic};
+use serde_json::Value;
+
+use super::write::{self, Decoded, Operation, Request, check_object, parse, update_with, write_object};
+use super::{answer, value_of};
+use crate::api::{Context, media_type};
+use crate::negotiation::{self, Body};
+use crate::status::{ApiError, Cause, Result};
+use crate::store::Entry;
+
+const APPLY: &str = "application/apply-patch+yaml";
+const ACCEPTED: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    APPLY,
+];
+
+pub(super) async fn patch(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    patch_through(context, body, Operation::Update).await
+}
+
+/// A patch through the object itself or its status.
+pub(super) async fn patch_through(
+    context: &Context,
+    body: &Bytes,
+    operation: Operation,
+) -> Result<Response<Body>> {
+    if media_type(&context.headers) == APPLY {
+        return apply(context, body, operation).await;
+    }
+    let old =
+        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    let patch = Patch::read(context, body)?;
+    let request = Request::of(context, operation)?;
+    let mut warnings = vec![];
+    let entry = update_with(&request, old, |current| {
+        let patched = patch.apply(context, current)?;
+        let Decoded { value, warnings: found } = check_object(context, patched, vec![])?;
+        warnings = found;
+        if value["metadata"]["name"] != current["metadata"]["name"] {
+            return Err(ApiError::bad_request("the name of the object cannot be changed by a patch"));
+        }
+        Ok(patch.without_own_revision(value, current))
+    })
+    .await?;
+    let mut response = answer(context, StatusCode::OK, &entry);
+    negotiation::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+enum Patch {
+    Json(Value),
+    Merge(Value),
+    Strategic(Value),
+}
+
+impl Patch {
+    fn read(context: &Context, body: &[u8]) -> Result<Self> {
+        let read = || {
+            serde_json::from_slice::<Value>(body)
+                .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))
+        };
+        match media_type(&context.headers) {
+            "application/json-patch+json" => read().map(Self::Json),
+            "application/merge-patch+json" => read().map(Self::Merge),
+            "application/strategic-merge-patch+json" if context.served.custom.is_none() => {
+                read().map(Self::Strategic)
+            }
+            _ if context.served.custom.is_some() => {
+                Err(ApiError::unsupported_media_type(&[ACCEPTED[0], ACCEPTED[1], ACCEPTED[3]]))
+            }
+            _ => Err(ApiError::unsupported_media_type(&ACCEPTED)),
+        }
+    }
+
+    fn apply(&self, context: &Context, current: &Value) -> Result<Value> {
+        let patched = match self {
+            Self::Json(patch) => patches::json_patch(current, patch),
+            Self::Merge(patch) => patches::merge_patch(current, patch),
+            Self::Strategic(patch) => strategic::patch(current, patch, &context.served.schema),
+        };
+        patched.map_err(|e| {
+            use seaway_merge::patch::PatchError;
+            match e {
+                PatchError::Unprocessable(message) => ApiError::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "Invalid",
+                    format!("the server rejected our request due to an error in our request: {message}"),
+                ),
+                other => ApiError::bad_request(other.to_string()),
+            }
+        })
+    }
+
+    /// The revision in the result is the present one unless the patch itself set it; only then does
+    /// the client insist.
+    fn without_own_revision(&self, mut value: Value, current: &Value) -> Value {
+        let set = match self {
+            Self::Json(patch) => patch.as_array().into_iter().flatten().any(|op| {
+                op["path"] == "/metadata/resourceVersion"
+                    && matches!(op["op"].as_str(), Some("add" | "replace"))
+            }),
+            Self::Merge(patch) | Self::Strategic(patch) => patch["metadata"]["resourceVersion"].is_string(),
+        };
+        if !set
+            && value["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
+            && let Some(metadata) = value["metadata"].as_object_mut()
+        {
+            metadata.remove("resourceVersion");
+        }
+        value
+    }
+}
+
+/// Server-side apply (KEP-555).
+async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<Response<Body>> {
+    let force = context.query.flag("force");
+    if context.query.get("fieldManager").is_none() {
+        return Err(ApiError::invalid(
+            "meta.k8s.io",
+            "PatchOptions",
+            "",
+            vec![Cause {
+                reason: "FieldValueRequired",
+                message: "Required value: is required for apply patch".into(),
+                field: "fieldManager".into(),
+            }],
+        ));
+    }
+    let (value, duplicates) = parse(APPLY, body)?;
+    let Decoded { value: mut applied, warnings } = check_object(context, value, duplicates)?;
+    write::place(context, &mut applied)?;
+    write::same_name(context, &mut applied)?;
+    let mut created = false;
+    for _ in 0..16 {
+        let old = context.api.store.get(&context.served.storage, &context.key());
+        created = old.is_none();
+        match apply_once(context, operation, old.as_ref(), &applied, force).await {
+            // Somebody else was faster: merge again with what is there now.
+            Err(e)
+                if matches!(e.reason, "AlreadyExists" | "Conflict")
+                    && !is_ownership(&e)
+                    && !insists(&applied) => {}
+            other => {
+                let entry = other?;
+                let code = if created { StatusCode::CREATED } else { StatusCode::OK };
+                let mut response = answer(context, code, &entry);
+                negotiation::warn(&mut response, &warnings);
+                return Ok(response);
+            }
+        }
+    }
+    let _ = created;
+    Err(ApiError::modified(context.served.group(), context.served.plural(), &context.path.name))
+}
+
+fn insists(applied: &Value) -> bool {
+    applied["metadata"]["resourceVersion"].as_str().is_some_and(|rv| !rv.is_empty())
+}
+
+fn is_ownership(error: &ApiError) -> bool {
+    error.message.starts_with("Apply failed with")
+}
+
+async fn apply_once(
+    context: &Context,
+    operation: Operation,
+    old: Option<&Arc<Entry>>,
+    applied: &Value,
+    force: bool,
+) -> Result<Arc<Entry>> {
+    let served = &context.served;
+    if old.is_none() && operation == Operation::Status {
+        return Err(context.not_found());
+    }
+    if let (true, Some(old)) = (insists(applied), old)
+        && applied["metadata"]["resourceVersion"] != old.revision.to_string()
+    {
+        return Err(write::modified(served, old));
+    }
+    let live = old.map(|e| value_of(served, e));
+    let mut request = Request::of(context, if old.is_none() { Operation::Create } else { operation })?;
+    let merged = managed::apply(live.as_ref(), applied, &served.schema, &request.ownership(), force)
+        .map_err(|e| apply_error(&e))?;
+    request.owned = true;
+    write_object(&request, old, merged).await
+}
+
+fn apply_error(error: &ApplyError) -> ApiError {
+    match error {
+        ApplyError::BadRequest(_) | ApplyError::Invalid(_) => ApiError::bad_request(error.to_string()),
+        ApplyError::Conflict(conflicts) => {
+            let causes = conflicts
+                .iter()
+                .map(|c| Cause {
+                    reason: "FieldManagerConflict",
+                    message: format!("conflict with {}", c.owner()),
+                    field: c.field.clone(),
+                })
+                .collect();
+            ApiError::apply_conflict(error.to_string(), causes)
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! `create` and `update`, and the way that every write takes: defaults, ownership, strategy,
+//! admission, validation, store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use seaway_kinds::field_error::FieldError;
+use seaway_kinds::{defaults, strategy, validation};
+use seaway_merge::check;
+use seaway_merge::managed::{self, Manager};
+use serde_json::{Map, Value};
+
+use super::delete::finish_if_done;
+use super::{answer, answer_value, value_of};
+use crate::admission;
+use crate::api::{Api, Context, media_type, now};
+use crate::catalog::Served;
+use crate::identity::Identity;
+use crate::negotiation::{self, Body};
+use crate::status::{ApiError, Cause, Result};
+use crate::store::{Change, Entry, Expect, ObjectKey, Write, WriteError};
+
+/// Through which endpoint an object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    /// Through a subresource that owns only the status.
+    Status,
+}
+
+/// Who writes what, and how.
+pub(crate) struct Request<'a> {
+    pub(crate) api: &'a Arc<Api>,
+    pub(crate) served: &'a Arc<Served>,
+    pub(crate) identity: &'a Identity,
+    pub(crate) operation: Operation,
+    /// Name of the subresource, for ownership and messages.
+    pub(crate) subresource: &'a str,
+    pub(crate) manager: String,
+    pub(crate) dry_run: bool,
+    /// Ownership is settled already (server-side apply).
+    pub(crate) owned: bool,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn of(context: &'a Context, operation: Operation) -> Result<Self> {
+        Ok(Self {
+            api: &context.api,
+            served: &context.served,
+            identity: &context.identity,
+            operation,
+            subresource: &context.path.subresource,
+            manager: context.manager(),
+            dry_run: context.query.dry_run()?,
+            owned: false,
+        })
+    }
+
+    /// The manager for ownership.
+    pub(crate) fn ownership(&self) -> Manager {
+        let reset: &[&str] = match self.operation {
+            Operation::Status => &["spec"],
+            Operation::Create | Operation::Update if self.served.has_status() => &["status"],
+            _ => &[],
+        };
+        Manager {
+            name: self.manager.clone(),
+            api_version: self.served.api_version(),
+            subresource: self.subresource.to_owned(),
+            time: now(),
+            reset: reset.iter().map(|r| (*r).to_owned()).collect(),
+        }
+    }
+}
+
+/// What to do with fields that the schema does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl FieldValidation {
+    fn of(context: &Context) -> Result<Self> {
+        match context.query.get("fieldValidation") {
+            None | Some("Warn") => Ok(Self::Warn),
+            Some("Ignore") => Ok(Self::Ignore),
+            Some("Strict") => Ok(Self::Strict),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+}
+
+/// An object as the client sent it, its unknown fields reported and dropped.
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a request body as the object of this resource.
+pub(crate) fn decode(context: &Context, body: &[u8]) -> Result<Decoded> {
+    let (value, duplicates) = parse(media_type(&context.headers), body)?;
+    check_object(context, value, duplicates)
+}
+
+/// Parses JSON or YAML; also tells which keys occurred twice.
+pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<(Value, Vec<String>)> {
+    match media_type {
+        ""
+        | "application/json"
+        | "application/merge-patch+json"
+        | "application/strategic-merge-patch+json" => {
+            let value = serde_json::from_slice(body)
+                .map_err(|e| ApiError::bad_request(format!("the object provided is not valid JSON: {e}")))?;
+            Ok((value, crate::duplicates::in_json(body)))
+        }
+        "application/yaml" | "application/apply-patch+yaml" => {
+            let text = std::str::from_utf8(body)
+                .map_err(|e| ApiError::bad_request(format!("the object provided is not UTF-8: {e}")))?;
+            crate::duplicates::in_yaml(text)
+        }
+        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"])),
+    }
+}
+
+/// Checks kind, types and fields of a parsed object.
+pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<String>) -> Result<Decoded> {
+    let served = &context.served;
+    let expected = (served.api_version(), served.kind());
+    if !value.is_object() {
+        return Err(ApiError::bad_request(format!(
+            "the object provided is not an object: expected {}, Kind={}",
+            expected.0, expected.1
+        )));
+    }
+    for (field, wanted) in [("apiVersion", expected.0.as_str()), ("kind", expected.1)] {
+        match &value[field] {
+            Value::Null => value[field] = wanted.into(),
+            Value::String(found) if found == wanted => {}
+            found => {
+                return Err(ApiError::bad_request(format!(
+                    "the {field} in the data ({}) does not match the expected {field} ({wanted})",
+                    found.as_str().map_or_else(|| found.to_string(), str::to_owned)
+                )));
+            }
+        }
+    }
+    if !value["metadata"].is_object() {
+        if !value["metadata"].is_null() {
+            return Err(ApiError::bad_request("metadata: expected an object"));
+        }
+        value["metadata"] = Value::Object(Map::new());
+    }
+    let mode = FieldValidation::of(context)?;
+    let mut problems = duplicates;
+    if mode != FieldValidation::Ignore {
+        problems.extend(check::unknown_fields(&value, &served.schema));
+    } else {
+        problems.clear();
+    }
+    if mode == FieldValidation::Strict && !problems.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
+            served.kind(),
+            served.resource.version,
+            served.kind(),
+            problems.join(", ")
+        )));
+    }
+    check::prune(&mut value, &served.schema);
+    wrong_types(served, &value)?;
+    Ok(Decoded { value, warnings: problems })
+}
+
+/// Built-in kinds refuse a wrong type while decoding (400), custom ones while validating (422).
+fn wrong_types(served: &Served, value: &Value) -> Result<()> {
+    let problems = check::wrong_types(value, &served.schema);
+    let Some(first) = problems.first() else { return Ok(()) };
+    if served.custom.is_some() {
+        let causes = problems
+            .iter()
+            .map(|p| Cause {
+                reason: "FieldValueTypeInvalid",
+                message: format!(
+                    "Invalid value: \"{}\": {} in body must be of type {}: \"{}\"",
+                    p.got, p.path, p.expected, p.got
+                ),
+                field: p.path.clone(),
+            })
+            .collect();
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(ApiError::invalid(served.group(), served.kind(), name, causes));
+    }
+    Err(ApiError::bad_request(format!(
+        "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal {} into Go struct field {}.{} of type {}",
+        served.kind(),
+        served.resource.version,
+        served.kind(),
+        p_got(&first.got),
+        served.kind(),
+        first.path,
+        first.expected
+    )))
+}
+
+/// JSON's types as Go's decoder calls them.
+fn p_got(got: &str) -> &str {
+    match got {
+        "boolean" => "bool",
+        "integer" => "number",
+        other => other,
+    }
+}
+
+pub(super) async fn create(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    let Decoded { mut value, warnings } = decode(context, body)?;
+    place(context, &mut value)?;
+    let request = Request::of(context, Operation::Create)?;
+    let entry = write_object(&request, None, value).await?;
+    let mut response = answer(context, StatusCode::CREATED, &entry);
+    negotiation::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// Puts the namespace of the path into the object, or refuses another one.
+pub(super) fn place(context: &Context, value: &mut Value) -> Result<()> {
+    let namespace = context.namespace();
+    match value["metadata"]["namespace"].as_str().unwrap_or_default() {
+        found if found == namespace => {}
+        "" => value["metadata"]["namespace"] = namespace.into(),
+        _ if !context.served.resource.namespaced => {
+            if let Some(metadata) = value["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+        }
+        found => {
+            return Err(ApiError::bad_request(format!(
+                "the namespace of the provided object does not match the namespace sent on the request: \
+                 {found} is not {namespace}"
+            )));
+        }
+    }
+    if context.served.resource.namespaced && namespace.is_empty() {
+        return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
+    }
+    Ok(())
+}
+
+pub(super) async fn replace(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    let Decoded { mut value, warnings } = decode(context, body)?;
+    place(context, &mut value)?;
+    same_name(context, &mut value)?;
+    let entry = match context.api.store.get(&context.served.storage, &context.key()) {
+        Some(old) => {
+            let request = Request::of(context, Operation::Update)?;
+            update_with(&request, old, |_| Ok(value.clone())).await?
+        }
+        None if creates_on_update(&context.served) && value["metadata"]["resourceVersion"].is_null() => {
+            let request = Request::of(context, Operation::Create)?;
+            let entry = write_object(&request, None, value).await?;
+            return Ok(answer(context, StatusCode::CREATED, &entry));
+        }
+        None => return Err(context.not_found()),
+    };
+    let mut response = answer(context, StatusCode::OK, &entry);
+    negotiation::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+pub(super) fn same_name(context: &Context, value: &mut Value) -> Result<()> {
+    match value["metadata"]["name"].as_str().unwrap_or_default() {
+        "" => value["metadata"]["name"] = context.path.name.clone().into(),
+        name if name == context.path.name => {}
+        name => {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                context.path.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn creates_on_update(served: &Served) -> bool {
+    matches!(served.kind(), "Lease" | "Endpoints" | "Event" | "LimitRange" | "PodTemplate")
+        || served.group() == crate::rbac::GROUP
+}
+
+/// Updates an object by a function of its present state, again when somebody else was faster and the
+/// new state does not insist on a revision.
+pub(crate) async fn update_with(
+    request: &Request<'_>,
+    mut old: Arc<Entry>,
+    mut change: impl FnMut(&Value) -> Result<Value>,
+) -> Result<Arc<Entry>> {
+    for _ in 0..RETRIES {
+        let current = value_of(request.served, &old);
+        let new = change(&current)?;
+        let asked = new["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        // A change computed from the present state carries its revision along; only one that
+        // differs from it was asked for by the client.
+        let insists = !asked.is_empty();
+        if insists && asked != old.revision.to_string() {
+            return Err(modified(request.served, &old));
+        }
+        match write_object(request, Some(&old), new).await {
+            Err(e) if e.reason == "Conflict" && e == modified(request.served, &old) => {
+                let newer = request.api.store.get(&request.served.storage, &old.key);
+                old = newer.ok_or_else(|| {
+                    ApiError::not_found(request.served.group(), request.served.plural(), &old.key.name)
+                })?;
+            }
+            other => return other,
+        }
+    }
+    Err(modified(request.served, &old))
+}
+
+/// Attempts at a write that others disturb; they get rarer quickly since each waits for a commit.
+const RETRIES: usize = 64;
+
+pub(crate) fn modified(served: &Served, old: &Entry) -> ApiError {
+    ApiError::modified(served.group(), served.plural(), &old.key.name)
+}
+
+/// The way of every write. `old` is the state that `value` was computed from.
+pub(crate) async fn write_object(
+    request: &Request<'_>,
+    old: Option<&Arc<Entry>>,
+    mut value: Value,
+) -> Result<Arc<Entry>> {
+    let served = request.served;
+    let (group, kind) = (served.group(), served.kind());
+    let before = old.map(|e| value_of(served, e));
+
+    apply_defaults(served, &mut value);
+    match &before {
+        None => new_metadata(&mut value),
+        Some(before) => kept_metadata(&mut value, before),
+    }
+    if !request.owned {
+        value = managed::update(before.as_ref(), &value, &served.schema, &request.ownership())
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
+    }
+    match (&before, request.operation) {
+        (None, _) if served.custom.is_some() => custom_create(served, &mut value),
+        (None, _) => strategy::prepare_for_create(group, kind, &mut value),
+        (Some(before), Operation::Status) => status_only(served, &mut value, before),
+        (Some(before), _) if served.custom.is_some() => custom_update(served, &mut value, before),
+        (Some(before), _) => strategy::prepare_for_update(group, kind, &mut value, before),
+    }
+    admission::admit(request, before.as_ref(), &mut value)?;
+    validate(served, before.as_ref(), &value)?;
+    if let Some(before) = &before
+        && unchanged(before, &value)
+    {
+        return Ok(old.expect("there is a state before").clone());
+    }
+    store(request, old, value).await
+}
+
+async fn store(request: &Request<'_>, old: Option<&Arc<Entry>>, mut value: Value) -> Result<Arc<Entry>> {
+    let served = request.served;
+    let key = ObjectKey::new(
+        value["metadata"]["namespace"].as_str().unwrap_or_default(),
+        value["metadata"]["name"].as_str().unwrap_or_default(),
+    );
+    let size = serde_json::to_vec(&value).map_or(0, |v| v.len());
+    if size > OBJECT_LIMIT {
+        return Err(ApiError::too_large(OBJECT_LIMIT));
+    }
+    crate::conversion::to_storage(served, &mut value);
+    let finished = old.is_some() && finish_if_done(&value);
+    if request.dry_run {
+        if old.is_none() && request.api.store.get(&served.storage, &key).is_some() {
+            return Err(ApiError::already_exists(served.group(), served.plural(), &key.name));
+        }
+        let revision = old.map_or(0, |e| e.revision);
+        let mut entry = Entry::new(key, revision, value.clone());
+        if old.is_none()
+            && let Some(metadata) = value["metadata"].as_object_mut()
+        {
+            metadata.remove("resourceVersion");
+            entry.body = crate::store::to_bytes(&value);
+        }
+        return Ok(Arc::new(entry));
+    }
+    let expect = old.map_or(Expect::Absent, |e| Expect::Revision(e.revision));
+    let change = if finished { Change::Delete(value) } else { Change::Put(value) };
+    let write = Write { resource: served.storage.clone(), key: key.clone(), expect, change };
+    request.api.store.write(write).await.map_err(|e| store_error(served, &key.name, &e))
+}
+
+/// Largest stored object; etcd's default request limit.
+const OBJECT_LIMIT: usize = 1536 * 1024;
+
+pub(crate) fn store_error(served: &Served, name: &str, error: &WriteError) -> ApiError {
+    match error {
+        WriteError::Exists => ApiError::already_exists(served.group(), served.plural(), name),
+        WriteError::Conflict => ApiError::modified(served.group(), served.plural(), name),
+        WriteError::Unavailable(_) | WriteError::Closed => ApiError::unavailable(error),
+    }
+}
+
+fn apply_defaults(served: &Served, value: &mut Value) {
+    check::default(value, &served.schema);
+    if served.custom.is_none() {
+        defaults::default_object(served.group(), &served.resource.version, served.kind(), value);
+    }
+}
+
+fn metadata_mut(value: &mut Value) -> &mut Map<String, Value> {
+    if !value["metadata"].is_object() {
+        value["metadata"] = Value::Object(Map::new());
+    }
+    value["metadata"].as_object_mut().expect("it was made an object")
+}
+
+/// What the server decides in a new object.
+fn new_metadata(value: &mut Value) {
+    let metadata = metadata_mut(value);
+    for field in
+        ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
+    {
+        metadata.remove(field);
+    }
+    metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+    metadata.insert("creationTimestamp".into(), now().into());
+    let empty = metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty);
+    if empty
+        && let Some(base) = metadata.get("generateName").and_then(Value::as_str).filter(|b| !b.is_empty())
+    {
+        let name = generate_name(base);
+        metadata.insert("name".into(), name.into());
+    }
+}
+
+/// A name as Kubernetes makes them: the base, shortened to 58, and five characters without vowels.
+fn generate_name(base: &str) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut name: String = base.chars().take(58).collect();
+    for _ in 0..5 {
+        name.push(char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]));
+    }
+    name
+}
+
+/// What an update cannot change; a client that leaves it out gets it back.
+fn kept_metadata(value: &mut Value, before: &Value) {
+    let old = &before["metadata"];
+    let metadata = metadata_mut(value);
+    metadata.remove("selfLink");
+    for field in ["uid", "creationTimestamp", "generation"] {
+        let empty = metadata.get(field).is_none_or(|v| v.is_null() || v == "");
+        if empty || field == "generation" {
+            keep(metadata, old, field);
+        }
+    }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"] {
+        keep(metadata, old, field);
+    }
+}
+
+fn keep(metadata: &mut Map<String, Value>, old: &Value, field: &str) {
+    match old.get(field) {
+        Some(kept) => drop(metadata.insert(field.into(), kept.clone())),
+        None => drop(metadata.remove(field)),
+    }
+}
+
+fn custom_create(served: &Served, value: &mut Value) {
+    if served.has_status()
+        && let Some(object) = value.as_object_mut()
+    {
+        object.remove("status");
+    }
+    value["metadata"]["generation"] = 1.into();
+}
+
+fn custom_update(served: &Served, value: &mut Value, before: &Value) {
+    if served.has_status() {
+        copy_field(value, before, "status");
+    }
+    let same = |skip_status: bool| {
+        let strip = |v: &Value| {
+            let mut v = v.clone();
+            if let Some(o) = v.as_object_mut() {
+                o.remove("metadata");
+                if skip_status {
+                    o.remove("status");
+                }
+            }
+            v
+        };
+        strip(value) == strip(before)
+    };
+    if !same(served.has_status()) {
+        let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+        value["metadata"]["generation"] = (generation + 1).into();
+    }
+}
+
+fn copy_field(value: &mut Value, from: &Value, field: &str) {
+    let Some(object) = value.as_object_mut() else { return };
+    match from.get(field) {
+        Some(kept) => drop(object.insert(field.into(), kept.clone())),
+        None => drop(object.remove(field)),
+    }
+}
+
+/// Through the status subresource everything but the status (and, of custom resources, everything
+/// but status and managedFields) stays.
+fn status_only(served: &Served, value: &mut Value, before: &Value) {
+    if served.custom.is_none() {
+        strategy::prepare_for_status_update(served.group(), served.kind(), value, before);
+        return;
+    }
+    let status = value.get("status").cloned();
+    let owners = value["metadata"]["managedFields"].clone();
+    *value = before.clone();
+    if let Some(object) = value.as_object_mut() {
+        match status {
+            Some(status) => drop(object.insert("status".into(), status)),
+            None => drop(object.remove("status")),
+        }
+    }
+    if !owners.is_null() {
+        value["metadata"]["managedFields"] = owners;
+    }
+}
+
+fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()> {
+    let (group, kind) = (served.group(), served.kind());
+    let rule = if served.custom.is_some() {
+        validation::NameRule::Subdomain
+    } else {
+        validation::name_rule(group, kind)
+    };
+    let mut errors = validation::validate_metadata(value, served.resource.namespaced, rule);
+    if let Some(before) = before {
+        errors.extend(validation::validate_metadata_update(value, before));
+    }
+    let custom = match (&served.custom, before) {
+        (None, None) => {
+            errors.extend(validation::validate_create(group, kind, value));
+            vec![]
+        }
+        (None, Some(before)) => {
+            errors.extend(validation::validate_update(group, kind, value, before));
+            vec![]
+        }
+        (Some(custom), before) => crate::structural::validate(&custom.open_api, before, value),
+    };
+    if errors.is_empty() && custom.is_empty() {
+        return Ok(());
+    }
+    let mut causes: Vec<Cause> = errors.iter().map(cause).collect();
+    causes.extend(custom);
+    let name = value["metadata"]["name"].as_str().unwrap_or_default();
+    Err(ApiError::invalid(group, kind, name, causes))
+}
+
+/// A cause carries the message without the field, which stands beside it.
+fn cause(error: &FieldError) -> Cause {
+    let full = error.to_string();
+    let message = full.strip_prefix(&format!("{}: ", error.field)).unwrap_or(&full).to_owned();
+    Cause { reason: error.kind.reason(), message, field: error.field.clone() }
+}
+
+/// Whether an update changes nothing, so that it needs no write and no new revision.
+fn unchanged(before: &Value, value: &Value) -> bool {
+    if before == value {
+        return true;
+    }
+    let timeless = |v: &Value| {
+        let mut v = v.clone();
+        for entry in v["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.remove("time");
+            }
+        }
+        v
+    };
+    timeless(before) == timeless(value)
+}
+
+/// An answer for an object that was not stored as such.
+pub(super) fn respond(context: &Context, code: StatusCode, value: Value) -> Response<Body> {
+    answer_value(context, code, value)
+}

@@ -1,0 +1,97 @@
+//! ServiceAccount tokens: signed, bound to an account and optionally to a pod or secret, with an end.
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::pki::Secret;
+
+/// Issuer and default audience, as clusters made by kubeadm use them.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// A named object with its UID.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Bound {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
+
+/// The private claims below `kubernetes.io`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Private {
+    pub(crate) namespace: String,
+    pub(crate) serviceaccount: Bound,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<Bound>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Bound>,
+}
+
+/// What a token says (RFC 7519 and the private claims of bound tokens).
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    pub(crate) aud: Vec<String>,
+    pub(crate) exp: i64,
+    pub(crate) iat: i64,
+    pub(crate) nbf: i64,
+    pub(crate) jti: String,
+    #[serde(rename = "kubernetes.io")]
+    pub(crate) kubernetes: Private,
+}
+
+impl Claims {
+    /// The user that the token stands for.
+    pub(crate) fn identity(&self) -> Identity {
+        let private = &self.kubernetes;
+        let mut identity = Identity::service_account(&private.namespace, &private.serviceaccount.name);
+        identity.uid = private.serviceaccount.uid.clone();
+        let mut extra = BTreeMap::from([(
+            "authentication.kubernetes.io/credential-id".to_owned(),
+            vec![format!("JTI={}", self.jti)],
+        )]);
+        if let Some(pod) = &private.pod {
+            extra.insert("authentication.kubernetes.io/pod-name".into(), vec![pod.name.clone()]);
+            extra.insert("authentication.kubernetes.io/pod-uid".into(), vec![pod.uid.clone()]);
+        }
+        identity.extra = extra;
+        identity
+    }
+}
+
+/// Signs and checks tokens with the data folder's key.
+pub(crate) struct Tokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl Tokens {
+    /// From a PKCS#8 PEM of an ECDSA P-256 key.
+    pub(crate) fn new(key_pem: &Secret) -> Result<Self, String> {
+        let encoding = EncodingKey::from_ec_pem(key_pem.expose().as_bytes()).map_err(|e| e.to_string())?;
+        let public = rcgen::KeyPair::from_pem(key_pem.expose()).map_err(|e| e.to_string())?;
+        let decoding =
+            DecodingKey::from_ec_pem(public.public_key_pem().as_bytes()).map_err(|e| e.to_string())?;
+        Ok(Self { encoding, decoding })
+    }
+
+    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, String> {
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), claims, &self.encoding)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Checks signature, issuer and times; the caller checks that the account still exists.
+    pub(crate) fn verify(&self, token: &str, audiences: &[String]) -> Result<Claims, String> {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(audiences);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation)
+            .map(|data| data.claims)
+            .map_err(|e| e.to_string())
+    }
+}
