@@ -19,6 +19,8 @@
 
 mod crds;
 mod error;
+pub mod metrics;
+pub mod proxy;
 pub mod table;
 
 pub use crds::crds;

@@ -1,5 +1,6 @@
 //! One rule of a route: its matches, filters, backends and time limits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,12 @@ pub struct Timeouts {
     pub request: Option<Duration>,
     /// For one attempt at one endpoint.
     pub backend_request: Option<Duration>,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "rule {} of HTTPRoute {}/{}", self.name, self.namespace, self.route)
+    }
 }
 
 impl Rule {

@@ -1,0 +1,169 @@
+//! One request to one of a backend's endpoints: tried elsewhere as long as that
+//! cannot make a backend do something twice.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+
+use super::Shared;
+use super::body::RequestBody;
+use super::live::Live;
+use super::upstream::{FRESH_LIMIT, IDLE_LIMIT, Lease, Upstream};
+use crate::table::Backend;
+
+/// Endpoints that one request tries at most.
+const MAX_ATTEMPTS: usize = 5;
+
+/// When no endpoint can be reached, the table may be behind the pods: a request
+/// waits this long for a newer one.
+const TABLE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The head of a response and the right to its connection.
+pub(super) struct Exchange {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+}
+
+/// Why there is no response.
+pub(super) enum Failure {
+    /// No endpoint could be reached: 502.
+    Unreachable(String),
+    /// The connection broke after the request was sent, and it must not be sent again: 502.
+    Broken(String),
+    /// The time limit for one attempt is over: 504.
+    TimedOut,
+}
+
+/// Sends the request. `revision` is that of the last endpoint tried, for the
+/// counters, also when the caller gives up waiting.
+pub(super) async fn exchange(
+    shared: &Shared,
+    live: &Arc<Live>,
+    backend: &Arc<Backend>,
+    request: Request<RequestBody>,
+    limit: Option<Duration>,
+    revision: &mut Arc<str>,
+) -> Result<Exchange, Failure> {
+    let mut live = Arc::clone(live);
+    let mut backend = Arc::clone(backend);
+    let again = repeatable(&request).then(|| head_of(&request));
+    let idle_limit = if again.is_some() { IDLE_LIMIT } else { FRESH_LIMIT };
+    let mut request = request;
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut waited = false;
+    let mut problem = String::from("the backend has no endpoints");
+    for _ in 0..MAX_ATTEMPTS {
+        let Some((endpoint, upstream)) = live.choose(&backend, &tried, shared.random()) else {
+            if waited || !shared.wait_for_table_after(&live, TABLE_PATIENCE).await {
+                break;
+            }
+            waited = true;
+            live = shared.live();
+            backend = live.table.backend(&backend.key).cloned().unwrap_or(backend);
+            tried.clear();
+            continue;
+        };
+        revision.clone_from(&endpoint.revision);
+        let attempt = attempt(shared, upstream, request, idle_limit);
+        let outcome = match limit {
+            Some(limit) => match tokio::time::timeout(limit, attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(Failure::TimedOut),
+            },
+            None => attempt.await,
+        };
+        match outcome {
+            Ok(exchange) => return Ok(exchange),
+            Err(Attempt::Unsent(unsent, message)) => {
+                request = *unsent;
+                problem = message;
+                tried.push(endpoint.address);
+            }
+            Err(Attempt::Lost { message, reused }) => {
+                let Some(head) = &again else { return Err(Failure::Broken(message)) };
+                request = Request::from_parts(head.clone(), RequestBody::Empty);
+                problem = message;
+                if reused {
+                    // The endpoint may be well and only have closed its idle connections.
+                    upstream.close_idle();
+                } else {
+                    tried.push(endpoint.address);
+                }
+            }
+        }
+    }
+    Err(Failure::Unreachable(problem))
+}
+
+enum Attempt {
+    /// Nothing of the request was sent.
+    Unsent(Box<Request<RequestBody>>, String),
+    /// The connection broke; nobody knows what the backend has seen.
+    Lost { message: String, reused: bool },
+}
+
+async fn attempt(
+    shared: &Shared,
+    upstream: &Arc<Upstream>,
+    request: Request<RequestBody>,
+    idle_limit: Duration,
+) -> Result<Exchange, Attempt> {
+    let mut lease = Lease::new(Arc::clone(upstream));
+    let mut request = request;
+    while let Some(mut sender) = upstream.take_idle(idle_limit) {
+        match send(&mut sender, request, upstream.address).await {
+            Ok(response) => {
+                lease.hold(sender);
+                return Ok(Exchange { response, lease });
+            }
+            Err((Some(unsent), _)) => request = *unsent,
+            Err((None, message)) => return Err(Attempt::Lost { message, reused: true }),
+        }
+    }
+    let mut sender = match upstream.connect(&shared.dial, &shared.limits).await {
+        Ok(sender) => sender,
+        Err(message) => return Err(Attempt::Unsent(Box::new(request), message)),
+    };
+    match send(&mut sender, request, upstream.address).await {
+        Ok(response) => {
+            lease.hold(sender);
+            Ok(Exchange { response, lease })
+        }
+        Err((Some(unsent), message)) => Err(Attempt::Unsent(unsent, message)),
+        Err((None, message)) => Err(Attempt::Lost { message, reused: false }),
+    }
+}
+
+/// The response; or the request, if nothing of it was sent, and what went wrong.
+async fn send(
+    sender: &mut SendRequest<RequestBody>,
+    request: Request<RequestBody>,
+    address: SocketAddr,
+) -> Result<Response<Incoming>, (Option<Box<Request<RequestBody>>>, String)> {
+    sender.try_send_request(request).await.map_err(|mut error| {
+        let request = error.take_message().map(Box::new);
+        (request, format!("connection to {address} broke: {}", error.into_error()))
+    })
+}
+
+/// RFC 9110, section 9.2.2, for requests whose body is not gone after the first attempt.
+fn repeatable(request: &Request<RequestBody>) -> bool {
+    let method = request.method();
+    let idempotent = method.is_idempotent() && *method != Method::CONNECT;
+    idempotent && request.body().is_end_stream()
+}
+
+fn head_of(request: &Request<RequestBody>) -> Parts {
+    let mut head = Request::new(()).into_parts().0;
+    head.method = request.method().clone();
+    head.uri = request.uri().clone();
+    head.version = request.version();
+    head.headers = request.headers().clone();
+    head
+}
