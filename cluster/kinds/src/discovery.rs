@@ -234,3 +234,107 @@ fn aggregated_resource(resource: &Resource) -> Value {
     }
     entry
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn widget(version: &str) -> Resource {
+        Resource {
+            group: "shop.example.com".to_owned(),
+            version: version.to_owned(),
+            kind: "Widget".to_owned(),
+            list_kind: "WidgetList".to_owned(),
+            plural: "widgets".to_owned(),
+            singular: "widget".to_owned(),
+            short_names: vec!["wd".to_owned()],
+            categories: Vec::new(),
+            namespaced: true,
+            subresources: vec![Subresource::Status],
+            verbs: crate::resources::STORED_VERBS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Name, kind and verbs of each entry, a line each.
+    fn lines(list: &Value) -> String {
+        let entries = list["resources"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let words = |value: &Value| {
+            value.as_array().map_or("-".to_owned(), |v| v.iter().map(text).collect::<Vec<_>>().join(","))
+        };
+        let lines = entries.map(|e| {
+            let version = if e.get("group").is_some() {
+                format!("{}/{}.", text(&e["group"]), text(&e["version"]))
+            } else {
+                String::new()
+            };
+            let (name, singular, kind) = (text(&e["name"]), text(&e["singularName"]), text(&e["kind"]));
+            let (short, categories, verbs) =
+                (words(&e["shortNames"]), words(&e["categories"]), words(&e["verbs"]));
+            let scope = if e["namespaced"] == true { "namespaced" } else { "cluster" };
+            format!("{name} {singular} {version}{kind} {scope} {short} {categories} {verbs}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_core_group_is_listed_as_kubernetes_lists_it() {
+        let list = resource_list(builtin(), "", "v1").unwrap();
+        assert_eq!(list["groupVersion"], "v1");
+        insta::assert_snapshot!(lines(&list));
+    }
+
+    #[test]
+    fn scale_entries_name_the_kind_of_the_scale() {
+        insta::assert_snapshot!(lines(&resource_list(builtin(), "apps", "v1").unwrap()));
+    }
+
+    #[test]
+    fn groups_come_in_the_real_servers_order_and_custom_ones_after_them() {
+        let custom = [widget("v1beta1"), widget("v2"), widget("v1")];
+        let list = group_list(custom.iter().chain(builtin()));
+        let groups = list["groups"].as_array().unwrap().iter();
+        let lines: Vec<String> = groups
+            .map(|g| {
+                let versions = g["versions"].as_array().unwrap().iter();
+                let versions: Vec<&str> = versions.map(|v| v["version"].as_str().unwrap()).collect();
+                assert_eq!(g["preferredVersion"], g["versions"][0]);
+                format!("{}: {}", g["name"].as_str().unwrap(), versions.join(", "))
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_not_served_has_no_document() {
+        assert_eq!(group(builtin(), "nothing.example.com"), None);
+        assert_eq!(resource_list(builtin(), "apps", "v2"), None);
+    }
+
+    #[test]
+    fn versions_are_ordered_by_stability_then_number() {
+        let mut versions = ["foo", "v1alpha1", "v10", "v1beta2", "v2", "v1", "v01", "v1beta10", "v2beta1"];
+        versions.sort_by_cached_key(|version| version_priority(version));
+        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta10", "v1beta2", "v1alpha1", "foo", "v01"]);
+    }
+
+    #[test]
+    fn aggregated_discovery_holds_the_same_in_one_document() {
+        let custom = [widget("v1")];
+        let apis = aggregated_apis(custom.iter().chain(builtin()));
+        assert_eq!(apis["apiVersion"], "apidiscovery.k8s.io/v2");
+        let items = apis["items"].as_array().unwrap();
+        let by_name = |name: &str| items.iter().find(|item| item["metadata"]["name"] == name).unwrap();
+        insta::assert_json_snapshot!("aggregated_autoscaling", by_name("autoscaling"));
+        insta::assert_json_snapshot!("aggregated_custom", by_name("shop.example.com"));
+        let api = aggregated_api(builtin());
+        assert_eq!(api["items"].as_array().unwrap().len(), 1);
+        let resources = api["items"][0]["versions"][0]["resources"].as_array().unwrap();
+        let accounts = resources.iter().find(|r| r["resource"] == "serviceaccounts").unwrap();
+        assert_eq!(
+            accounts["subresources"][0]["responseKind"],
+            json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"})
+        );
+    }
+}
