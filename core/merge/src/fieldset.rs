@@ -365,3 +365,6 @@ impl<'a> FromIterator<&'a [PathElement]> for FieldSet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests;

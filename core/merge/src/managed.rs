@@ -151,3 +151,6 @@ fn without_managed_fields(object: &Value) -> Value {
     }
     object
 }
+
+#[cfg(test)]
+mod tests;

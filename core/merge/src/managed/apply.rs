@@ -118,7 +118,9 @@ impl Request<'_> {
             fields,
         });
         if let Some(last) = last.filter(|last| !last.fields.is_empty()) {
-            merged = self.prune(&merged, &last.fields, &entries);
+            let pruned = self.prune(&merged, &last.fields, &entries);
+            // An empty container that is applied went with the last of its content: it comes back.
+            merged = merge(self.schema, &pruned, self.applied);
         }
         check::drop_nulls(&mut merged, self.schema);
 

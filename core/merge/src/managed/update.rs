@@ -97,8 +97,12 @@ pub(super) fn lose(entries: &mut Entries, changes: &Comparison, keeper: Option<&
 /// The entries in line with a schema that changed since they were written.
 pub(super) fn reconciled(entries: &Entries, schema: &TypeRef, live: &Value) -> Entries {
     let mut out = entries.clone();
+    let mut everybody = FieldSet::new();
+    for entry in &entries.0 {
+        everybody.extend(&entry.fields);
+    }
     for entry in &mut out.0 {
-        if let Some(fields) = reconcile(schema, live, &entry.fields) {
+        if let Some(fields) = reconcile(schema, live, &entry.fields, &everybody) {
             entry.fields = fields;
         }
     }

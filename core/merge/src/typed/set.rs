@@ -68,11 +68,21 @@ pub(crate) fn with_named_fields(ty: &TypeRef, set: &FieldSet) -> FieldSet {
 
 /// Brings a recorded set in line with a type that changed since: what became atomic is owned as a whole, what became
 /// granular is owned field by field as it is in the live object. `None` when nothing is to be done.
-pub(crate) fn reconcile(ty: &TypeRef, live: &Value, set: &FieldSet) -> Option<FieldSet> {
+///
+/// A container that is owned and has nothing owned inside is one that was atomic, or one that was empty when its
+/// owner set it. The second must not win what others put in later: `everybody`, the union of all managers' sets, tells
+/// them apart, since nobody owns anything inside an atomic one.
+pub(crate) fn reconcile(
+    ty: &TypeRef,
+    live: &Value,
+    set: &FieldSet,
+    everybody: &FieldSet,
+) -> Option<FieldSet> {
     if matches!(ty.shape, Shape::Deduced) {
         return None;
     }
-    let mut changes = Changes { remove: FieldSet::new(), add: FieldSet::new(), live: field_set(ty, live) };
+    let mut changes =
+        Changes { remove: FieldSet::new(), add: FieldSet::new(), live: field_set(ty, live), everybody };
     changes.visit(ty, Some(set), &mut Vec::new(), false);
     if changes.remove.is_empty() && changes.add.is_empty() {
         return None;
@@ -80,14 +90,15 @@ pub(crate) fn reconcile(ty: &TypeRef, live: &Value, set: &FieldSet) -> Option<Fi
     Some(set.recursive_difference(&changes.remove).union(&changes.add))
 }
 
-struct Changes {
+struct Changes<'a> {
     remove: FieldSet,
     add: FieldSet,
     /// What a manager of the whole live object would own.
     live: FieldSet,
+    everybody: &'a FieldSet,
 }
 
-impl Changes {
+impl Changes<'_> {
     /// `whole` says that the set owns this path and nothing below it.
     fn visit(&mut self, ty: &TypeRef, set: Option<&FieldSet>, path: &mut Path, whole: bool) {
         let has_children = set.is_some_and(|set| !set.is_empty());
@@ -103,7 +114,7 @@ impl Changes {
             }
             return;
         }
-        if whole {
+        if whole && below(self.everybody, path).is_none() {
             self.add_live(path);
         }
         let Some(set) = set else { return };
@@ -123,14 +134,15 @@ impl Changes {
     }
 
     fn add_live(&mut self, path: &[PathElement]) {
-        let mut at = Some(&self.live);
-        for element in path {
-            at = at.and_then(|set| set.child(element));
-        }
-        for below in at.map(FieldSet::paths).unwrap_or_default() {
+        for rest in below(&self.live, path).map(FieldSet::paths).unwrap_or_default() {
             let mut full = path.to_vec();
-            full.extend(below);
+            full.extend(rest);
             self.add.insert(&full);
         }
     }
+}
+
+/// What a set has below a path.
+fn below<'a>(set: &'a FieldSet, path: &[PathElement]) -> Option<&'a FieldSet> {
+    path.iter().try_fold(set, |set, element| set.child(element))
 }
