@@ -251,3 +251,35 @@ base: &base
     assert_eq!(text_of("/é/own/0"), "a");
     assert!(resolved.source_map.value_span("/base/absent").is_none());
 }
+
+/// The parser underneath is stricter than kubectl here; what is rewritten for it must not move anything.
+#[test]
+fn positions_stay_right_behind_tabs_and_unindented_flow_lines() {
+    for line_break in ["\n", "\r\n"] {
+        let text = ["é:\tx", "a: [", "1,", "  2, {b: 3,", "c: 4}", "]", "d: {e:\t- f"].join(line_break);
+        let error = yaml::parse(&text, &Limits::default()).unwrap_err();
+        assert_eq!(error.position().unwrap().line, 7, "{error}");
+
+        let text = text.replace("{e:\t- f", "e");
+        let documents = yaml::parse(&text, &Limits::default()).unwrap();
+        let resolved = yaml::resolve_document(&documents[0], Dialect::Kubernetes).unwrap();
+        assert_eq!(resolved.value, json!({"é": "x", "a": [1, 2, {"b": 3, "c": 4}], "d": "e"}));
+        for (pointer, line, column, written) in [
+            ("/é", 1, 1, "x"),
+            ("/a/0", 3, 1, "1"),
+            ("/a/1", 4, 3, "2"),
+            ("/a/2/b", 4, 7, "3"),
+            ("/a/2/c", 5, 1, "4"),
+            ("/d", 7, 1, "e"),
+        ] {
+            let position = resolved.source_map.position(pointer);
+            assert_eq!((position.line, position.column), (line, column), "{pointer}");
+            let span = resolved.source_map.value_span(pointer).unwrap();
+            assert_eq!(&text[span.start.offset..span.end.offset], written);
+        }
+    }
+    assert!(
+        yaml::parse("a: [\n1, # comment\n2]\n", &Limits::default()).is_err(),
+        "a comment cannot be joined"
+    );
+}

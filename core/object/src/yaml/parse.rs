@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle as EventStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle as EventStyle, ScanError, Tag};
 
 use super::node::{Limits, Node, NodeKind, Position, ScalarStyle, Size, Span};
 use crate::Error;
@@ -20,13 +20,35 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Arc<Node>>, Error> {
         });
     }
     // The parser counts a byte order mark as a character of the first line; editors do not.
-    let (text, skipped) = match text.strip_prefix('\u{feff}') {
-        Some(rest) => (rest, '\u{feff}'.len_utf8()),
-        None => (text, 0),
-    };
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let skipped = text.len() - body.len();
+    let mut accepted = Accepted::new(body);
+    let mut attempts = (Accepted::WORK / body.len().max(1)).clamp(1, 1000);
+    loop {
+        let offsets = Offsets::new(&accepted.text, &accepted.joined, skipped);
+        match compose(&accepted.text, offsets, limits) {
+            Ok(documents) => return Ok(documents),
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Syntax(error, position)) => {
+                attempts -= 1;
+                if attempts == 0 || !accepted.rewrite(&error, position.offset - skipped) {
+                    let message = error.info().to_owned();
+                    return Err(Error::Syntax { format: "YAML", message, position });
+                }
+            }
+        }
+    }
+}
+
+enum Failure {
+    Syntax(ScanError, Position),
+    Refused(Error),
+}
+
+fn compose(text: &str, offsets: Offsets<'_>, limits: &Limits) -> Result<Vec<Arc<Node>>, Failure> {
     let mut composer = Composer {
         text,
-        offsets: Offsets::new(text, skipped),
+        offsets,
         limits,
         stack: Vec::new(),
         anchors: HashMap::new(),
@@ -38,22 +60,68 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Arc<Node>>, Error> {
     while let Some(event) = events.next_event() {
         match event {
             Ok((event, span)) => {
-                let span = Span {
-                    start: composer.offsets.position(&span.start),
-                    end: composer.offsets.position(&span.end),
-                };
-                composer.on_event(event, span)?;
+                let start = composer.offsets.position(&span.start);
+                let end = composer.offsets.position(&span.end);
+                composer.on_event(event, Span { start, end }).map_err(Failure::Refused)?;
             }
             Err(error) => {
-                return Err(Error::Syntax {
-                    format: "YAML",
-                    message: error.info().to_owned(),
-                    position: composer.offsets.position(error.marker()),
-                });
+                let position = composer.offsets.position(error.marker());
+                return Err(Failure::Syntax(error, position));
             }
         }
     }
     Ok(composer.documents)
+}
+
+/// The text in a form that the parser accepts. It is stricter than go-yaml in two things that exist in the wild: a tab
+/// behind `key:`, and lines inside `[…]` or `{…}` that are indented no further than their key. Both are white space
+/// and are rewritten, byte for byte, where the parser stumbles over them.
+struct Accepted {
+    text: String,
+    /// Indices, in characters, of the line breaks that were rewritten, rising.
+    joined: Vec<usize>,
+}
+
+impl Accepted {
+    /// Bytes that may be parsed again because of rewriting.
+    const WORK: usize = 64 << 20;
+
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), joined: Vec::new() }
+    }
+
+    /// True if something changed and another attempt is worth it.
+    fn rewrite(&mut self, error: &ScanError, offset: usize) -> bool {
+        let before = &self.text.as_bytes()[..offset];
+        let blanks = before.iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let start = offset - blanks;
+        match error.info() {
+            "':' must be followed by a valid YAML whitespace" => {
+                let tabs = before[start..].contains(&b'\t') && before[..start].last() == Some(&b':');
+                if tabs {
+                    self.text.replace_range(start..offset, &" ".repeat(blanks));
+                }
+                tabs
+            }
+            "invalid indentation" | "invalid indentation in flow construct" => {
+                if before[..start].last() != Some(&b'\n') {
+                    return false;
+                }
+                let line_break = start - 1;
+                let line = before[..line_break].rsplit(|b| *b == b'\n').next().unwrap_or_default();
+                // A comment would swallow what is joined to its line.
+                if line.contains(&b'#') {
+                    return false;
+                }
+                let from = if line.last() == Some(&b'\r') { line_break - 1 } else { line_break };
+                self.text.replace_range(from..=line_break, &" ".repeat(line_break + 1 - from));
+                let index = error.marker().index() - blanks - 1;
+                self.joined.insert(self.joined.partition_point(|joined| *joined < index), index);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A collection that is still open.
@@ -250,39 +318,44 @@ fn tag_text(tag: &Tag) -> Box<str> {
     format!("{}{}", tag.handle, tag.suffix).into_boxed_str()
 }
 
-/// From the parser's character indices to byte offsets: a checkpoint every [`Offsets::STEP`] characters.
+/// From the parser's markers, which count characters, to positions in the file.
 struct Offsets<'a> {
-    /// Byte offset of every STEP-th character; empty for ASCII texts, where both are the same.
+    text: &'a str,
+    /// Byte offset of every [`Offsets::STEP`]-th character; empty for ASCII texts, where both are the same.
     checkpoints: Vec<usize>,
-    text: Option<&'a str>,
-    len: usize,
+    /// See [`Accepted::joined`].
+    joined: &'a [usize],
+    /// Bytes before the text.
     skipped: usize,
 }
 
 impl<'a> Offsets<'a> {
     const STEP: usize = 128;
 
-    fn new(text: &'a str, skipped: usize) -> Self {
-        if text.is_ascii() {
-            return Self { checkpoints: Vec::new(), text: None, len: text.len(), skipped };
-        }
-        let checkpoints = text.char_indices().step_by(Self::STEP).map(|(offset, _)| offset).collect();
-        Self { checkpoints, text: Some(text), len: text.len(), skipped }
+    fn new(text: &'a str, joined: &'a [usize], skipped: usize) -> Self {
+        let checkpoints = match text.is_ascii() {
+            true => Vec::new(),
+            false => text.char_indices().step_by(Self::STEP).map(|(offset, _)| offset).collect(),
+        };
+        Self { text, checkpoints, joined, skipped }
     }
 
     fn position(&self, marker: &Marker) -> Position {
-        let index = marker.index();
-        let offset = match self.text {
-            None => index.min(self.len),
-            Some(text) => match self.checkpoints.get(index / Self::STEP) {
-                None => self.len,
-                Some(&from) => text[from..]
-                    .char_indices()
-                    .nth(index % Self::STEP)
-                    .map_or(self.len, |(offset, _)| from + offset),
-            },
+        let (index, mut line, mut column) = (marker.index(), marker.line(), marker.col());
+        let offset = if self.checkpoints.is_empty() {
+            index.min(self.text.len())
+        } else {
+            self.checkpoints.get(index / Self::STEP).map_or(self.text.len(), |&from| {
+                let mut rest = self.text[from..].char_indices();
+                rest.nth(index % Self::STEP).map_or(self.text.len(), |(offset, _)| from + offset)
+            })
         };
+        let joined = self.joined.partition_point(|joined| *joined < index);
+        if let Some(last) = joined.checked_sub(1).and_then(|last| self.joined.get(last)) {
+            line += joined;
+            column = column.min(index - last - 1);
+        }
         // A synthetic event (an absent value) can come with a marker of line 0.
-        Position { line: marker.line().max(1), column: marker.col() + 1, offset: offset + self.skipped }
+        Position { line: line.max(1), column: column + 1, offset: offset + self.skipped }
     }
 }

@@ -256,6 +256,9 @@ fn meaning(node: &Node, text: &str, dialect: Dialect) -> Result<Meaning, Error> 
                 scalar => Meaning::Other(scalar),
             });
         }
+        None | Some("!") if *style == ScalarStyle::Folded && dialect == Dialect::Kustomize => {
+            return Ok(Meaning::Text(refolded(text)));
+        }
         None | Some("!") => return Ok(Meaning::Text(text.to_owned())),
         Some(tag) => tag.strip_prefix("tag:yaml.org,2002:"),
     };
@@ -284,6 +287,43 @@ fn meaning(node: &Node, text: &str, dialect: Dialect) -> Result<Meaning, Error> 
         // !!str, and tags that nobody knows.
         _ => Ok(Meaning::Text(text.to_owned())),
     }
+}
+
+/// What becomes of a folded scalar (`>`) when yaml.v3 writes it out and reads it again, as kustomize does with every
+/// resource: it adds a line break to those that folding cannot swallow, before indented lines and at the end. Whether it
+/// does so at all depends on the first character of the text.
+fn refolded(text: &str) -> String {
+    let doubled = !text.trim_start_matches('\n').starts_with([' ', '\t']) && text.contains(|c| c != '\n');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // The line before the line breaks started with a blank; the start of the text counts as such a line.
+    let mut indented = true;
+    while !rest.is_empty() {
+        let line = rest.find('\n').unwrap_or(rest.len());
+        if line > 0 {
+            indented = rest.starts_with([' ', '\t']);
+        }
+        out.push_str(&rest[..line]);
+        rest = &rest[line..];
+        let after = rest.trim_start_matches('\n');
+        let breaks = rest.len() - after.len();
+        rest = after;
+        let written = if indented || !doubled { breaks } else { breaks + 1 };
+        let swallowed = match after.chars().next() {
+            // Chomping: one line break stays as it is, more are kept all.
+            None => usize::from(breaks == 1 && written > breaks),
+            Some(' ' | '\t') => 0,
+            Some(_) if indented => 0,
+            Some(_) => 1,
+        };
+        if breaks > 0 {
+            match written - swallowed {
+                0 => out.push(' '),
+                kept => out.extend(std::iter::repeat_n('\n', kept)),
+            }
+        }
+    }
+    out
 }
 
 /// Base64 with padding, line breaks allowed, as Go's `base64.StdEncoding`.
