@@ -1,8 +1,6 @@
 //! Reading files of objects: what is accepted, what is refused, and where errors point.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::time::Instant;
-
 use seaway_object::yaml::{self, Dialect, Limits};
 use seaway_object::{Document, Error, ReadOptions, read_documents, read_objects};
 use serde_json::{Value, json};
@@ -182,8 +180,9 @@ fn integers_beyond_64_bits_are_floats_and_up_to_there_exact() {
     }
 }
 
+/// Expanding any of these would take minutes or all memory.
 #[test]
-fn an_alias_bomb_fails_fast() {
+fn an_alias_bomb_is_refused_before_it_is_expanded() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..30 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -194,11 +193,8 @@ fn an_alias_bomb_fails_fast() {
         format!("{text}a{level}: &a{level} [[[[[[[[[[*a{}]]]]]]]]]]\n", level - 1)
     });
     for text in [bomb, long, deep] {
-        let begin = Instant::now();
         let error = read_documents(&text, &ReadOptions::new(Dialect::Kubernetes)).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
-        // Expanding any of them takes minutes or all memory; this only tells the two apart.
-        assert!(begin.elapsed().as_secs() < 30);
     }
 }
 
