@@ -17,12 +17,14 @@
 //! statuses out); `proxy::forward` is the life of one request; `controller`
 //! ties both to the API. [`crds()`] defines the kinds for an API that lacks them.
 
+mod controller;
 mod crds;
 mod error;
 pub mod metrics;
 pub mod proxy;
 pub mod table;
 
+pub use controller::{Gateway, GatewayOptions, cluster_role_rules};
 pub use crds::crds;
 pub use error::Error;
 
@@ -31,3 +33,12 @@ pub const CONTROLLER_NAME: &str = "seaway.dev/gateway";
 
 /// The API group of Gateway, HTTPRoute and their relatives.
 pub const GROUP: &str = "gateway.networking.k8s.io";
+
+/// The GatewayClass that is created if it does not exist.
+pub const DEFAULT_CLASS: &str = "seaway";
+
+/// The Gateway that is created if it does not exist, for routes of all namespaces.
+pub const DEFAULT_GATEWAY: &str = "seaway";
+
+/// The namespace of [`DEFAULT_GATEWAY`].
+pub const DEFAULT_NAMESPACE: &str = "seaway-system";

@@ -188,7 +188,7 @@ impl Proxy {
 
     /// Takes no more requests, lets those under way finish for up to `grace`,
     /// then closes what is left, such as tunnels.
-    pub async fn shutdown(self, grace: Duration) {
+    pub async fn shutdown(&self, grace: Duration) {
         self.shared.draining.cancel();
         self.shared.tasks.close();
         if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_err() {

@@ -92,7 +92,7 @@ async fn shutdown_lets_requests_finish_and_takes_no_new_ones() {
     let mut client = Client::connect(&proxy).await;
     let running = tokio::spawn(async move { Answer::of(client.send(request(Method::GET, "/")).await).await });
     eventually("the request has arrived", || backend.count() == 1).await;
-    let shutdown = tokio::spawn(proxy.shutdown(Duration::from_secs(30)));
+    let shutdown = tokio::spawn(async move { proxy.shutdown(Duration::from_secs(30)).await });
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         assert!(tokio::time::Instant::now() < deadline, "the socket still accepts");

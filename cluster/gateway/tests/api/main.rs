@@ -1,0 +1,290 @@
+//! The gateway with the embedded Kubernetes API: objects in, responses and statuses out.
+#![allow(clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use seaway_apiserver::{ApiServer, Identity, Options};
+use seaway_gateway::{CONTROLLER_NAME, GROUP, Gateway, GatewayOptions, cluster_role_rules, crds};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+
+struct World {
+    api: ApiServer,
+    gateway: Gateway,
+    _data: tempfile::TempDir,
+}
+
+impl World {
+    /// An API without the Gateway API kinds, and a gateway that runs as an
+    /// account with just the rights that it asks for.
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let api = ApiServer::start(Options::new(data.path())).await.unwrap();
+        let admin = api.client(Identity::admin());
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "gateway"}, "rules": cluster_role_rules(),
+        });
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "gateway"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gateway"},
+            "subjects": [{"kind": "ServiceAccount", "name": "gateway", "namespace": "seaway-system"}],
+        });
+        create(&admin, role).await;
+        create(&admin, binding).await;
+        let gateway = Gateway::start(GatewayOptions::new(
+            api.client(Identity::service_account("seaway-system", "gateway")),
+            "127.0.0.1:0".parse().unwrap(),
+            Arc::new(|address| Box::pin(TcpStream::connect(address))),
+        ))
+        .await
+        .unwrap();
+        Self { api, gateway, _data: data }
+    }
+
+    fn admin(&self) -> Client {
+        self.api.client(Identity::admin())
+    }
+
+    async fn stop(self) {
+        self.gateway.shutdown().await;
+        self.api.stop().await;
+    }
+}
+
+/// The typed access to an object's kind.
+fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
+    let kind = object["kind"].as_str().unwrap();
+    let (group, version) = match object["apiVersion"].as_str().unwrap().split_once('/') {
+        Some((group, version)) => (group, version),
+        None => ("", "v1"),
+    };
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+async fn create(client: &Client, object: Value) {
+    let typed: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+    api_of(client, &object).create(&PostParams::default(), &typed).await.unwrap_or_else(|error| {
+        panic!("{object}: {error}");
+    });
+}
+
+/// A reference to an object, for [`api_of`].
+fn reference(kind: &str, namespace: Option<&str>) -> Value {
+    json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": {"namespace": namespace}})
+}
+
+async fn install_kinds(client: &Client) {
+    for definition in crds() {
+        create(client, definition).await;
+    }
+}
+
+/// A server that answers everything with its name.
+async fn backend(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(move |_| async move {
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(name))))
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
+
+/// Status and body of a GET for `shop.localhost`.
+async fn get(gateway: &Gateway) -> (u16, String) {
+    let stream = TcpStream::connect(gateway.local_addr()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/").header("host", "shop.localhost").body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Asks until `wanted` is the answer, for at most 20 seconds.
+async fn eventually<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = ask().await;
+        if answer == wanted {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{answer:?} and not {wanted:?} after 20 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `Type=Status/Reason` of conditions at a place in the object's status.
+async fn conditions(client: &Client, object: &Value, name: &str, pointer: &str) -> Vec<String> {
+    let Ok(Some(object)) = api_of(client, object).get_opt(name).await else { return Vec::new() };
+    let found = object.data.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let show = |condition: &Value| {
+        let text = |field: &str| condition[field].as_str().unwrap_or("").to_owned();
+        format!("{}={}/{}", text("type"), text("status"), text("reason"))
+    };
+    found.iter().map(show).collect()
+}
+
+fn slice(endpoint: SocketAddr) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "", "port": endpoint.port(), "protocol": "TCP"}],
+        "endpoints": [{"addresses": [endpoint.ip().to_string()], "conditions": {"ready": true}}],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_is_served_as_soon_as_it_is_there_and_its_authors_are_told() {
+    let world = World::start().await;
+    let admin = world.admin();
+    // Without the kinds the gateway waits and answers.
+    world.gateway.ready().await;
+    assert_eq!(get(&world.gateway).await.0, 404);
+
+    install_kinds(&admin).await;
+    let gateways = reference("Gateway", Some("seaway-system"));
+    eventually(
+        vec!["Accepted=True/Accepted".to_owned(), "Programmed=True/Programmed".to_owned()],
+        async || conditions(&admin, &gateways, "seaway", "/status/conditions").await,
+    )
+    .await;
+    eventually(vec!["Accepted=True/Accepted".to_owned()], async || {
+        conditions(&admin, &reference("GatewayClass", None), "seaway", "/status/conditions").await
+    })
+    .await;
+
+    create(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})).await;
+    // As people write it: the defaults of the definition fill in the rest.
+    create(
+        &admin,
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "HTTPRoute",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "parentRefs": [{"name": "seaway", "namespace": "seaway-system"}],
+                "hostnames": ["shop.localhost"],
+                "rules": [{"backendRefs": [{"name": "web", "port": 80}]}],
+            },
+        }),
+    )
+    .await;
+    let routes = reference("HTTPRoute", Some("shop"));
+    let told = async || conditions(&admin, &routes, "web", "/status/parents/0/conditions").await;
+    eventually(
+        vec!["Accepted=True/Accepted".to_owned(), "ResolvedRefs=False/BackendNotFound".to_owned()],
+        told,
+    )
+    .await;
+    assert_eq!(get(&world.gateway).await.0, 500);
+
+    create(
+        &admin,
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        }),
+    )
+    .await;
+    eventually(503, async || get(&world.gateway).await.0).await;
+    create(&admin, slice(backend("one").await)).await;
+    eventually((200, "one".to_owned()), async || get(&world.gateway).await).await;
+    eventually(vec!["Accepted=True/Accepted".to_owned(), "ResolvedRefs=True/ResolvedRefs".to_owned()], told)
+        .await;
+    eventually(json!(1), async || {
+        let gateway = api_of(&admin, &gateways).get("seaway").await.unwrap();
+        gateway.data.pointer("/status/listeners/0/attachedRoutes").cloned().unwrap_or_default()
+    })
+    .await;
+    let route = api_of(&admin, &routes).get("web").await.unwrap();
+    assert_eq!(route.data["status"]["parents"][0]["controllerName"], CONTROLLER_NAME);
+
+    // The endpoint moves.
+    let moved = slice(backend("two").await);
+    let patch = Patch::Merge(json!({"ports": moved["ports"], "endpoints": moved["endpoints"]}));
+    api_of(&admin, &moved).patch("web-1", &PatchParams::default(), &patch).await.unwrap();
+    eventually((200, "two".to_owned()), async || get(&world.gateway).await).await;
+    assert!(world.gateway.metrics_text().contains(r#"route="web""#));
+
+    api_of(&admin, &routes).delete("web", &DeleteParams::default()).await.unwrap();
+    eventually(404, async || get(&world.gateway).await.0).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_settle_and_are_not_written_again() {
+    let world = World::start().await;
+    let admin = world.admin();
+    install_kinds(&admin).await;
+    let gateways = reference("Gateway", Some("seaway-system"));
+    let programmed = vec!["Accepted=True/Accepted".to_owned(), "Programmed=True/Programmed".to_owned()];
+    eventually(programmed, async || conditions(&admin, &gateways, "seaway", "/status/conditions").await)
+        .await;
+    let version = async || api_of(&admin, &gateways).get("seaway").await.unwrap().metadata.resource_version;
+    let settled = version().await;
+    // Each of these makes a new table.
+    for index in 0..5 {
+        let name = format!("shop-{index}");
+        create(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(version().await, settled);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn default_objects_that_exist_are_left_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let api = ApiServer::start(Options::new(data.path())).await.unwrap();
+    let admin = api.client(Identity::admin());
+    install_kinds(&admin).await;
+    create(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-system"}}))
+        .await;
+    create(
+        &admin,
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Gateway",
+            "metadata": {"name": "seaway", "namespace": "seaway-system"},
+            "spec": {"gatewayClassName": "seaway", "listeners": [{"name": "mine", "port": 8080, "protocol": "HTTP"}]},
+        }),
+    )
+    .await;
+    let dial = Arc::new(|address| Box::pin(TcpStream::connect(address)) as _);
+    let options = GatewayOptions::new(admin.clone(), "127.0.0.1:0".parse().unwrap(), dial);
+    let gateway = Gateway::start(options).await.unwrap();
+    let gateways = reference("Gateway", Some("seaway-system"));
+    eventually(json!(["mine"]), async || {
+        let object = api_of(&admin, &gateways).get("seaway").await.unwrap();
+        let listeners = object.data.pointer("/status/listeners").and_then(Value::as_array).cloned();
+        listeners.unwrap_or_default().iter().map(|listener| listener["name"].clone()).collect()
+    })
+    .await;
+    gateway.shutdown().await;
+    api.stop().await;
+}
