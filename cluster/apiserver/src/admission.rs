@@ -11,7 +11,7 @@ use crate::status::{ApiError, Cause, Result};
 use crate::store::ObjectKey;
 
 const NAMESPACES: &str = "/namespaces";
-/// Namespaces that cannot be deleted, and into which nothing is refused.
+/// Namespaces that cannot be deleted.
 pub(crate) const PERMANENT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 /// Checks and completes an object.

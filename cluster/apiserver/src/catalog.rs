@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use seaway_kinds::resources::{Resource, Subresource, builtin};
 use seaway_merge::schema::{self, TypeRef};
@@ -66,11 +67,24 @@ pub(crate) struct Snapshot {
     by_path: HashMap<(String, String, String), Arc<Served>>,
     /// Resources in the order of discovery.
     pub(crate) resources: Vec<Arc<Served>>,
+    /// OpenAPI documents by path, made when they are first asked for.
+    documents: Mutex<HashMap<String, Bytes>>,
 }
 
 impl Snapshot {
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
         self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// A document of this snapshot, made once.
+    pub(crate) fn document(&self, path: &str, make: impl FnOnce() -> Value) -> Bytes {
+        if let Some(document) = self.documents.lock().get(path) {
+            return document.clone();
+        }
+        // Made outside of the lock: large ones take a while, and two at the same time do no harm.
+        let document = crate::store::to_bytes(&make());
+        self.documents.lock().insert(path.to_owned(), document.clone());
+        document
     }
 
     /// Any served version of what is stored under a key.
@@ -168,7 +182,7 @@ fn snapshot(builtin: &[Arc<Served>], definitions: &Definitions) -> Snapshot {
         let r = &served.resource;
         by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), served.clone());
     }
-    Snapshot { by_path, resources }
+    Snapshot { by_path, resources, documents: Mutex::default() }
 }
 
 /// The resources of an established CRD, highest version first.

@@ -53,10 +53,10 @@ pub(crate) fn serve(
         ["apis", group, version] => {
             discovery::resource_list(resources(), group, version).ok_or_else(ApiError::no_such_resource)?
         }
-        ["openapi", "v3"] => v3_index(&snapshot),
-        ["openapi", "v3", "api", version] => v3(&snapshot, "", version)?,
-        ["openapi", "v3", "apis", group, version] => v3(&snapshot, group, version)?,
-        ["openapi", "v2"] => openapi::v2(served(&snapshot)),
+        ["openapi", "v3"] => return Ok(ready(snapshot.document(path, || v3_index(&snapshot)))),
+        ["openapi", "v3", "api", version] => return v3(&snapshot, path, "", version),
+        ["openapi", "v3", "apis", group, version] => return v3(&snapshot, path, group, version),
+        ["openapi", "v2"] => return Ok(ready(snapshot.document(path, || openapi::v2(served(&snapshot))))),
         [".well-known", "openid-configuration"] => json!({
             "issuer": crate::tokens::ISSUER, "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
@@ -103,16 +103,23 @@ fn aggregated_answer(document: &serde_json::Value) -> Response<Body> {
 fn served(snapshot: &Snapshot) -> impl Iterator<Item = openapi::Served<'_>> {
     snapshot.resources.iter().map(|s| openapi::Served {
         resource: &s.resource,
-        custom: s.custom.as_ref().map(|c| (!c.keeps_unknown).then_some(&c.open_api)),
+        schema: match &s.custom {
+            None => openapi::KindSchema::BuiltIn,
+            Some(custom) => openapi::KindSchema::Custom((!custom.keeps_unknown).then_some(&custom.open_api)),
+        },
     })
 }
 
-fn v3(snapshot: &Snapshot, group: &str, version: &str) -> Result<serde_json::Value> {
+fn v3(snapshot: &Snapshot, path: &str, group: &str, version: &str) -> Result<Response<Body>> {
     let known = snapshot.resources.iter().any(|s| s.group() == group && s.resource.version == version);
     if !known {
         return Err(ApiError::no_such_resource());
     }
-    Ok(openapi::v3(served(snapshot), group, version))
+    Ok(ready(snapshot.document(path, || openapi::v3(served(snapshot), group, version))))
+}
+
+fn ready(document: bytes::Bytes) -> Response<Body> {
+    negotiation::raw(StatusCode::OK, "application/json", document)
 }
 
 /// The index names each document with a hash, so that clients keep what has not changed.

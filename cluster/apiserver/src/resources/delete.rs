@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::selection::Selection;
 use super::write::store_error;
 use super::{answer, value_of};
+use crate::admission::PERMANENT;
 use crate::api::{Api, Context};
 use crate::catalog::Served;
 use crate::negotiation::{self, Body};
@@ -152,6 +153,9 @@ pub(crate) async fn delete_object(
     deletion: &Deletion,
 ) -> Result<Outcome> {
     let name = entry.key.name.clone();
+    if &*served.storage == "/namespaces" && PERMANENT.contains(&name.as_str()) {
+        return Err(ApiError::forbidden("", "namespaces", &name, "this namespace may not be deleted"));
+    }
     let not_found = || ApiError::not_found(served.group(), served.plural(), &name);
     for _ in 0..64 {
         check_preconditions(served, &entry, deletion)?;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ struct Stream {
     bookmarks: bool,
     ends_at: tokio::time::Instant,
     ended: bool,
+    /// Tables name their columns in the first event only.
+    headed: AtomicBool,
 }
 
 pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
@@ -74,6 +77,7 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
         bookmarks,
         ends_at: tokio::time::Instant::now() + seconds.min(LONGEST * 24),
         ended: false,
+        headed: AtomicBool::new(false),
         context,
     };
     for entry in entries {
@@ -196,7 +200,13 @@ impl Stream {
     fn shaped(&self, kind: &str, value: Value) -> Bytes {
         match self.context.form {
             Form::Object => line_of(kind, &value),
-            Form::Table => line_of(kind, &table(&self.context, &[value], None)),
+            Form::Table => {
+                let mut table = table(&self.context, &[value], None);
+                if self.headed.swap(true, Ordering::Relaxed) {
+                    table["columnDefinitions"] = Value::Null;
+                }
+                line_of(kind, &table)
+            }
             Form::Metadata => line_of(kind, &metadata_only(&value)),
         }
     }

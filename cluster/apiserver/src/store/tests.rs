@@ -1,1 +1,146 @@
 #![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+
+use super::*;
+
+fn resource() -> ResourceKey {
+    resource_key("", "configmaps")
+}
+
+fn object(name: &str, n: u64) -> Value {
+    json!({"kind": "ConfigMap", "metadata": {"name": name, "namespace": "a", "uid": name}, "data": {"n": n}})
+}
+
+fn put(name: &str, expect: Expect, n: u64) -> Write {
+    Write {
+        resource: resource(),
+        key: ObjectKey::new("a", name),
+        expect,
+        change: Change::Put(object(name, n)),
+    }
+}
+
+async fn open(folder: &Path) -> (Store, tokio::task::JoinHandle<()>) {
+    Store::open(folder, 16).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_write_is_refused_unless_it_finds_what_it_expects() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let first = store.write(put("x", Expect::Absent, 1)).await.unwrap();
+    assert!(matches!(store.write(put("x", Expect::Absent, 2)).await, Err(WriteError::Exists)));
+    let wrong = Expect::Revision(first.revision + 1);
+    assert!(matches!(store.write(put("x", wrong, 2)).await, Err(WriteError::Conflict)));
+    assert!(matches!(store.write(put("y", wrong, 2)).await, Err(WriteError::Conflict)));
+    let second = store.write(put("x", Expect::Revision(first.revision), 2)).await.unwrap();
+    assert!(second.revision > first.revision);
+    assert_eq!(store.get(&resource(), &second.key).unwrap().value()["data"]["n"], 2);
+}
+
+#[tokio::test]
+async fn of_many_writers_with_one_expectation_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let writes = (0..50).map(|n| store.write(put("x", Expect::Absent, n)));
+    let won = futures::future::join_all(writes).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn everything_acknowledged_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer) = open(folder.path()).await;
+    let writes = (0..100).map(|n| {
+        let store = store.clone();
+        async move { store.write(put(&format!("x{n:03}"), Expect::Absent, n)).await.unwrap() }
+    });
+    let written = futures::future::join_all(writes).await;
+    let gone = written[7].clone();
+    let deletion = Write {
+        resource: resource(),
+        key: gone.key.clone(),
+        expect: Expect::Revision(gone.revision),
+        change: Change::Delete(gone.value()),
+    };
+    let last = store.write(deletion).await.unwrap().revision;
+    drop(store);
+    writer.await.unwrap();
+
+    let (store, _writer) = open(folder.path()).await;
+    assert_eq!(store.revision(), last, "a revision is never given twice, also after a deletion");
+    assert_eq!(store.all(&resource(), Some("a")).len(), 99);
+    assert!(store.get(&resource(), &gone.key).is_none());
+}
+
+#[tokio::test]
+async fn a_page_is_of_the_revision_at_which_the_list_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    for name in ["a", "b", "c", "d"] {
+        store.write(put(name, Expect::Absent, 0)).await.unwrap();
+    }
+    let page = |at, after: Option<&ObjectKey>, limit| {
+        store.read(|s| s.page(&resource(), Some("a"), at, after, limit, |_| true))
+    };
+    let first = page(None, None, Some(2)).unwrap();
+    assert_eq!((first.entries.len(), first.remaining), (2, 2));
+    let c = store.get(&resource(), &ObjectKey::new("a", "c")).unwrap();
+    let deletion = Write {
+        resource: resource(),
+        key: c.key.clone(),
+        expect: Expect::Revision(c.revision),
+        change: Change::Delete(c.value()),
+    };
+    store.write(deletion).await.unwrap();
+    store.write(put("e", Expect::Absent, 0)).await.unwrap();
+    let second = page(Some(first.revision), first.next.as_ref(), Some(5)).unwrap();
+    let names: Vec<&str> = second.entries.iter().map(|e| e.key.name.as_str()).collect();
+    assert_eq!(names, ["c", "d"], "later changes are not seen");
+    // Sixteen events are kept; older states cannot be told any more.
+    for n in 0..20 {
+        store.write(put(&format!("z{n}"), Expect::Absent, 0)).await.unwrap();
+    }
+    assert!(page(Some(first.revision), first.next.as_ref(), None).is_none());
+}
+
+#[tokio::test]
+async fn a_watch_resumes_without_a_gap_and_says_when_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let first = store.write(put("x", Expect::Absent, 0)).await.unwrap();
+    let second = store.write(put("y", Expect::Absent, 0)).await.unwrap();
+    let mut watch = store.watch(&resource(), first.revision).unwrap();
+    let events = watch.next().await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].entry.revision, second.revision);
+    // A watcher that sleeps while events are dropped is told so, and does not miss any silently.
+    for n in 0..20 {
+        store.write(put(&format!("z{n}"), Expect::Absent, 0)).await.unwrap();
+    }
+    assert_eq!(watch.next().await.err(), Some(WatchEnd::Expired));
+    assert!(matches!(store.watch(&resource(), first.revision), Err(WatchEnd::Expired)));
+}
+
+#[tokio::test]
+async fn a_damaged_or_newer_file_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("apiserver.db");
+    std::fs::write(&path, b"this is no database, but it is somebody's file").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = Store::open(folder.path(), 16).await.err().unwrap();
+    assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::remove_file(&path).unwrap();
+    let (store, writer) = open(folder.path()).await;
+    drop(store);
+    writer.await.unwrap();
+    let mut raw =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect(path.to_str().unwrap()).await.unwrap();
+    sqlx::query("PRAGMA user_version = 99").execute(&mut raw).await.unwrap();
+    drop(raw);
+    let error = Store::open(folder.path(), 16).await.err().unwrap();
+    assert!(matches!(error, DatabaseError::Newer { found: 99, .. }), "{error}");
+}

@@ -14,11 +14,13 @@ use super::{Change, Expect, Request, ResourceKey, WriteError};
 /// Writes that share one transaction at most.
 const BATCH: usize = 256;
 
+type Reply = tokio::sync::oneshot::Sender<Result<Arc<Entry>, WriteError>>;
+
 struct Done {
     resource: ResourceKey,
     kind: EventKind,
     entry: Arc<Entry>,
-    reply: tokio::sync::oneshot::Sender<Result<Arc<Entry>, WriteError>>,
+    reply: Reply,
 }
 
 pub(super) async fn run(
@@ -28,12 +30,10 @@ pub(super) async fn run(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let done = prepare(&state, batch.drain(..));
-        if done.is_empty() {
-            continue;
-        }
+        let (done, refused) = prepare(&state, batch.drain(..));
         let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
-        match database.commit(rows).await {
+        let committed = if done.is_empty() { Ok(()) } else { database.commit(rows).await };
+        match committed {
             Ok(()) => publish(&state, done),
             Err(error) => {
                 tracing::error!(%error, writes = done.len(), "the database refused a commit");
@@ -43,16 +43,23 @@ pub(super) async fn run(
                 }
             }
         }
+        // Only now: who lost to a write of this batch must see that write when it looks again.
+        for (reply, error) in refused {
+            let _ = reply.send(Err(error));
+        }
     }
     database.close().await;
 }
 
 /// Checks each write against the state as the earlier ones of the batch leave it.
-fn prepare(state: &RwLock<State>, batch: impl Iterator<Item = Request>) -> Vec<Done> {
+fn prepare(
+    state: &RwLock<State>,
+    batch: impl Iterator<Item = Request>,
+) -> (Vec<Done>, Vec<(Reply, WriteError)>) {
     let state = state.read();
     let mut revision = state.revision();
     let mut pending: HashMap<(ResourceKey, ObjectKey), Option<u64>> = HashMap::new();
-    let mut done = Vec::new();
+    let (mut done, mut losers) = (Vec::new(), Vec::new());
     for Request { write, done: reply } in batch {
         let slot = (write.resource.clone(), write.key.clone());
         let current = match pending.get(&slot) {
@@ -65,7 +72,7 @@ fn prepare(state: &RwLock<State>, batch: impl Iterator<Item = Request>) -> Vec<D
             _ => None,
         };
         if let Some(error) = refused {
-            let _ = reply.send(Err(error));
+            losers.push((reply, error));
             continue;
         }
         revision += 1;
@@ -78,7 +85,7 @@ fn prepare(state: &RwLock<State>, batch: impl Iterator<Item = Request>) -> Vec<D
         pending.insert(slot, (kind != EventKind::Deleted).then_some(revision));
         done.push(Done { resource: write.resource, kind, entry, reply });
     }
-    done
+    (done, losers)
 }
 
 fn publish(state: &RwLock<State>, done: Vec<Done>) {

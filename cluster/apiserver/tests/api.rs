@@ -1,0 +1,215 @@
+//! Promises of the API to clients in this process.
+
+#![allow(clippy::unwrap_used)]
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::{Client, Error};
+use seaway_apiserver::{ApiServer, Identity, Options};
+use serde_json::json;
+
+struct Server {
+    server: ApiServer,
+    _folder: tempfile::TempDir,
+}
+
+async fn start() -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { events_kept: 64, ..Options::new(folder.path()) };
+    let server = ApiServer::start(options).await.unwrap();
+    Server { server, _folder: folder }
+}
+
+impl Server {
+    fn admin(&self) -> Client {
+        self.server.client(Identity::admin())
+    }
+}
+
+fn config_map(name: &str, value: &str) -> ConfigMap {
+    serde_json::from_value(json!({"metadata": {"name": name}, "data": {"key": value}})).unwrap()
+}
+
+fn code(error: &Error) -> (u16, String) {
+    match error {
+        Error::Api(status) => (status.code, status.reason.clone()),
+        other => panic!("no answer of the API: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_named_account_goes_through_rbac_like_everybody() {
+    let server = start().await;
+    let stranger: Api<ConfigMap> = Api::default_namespaced(server.server.client(Identity::user("jane", ["dev"])));
+    let error = stranger.list(&ListParams::default()).await.unwrap_err();
+    assert_eq!(code(&error), (403, "Forbidden".into()));
+    let admin: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    admin.list(&ListParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_update_with_an_old_revision_is_a_conflict() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    let first = api.create(&PostParams::default(), &config_map("c", "1")).await.unwrap();
+    let mut second = first.clone();
+    second.data.as_mut().unwrap().insert("key".into(), "2".into());
+    let second = api.replace("c", &PostParams::default(), &second).await.unwrap();
+    assert_ne!(first.metadata.resource_version, second.metadata.resource_version);
+    let error = api.replace("c", &PostParams::default(), &first).await.unwrap_err();
+    assert_eq!(code(&error), (409, "Conflict".into()));
+    // What changes nothing gets no new revision.
+    let same = api.replace("c", &PostParams::default(), &second).await.unwrap();
+    assert_eq!(same.metadata.resource_version, second.metadata.resource_version);
+}
+
+#[tokio::test]
+async fn concurrent_patches_of_one_object_are_all_kept() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    api.create(&PostParams::default(), &config_map("c", "0")).await.unwrap();
+    let patches = (0..40).map(|n| {
+        let api = api.clone();
+        async move {
+            let patch = json!({"data": {format!("k{n}"): "x"}});
+            api.patch("c", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        }
+    });
+    futures::future::join_all(patches).await;
+    assert_eq!(api.get("c").await.unwrap().data.unwrap().len(), 41);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_of_one_revision() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::namespaced(server.admin(), "kube-public");
+    for n in 0..5 {
+        api.create(&PostParams::default(), &config_map(&format!("c{n}"), "1")).await.unwrap();
+    }
+    let first = api.list(&ListParams::default().limit(2)).await.unwrap();
+    let token = first.metadata.continue_.clone().unwrap();
+    api.delete("c3", &DeleteParams::default()).await.unwrap();
+    let rest = api.list(&ListParams::default().limit(10).continue_token(&token)).await.unwrap();
+    let names: Vec<_> = rest.items.iter().map(|c| c.metadata.name.clone().unwrap()).collect();
+    assert!(names.contains(&"c3".to_owned()), "the second page is of the first one's revision: {names:?}");
+    assert_eq!(first.metadata.resource_version, rest.metadata.resource_version);
+    let error = api.list(&ListParams::default().continue_token("nonsense")).await.unwrap_err();
+    assert_eq!(code(&error).0, 400);
+}
+
+#[tokio::test]
+async fn a_selected_watch_tells_when_objects_enter_and_leave() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    let start = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let mut events = api.watch(&WatchParams::default().labels("show=yes"), &start).await.unwrap().boxed();
+    api.create(&PostParams::default(), &config_map("c", "1")).await.unwrap();
+    let label = |v: &str| Patch::Merge(json!({"metadata": {"labels": {"show": v}}}));
+    api.patch("c", &PatchParams::default(), &label("yes")).await.unwrap();
+    api.patch("c", &PatchParams::default(), &Patch::Merge(json!({"data": {"key": "2"}}))).await.unwrap();
+    api.patch("c", &PatchParams::default(), &label("no")).await.unwrap();
+    let mut seen = vec![];
+    while seen.len() < 3 {
+        match events.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(_) => seen.push("added"),
+            WatchEvent::Modified(_) => seen.push("modified"),
+            WatchEvent::Deleted(_) => seen.push("deleted"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen, ["added", "modified", "deleted"]);
+}
+
+#[tokio::test]
+async fn a_watch_resumes_where_it_was_told_to() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    let first = api.create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
+    api.create(&PostParams::default(), &config_map("b", "1")).await.unwrap();
+    let since = first.metadata.resource_version.unwrap();
+    let mut events = api.watch(&WatchParams::default(), &since).await.unwrap().boxed();
+    match events.try_next().await.unwrap().unwrap() {
+        WatchEvent::Added(c) => assert_eq!(c.metadata.name.as_deref(), Some("b")),
+        other => panic!("{other:?}"),
+    }
+    // Sixty-four events are kept; a watch from before them is told to list again.
+    for n in 0..70 {
+        let patch = Patch::Merge(json!({"data": {"key": n.to_string()}}));
+        api.patch("a", &PatchParams::default(), &patch).await.unwrap();
+    }
+    let mut events = api.watch(&WatchParams::default(), &since).await.unwrap().boxed();
+    match events.try_next().await.unwrap().unwrap() {
+        WatchEvent::Error(e) => assert_eq!(e.code, 410),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_answers_as_if_and_keeps_nothing() {
+    let server = start().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let made = api.create(&dry, &config_map("c", "1")).await.unwrap();
+    assert!(made.metadata.uid.is_some());
+    assert_eq!(code(&api.get("c").await.unwrap_err()).0, 404);
+    api.create(&PostParams::default(), &config_map("c", "1")).await.unwrap();
+    assert_eq!(code(&api.create(&dry, &config_map("c", "1")).await.unwrap_err()).1, "AlreadyExists");
+}
+
+#[tokio::test]
+async fn a_namespace_takes_nothing_new_while_it_ends() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let shop: Namespace = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
+    namespaces.create(&PostParams::default(), &shop).await.unwrap();
+    let api: Api<ConfigMap> = Api::namespaced(server.admin(), "shop");
+    let mut held = config_map("held", "1");
+    held.metadata.finalizers = Some(vec!["example.com/hold".into()]);
+    api.create(&PostParams::default(), &held).await.unwrap();
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    let error = api.create(&PostParams::default(), &config_map("late", "1")).await.unwrap_err();
+    assert_eq!(code(&error), (403, "Forbidden".into()));
+    assert!(error.to_string().contains("because it is being terminated"), "{error}");
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    // The namespace's own deletion of it may come before or after this.
+    loop {
+        match api.patch("held", &PatchParams::default(), &release).await {
+            Ok(_) => {}
+            Err(e) => break assert_eq!(code(&e).0, 404),
+        }
+    }
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while namespaces.get_opt("shop").await.unwrap().is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "the namespace does not end");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn secrets_written_as_text_are_read_as_data() {
+    let server = start().await;
+    let api: Api<Secret> = Api::default_namespaced(server.admin());
+    let secret = serde_json::from_value(json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}})).unwrap();
+    let made = api.create(&PostParams::default(), &secret).await.unwrap();
+    assert_eq!(made.data.unwrap()["a"].0, b"b");
+    assert!(made.string_data.is_none());
+}
+
+#[tokio::test]
+async fn events_are_one_resource_in_two_groups() {
+    let server = start().await;
+    let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+        "eventTime": "2024-01-01T00:00:00.000000Z", "reportingController": "test", "reportingInstance": "i",
+        "action": "Binding", "reason": "Scheduled", "type": "Normal", "note": "hello",
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    let new = kube::discovery::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("events.k8s.io", "v1", "Event"));
+    let old = kube::discovery::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Event"));
+    let event: DynamicObject = serde_json::from_value(event).unwrap();
+    let api: Api<DynamicObject> = Api::default_namespaced_with(server.admin(), &new);
+    api.create(&PostParams::default(), &event).await.unwrap();
+    let core: Api<DynamicObject> = Api::default_namespaced_with(server.admin(), &old);
+    let read = core.get("e").await.unwrap();
+    assert_eq!((&read.data["message"], &read.data["involvedObject"]["name"]), (&json!("hello"), &json!("p")));
+    assert_eq!(api.get("e").await.unwrap().data["note"], "hello");
+}

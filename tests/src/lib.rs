@@ -1,1 +1,0 @@
-//! End to end: real kubectl, real kube-apiserver, the real binary.
