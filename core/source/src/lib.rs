@@ -1,0 +1,102 @@
+//! Read-only file trees.
+//!
+//! What it does: gives whoever renders one way to look at files, wherever they lie: a directory ([`Directory`]) or
+//! memory ([`Memory`]). [`Recording`] notes everything that was asked, so that a result can be kept as long as the
+//! same questions have the same answers ([`Inputs`]).
+//!
+//! What it never does: write, use the network, start a process, or leave its root. Symbolic links are followed only
+//! inside the tree; a path that climbs out of the root is refused before it is looked at.
+//!
+//! Start reading at [`FileTree`].
+
+mod directory;
+mod error;
+mod memory;
+mod path;
+mod recording;
+
+pub use directory::Directory;
+pub use error::Error;
+pub use memory::Memory;
+pub use path::TreePath;
+pub use recording::{Answer, Inputs, Recording};
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// Something that exists in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is, links followed.
+    pub kind: EntryKind,
+    /// Where it really lies: the path with every symbolic link resolved.
+    pub path: TreePath,
+}
+
+/// One line of a directory listing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListEntry {
+    /// The name within the directory.
+    pub name: String,
+    /// What it is, links followed. Links that lead nowhere or out of the tree are not listed.
+    pub kind: EntryKind,
+}
+
+/// SHA-256 of a file's content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The raw bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A read-only tree of files. Equal questions to one value have equal answers unless somebody changes the tree
+/// underneath (a directory on disk).
+pub trait FileTree: fmt::Debug + Send + Sync {
+    /// What lies at `path`, links followed; `None` when nothing does.
+    ///
+    /// A link out of the tree is [`Error::Escape`], a circle of links [`Error::LinkLoop`].
+    fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error>;
+
+    /// The content of the file at `path`, links followed.
+    fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error>;
+
+    /// What the directory at `path` contains, sorted by name.
+    fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error>;
+
+    /// The digest of the content of the file at `path`.
+    fn digest(&self, path: &TreePath) -> Result<Digest, Error> {
+        Ok(Digest::of(&self.read(path)?))
+    }
+}

@@ -1,0 +1,146 @@
+//! Which questions were asked, and what the answers were.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
+
+/// What a tree answered. Absent names and failures are answers too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`FileTree::find`]: what lies there and where it really is, or nothing.
+    Found(Option<(EntryKind, TreePath)>),
+    /// To [`FileTree::read`]: the content's digest.
+    Content(Digest),
+    /// To [`FileTree::list`].
+    Listing(Vec<ListEntry>),
+    /// To any of them: it failed.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Question {
+    Find,
+    Read,
+    List,
+}
+
+/// Everything that was asked of a tree, with the answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inputs {
+    answers: BTreeMap<(TreePath, Question), Answer>,
+}
+
+impl Inputs {
+    /// Whether nothing was asked.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Every path that was asked about, with the answer, sorted by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&TreePath, &Answer)> {
+        self.answers.iter().map(|((path, _), answer)| (path, answer))
+    }
+
+    /// The files that were read.
+    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &Digest)> {
+        self.iter().filter_map(|(path, answer)| match answer {
+            Answer::Content(digest) => Some((path, digest)),
+            _ => None,
+        })
+    }
+
+    /// Whether `tree` answers every question as before: then everything made from the answers still holds.
+    pub fn hold_in(&self, tree: &dyn FileTree) -> bool {
+        self.answers.iter().all(|((path, question), answer)| match (question, answer) {
+            (Question::Find, answer) => found(&tree.find(path)) == *answer,
+            (Question::Read, Answer::Content(digest)) => tree.digest(path).is_ok_and(|now| now == *digest),
+            (Question::Read, _) => tree.digest(path).is_err(),
+            (Question::List, answer) => listed(&tree.list(path)) == *answer,
+        })
+    }
+
+    /// One digest of all questions and answers.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        for ((path, question), answer) in &self.answers {
+            // Debug output of these types is unambiguous: every text in it is quoted.
+            hash.update(format!("{path:?} {question:?} {answer:?}\n"));
+        }
+        Digest(hash.finalize().into())
+    }
+}
+
+fn found(result: &Result<Option<Entry>, Error>) -> Answer {
+    match result {
+        Ok(entry) => Answer::Found(entry.as_ref().map(|entry| (entry.kind, entry.path.clone()))),
+        Err(_) => Answer::Failed,
+    }
+}
+
+fn listed(result: &Result<Vec<ListEntry>, Error>) -> Answer {
+    match result {
+        Ok(list) => Answer::Listing(list.clone()),
+        Err(_) => Answer::Failed,
+    }
+}
+
+/// A tree that notes what it is asked.
+#[derive(Debug)]
+pub struct Recording<'a> {
+    tree: &'a dyn FileTree,
+    inputs: Mutex<Inputs>,
+}
+
+impl<'a> Recording<'a> {
+    /// Ask `tree` through the result of this.
+    pub fn new(tree: &'a dyn FileTree) -> Self {
+        Self { tree, inputs: Mutex::default() }
+    }
+
+    /// What was asked so far.
+    pub fn into_inputs(self) -> Inputs {
+        self.inputs.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, path: &TreePath, question: Question, answer: Answer) {
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        inputs.answers.insert((path.clone(), question), answer);
+    }
+}
+
+impl FileTree for Recording<'_> {
+    fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
+        let result = self.tree.find(path);
+        self.note(path, Question::Find, found(&result));
+        result
+    }
+
+    fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error> {
+        let result = self.tree.read(path);
+        let answer = match &result {
+            Ok(content) => Answer::Content(Digest::of(content)),
+            Err(_) => Answer::Failed,
+        };
+        self.note(path, Question::Read, answer);
+        result
+    }
+
+    fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error> {
+        let result = self.tree.list(path);
+        self.note(path, Question::List, listed(&result));
+        result
+    }
+
+    fn digest(&self, path: &TreePath) -> Result<Digest, Error> {
+        let result = self.tree.digest(path);
+        let answer = match &result {
+            Ok(digest) => Answer::Content(*digest),
+            Err(_) => Answer::Failed,
+        };
+        self.note(path, Question::Read, answer);
+        result
+    }
+}
