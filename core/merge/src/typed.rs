@@ -12,7 +12,7 @@ mod validate;
 
 pub(crate) use compare::{Comparison, compare};
 pub(crate) use merge::merge;
-pub(crate) use remove::remove;
+pub(crate) use remove::{remove, without_empty_lists};
 pub(crate) use set::{field_set, reconcile, with_named_fields};
 pub(crate) use validate::validate;
 

@@ -6,7 +6,7 @@ use super::{ApplyError, Conflict, LAST_APPLIED, Manager, owned, without_managed_
 use crate::check;
 use crate::fieldset::{FieldSet, Path, display};
 use crate::schema::TypeRef;
-use crate::typed::{compare, field_set, merge, remove, validate, with_named_fields};
+use crate::typed::{compare, field_set, merge, remove, validate, with_named_fields, without_empty_lists};
 use crate::value::same;
 use serde_json::{Map, Value};
 
@@ -103,7 +103,7 @@ type Found = Vec<(Id, String, Path)>;
 impl Request<'_> {
     /// The merged object and the entries, or the conflicts.
     fn run(&self, entries: &Entries, force: bool) -> Result<(Value, Entries), Found> {
-        let mut entries = reconciled(entries, self.schema, self.old);
+        let mut entries = reconciled(entries, self.schema);
         let ignored = self.manager.ignored();
         let base = self.live.cloned().unwrap_or_else(|| Value::Object(Map::new()));
         let mut merged = merge(self.schema, &base, self.applied);
@@ -119,8 +119,8 @@ impl Request<'_> {
         });
         if let Some(last) = last.filter(|last| !last.fields.is_empty()) {
             let pruned = self.prune(&merged, &last.fields, &entries);
-            // An empty container that is applied went with the last of its content: it comes back.
-            merged = merge(self.schema, &pruned, self.applied);
+            // An empty map that is applied is owned, but went with the last of its content: it comes back.
+            merged = merge(self.schema, &pruned, &without_empty_lists(self.schema, self.applied));
         }
         check::drop_nulls(&mut merged, self.schema);
 
@@ -219,7 +219,7 @@ fn update_last_applied(object: &mut Value, applied: &Value) {
     else {
         return;
     };
-    if !annotations.get(LAST_APPLIED).and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
+    if annotations.get(LAST_APPLIED).and_then(Value::as_str).is_none_or(str::is_empty) {
         return;
     }
     let mut applied = applied.clone();

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 mod apply;
 mod laws;
+mod recorded;
 mod update;
 
 use super::{ApplyError, Manager};

@@ -66,7 +66,7 @@ pub(super) fn record(
 ) -> Entries {
     let ignored = manager.ignored();
     let changes = compare(schema, old, new);
-    let mut out = reconciled(entries, schema, old);
+    let mut out = reconciled(entries, schema);
     lose(&mut out, &changes.excluding(&ignored), None);
     out.drop_empty();
     let changed = changes.added.union(&changes.modified).difference(&changes.removed);
@@ -95,14 +95,10 @@ pub(super) fn lose(entries: &mut Entries, changes: &Comparison, keeper: Option<&
 }
 
 /// The entries in line with a schema that changed since they were written.
-pub(super) fn reconciled(entries: &Entries, schema: &TypeRef, live: &Value) -> Entries {
+pub(super) fn reconciled(entries: &Entries, schema: &TypeRef) -> Entries {
     let mut out = entries.clone();
-    let mut everybody = FieldSet::new();
-    for entry in &entries.0 {
-        everybody.extend(&entry.fields);
-    }
     for entry in &mut out.0 {
-        if let Some(fields) = reconcile(schema, live, &entry.fields, &everybody) {
+        if let Some(fields) = reconcile(schema, &entry.fields) {
             entry.fields = fields;
         }
     }

@@ -50,3 +50,24 @@ pub(crate) fn remove(ty: &TypeRef, value: &Value, set: &FieldSet) -> Option<Valu
         _ => Some(value.clone()),
     }
 }
+
+/// The value without its empty sets and keyed lists: such a list says nothing, since only elements are owned.
+pub(crate) fn without_empty_lists(ty: &TypeRef, value: &Value) -> Value {
+    match (walk(ty, value), value) {
+        (Walk::Map(object), Value::Object(map)) => {
+            let mut out = Map::new();
+            for (name, child) in map {
+                let ty = child_type(object, name);
+                let says_nothing = matches!(walk(&ty, child), Walk::List(_)) && super::is_empty(Some(child));
+                if !says_nothing {
+                    out.insert(name.clone(), without_empty_lists(&ty, child));
+                }
+            }
+            Value::Object(out)
+        }
+        (Walk::List(list), Value::Array(items)) => {
+            Value::Array(items.iter().map(|item| without_empty_lists(&list.element, item)).collect())
+        }
+        _ => value.clone(),
+    }
+}

@@ -66,83 +66,33 @@ pub(crate) fn with_named_fields(ty: &TypeRef, set: &FieldSet) -> FieldSet {
     out
 }
 
-/// Brings a recorded set in line with a type that changed since: what became atomic is owned as a whole, what became
-/// granular is owned field by field as it is in the live object. `None` when nothing is to be done.
-///
-/// A container that is owned and has nothing owned inside is one that was atomic, or one that was empty when its
-/// owner set it. The second must not win what others put in later: `everybody`, the union of all managers' sets, tells
-/// them apart, since nobody owns anything inside an atomic one.
-pub(crate) fn reconcile(
-    ty: &TypeRef,
-    live: &Value,
-    set: &FieldSet,
-    everybody: &FieldSet,
-) -> Option<FieldSet> {
-    if matches!(ty.shape, Shape::Deduced) {
-        return None;
-    }
-    let mut changes =
-        Changes { remove: FieldSet::new(), add: FieldSet::new(), live: field_set(ty, live), everybody };
-    changes.visit(ty, Some(set), &mut Vec::new(), false);
-    if changes.remove.is_empty() && changes.add.is_empty() {
-        return None;
-    }
-    Some(set.recursive_difference(&changes.remove).union(&changes.add))
+/// Brings a recorded set in line with a type that changed since it was recorded: what became atomic is owned as a
+/// whole. (What became granular is taken as if it always had been.) `None` when nothing is to be done.
+pub(crate) fn reconcile(ty: &TypeRef, set: &FieldSet) -> Option<FieldSet> {
+    let mut whole = FieldSet::new();
+    find_whole(ty, set, &mut Vec::new(), &mut whole);
+    (!whole.is_empty()).then(|| set.recursive_difference(&whole).union(&whole))
 }
 
-struct Changes<'a> {
-    remove: FieldSet,
-    add: FieldSet,
-    /// What a manager of the whole live object would own.
-    live: FieldSet,
-    everybody: &'a FieldSet,
-}
-
-impl Changes<'_> {
-    /// `whole` says that the set owns this path and nothing below it.
-    fn visit(&mut self, ty: &TypeRef, set: Option<&FieldSet>, path: &mut Path, whole: bool) {
-        let has_children = set.is_some_and(|set| !set.is_empty());
-        let (atomic, element, object) = match &ty.shape {
-            Shape::List(list) => (list.kind == ListKind::Atomic, Some(&list.element), None),
-            Shape::Object(object) => (object.atomic, None, Some(object)),
-            _ => return,
+/// The paths that a type has as atomic and the set goes below.
+fn find_whole(ty: &TypeRef, set: &FieldSet, path: &mut Path, whole: &mut FieldSet) {
+    let (atomic, element, object) = match &ty.shape {
+        Shape::List(list) => (list.kind == ListKind::Atomic, Some(&list.element), None),
+        Shape::Object(object) => (object.atomic, None, Some(object)),
+        _ => return,
+    };
+    if atomic {
+        whole.insert(path);
+        return;
+    }
+    for (step, child) in set.children() {
+        let child_ty = match (step, element, object) {
+            (PathElement::Field(name), _, Some(object)) => child_type(Some(object), name),
+            (PathElement::Key(_) | PathElement::Value(_), Some(element), _) => element.clone(),
+            _ => continue,
         };
-        if atomic {
-            if !whole && has_children {
-                self.remove.insert(path);
-                self.add.insert(path);
-            }
-            return;
-        }
-        if whole && below(self.everybody, path).is_none() {
-            self.add_live(path);
-        }
-        let Some(set) = set else { return };
-        let elements: std::collections::BTreeSet<&PathElement> =
-            set.members().chain(set.children().map(|(element, _)| element)).collect();
-        for step in elements {
-            let child_ty = match (step, element, object) {
-                (PathElement::Field(name), _, Some(object)) => child_type(Some(object), name),
-                (PathElement::Key(_) | PathElement::Value(_), Some(element), _) => element.clone(),
-                _ => continue,
-            };
-            let child = set.child(step);
-            path.push(step.clone());
-            self.visit(&child_ty, child, path, set.has_member(step) && child.is_none());
-            path.pop();
-        }
+        path.push(step.clone());
+        find_whole(&child_ty, child, path, whole);
+        path.pop();
     }
-
-    fn add_live(&mut self, path: &[PathElement]) {
-        for rest in below(&self.live, path).map(FieldSet::paths).unwrap_or_default() {
-            let mut full = path.to_vec();
-            full.extend(rest);
-            self.add.insert(&full);
-        }
-    }
-}
-
-/// What a set has below a path.
-fn below<'a>(set: &'a FieldSet, path: &[PathElement]) -> Option<&'a FieldSet> {
-    path.iter().try_fold(set, |set, element| set.child(element))
 }
