@@ -144,7 +144,7 @@ fn objects_are_created_read_changed_and_deleted() {
     k.prints("annotate deploy web -n shop note=hello", "deployment.apps/web annotated");
     k.prints("get deploy web -n shop -o jsonpath={.metadata.annotations.note}", "hello");
     k.prints("scale deploy web -n shop --replicas=5", "deployment.apps/web scaled");
-    k.prints("get deploy web -n shop -o jsonpath={.spec.replicas}/{.metadata.generation}", "5/2");
+    k.prints("get deploy web -n shop -o jsonpath={.spec.replicas}/{.metadata.generation}", "5/3");
     k.prints(
         "set image deploy/web -n shop web=registry.example.com/web:2",
         "deployment.apps/web image updated",
@@ -266,8 +266,14 @@ fn apply_on_the_server_knows_who_owns_what() {
             .success
     );
     k.prints("get cm c -o jsonpath={.data}", r#"{"a":"one","b":"two"}"#);
-    k.prints("get cm c --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}", "first second");
-    k.prints("get cm c --show-managed-fields -o jsonpath={.metadata.managedFields[*].operation}", "Apply Apply");
+    k.prints(
+        "get cm c --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}",
+        "first second",
+    );
+    k.prints(
+        "get cm c --show-managed-fields -o jsonpath={.metadata.managedFields[*].operation}",
+        "Apply Apply",
+    );
     // An unchanged apply writes nothing.
     let revision = || k.ok("get cm c -o jsonpath={.metadata.resourceVersion}").stdout;
     let before = revision();

@@ -98,7 +98,9 @@ pub(crate) struct Kubectl {
 
 impl Kubectl {
     pub(crate) fn new(kubeconfig: &Path) -> Self {
-        let program = std::env::var_os("SEAWAY_TEST_KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from);
+        let program = std::env::var_os("SEAWAY_TEST_KUBECTL")
+            .map(PathBuf::from)
+            .expect("SEAWAY_TEST_KUBECTL names a current kubectl: run the tests by `./dev test`");
         Self { program, kubeconfig: kubeconfig.to_owned() }
     }
 

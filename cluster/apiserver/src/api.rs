@@ -25,6 +25,8 @@ pub(crate) struct Api {
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Authorizer,
     pub(crate) ca_pem: String,
+    /// Where logs and commands in containers are answered, once there is a node.
+    pub(crate) node: std::sync::OnceLock<Arc<dyn crate::NodeStreams>>,
     pub(crate) stopping: tokio_util::sync::CancellationToken,
     pub(crate) metrics: crate::metrics::Metrics,
 }
@@ -103,7 +105,7 @@ impl Api {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let query = Query::parse(head.uri.query());
         let identity = self.authenticator.authenticate(peer, &head.headers)?;
         let identity = self.impersonate(identity, &head.headers)?;
@@ -131,7 +133,14 @@ impl Api {
             .ok_or_else(ApiError::no_such_resource)?;
         let form = negotiation::form(&head.headers);
         let context =
-            Context { api: self.clone(), identity, served, path, query, headers: head.headers, form };
+            Context { api: self.clone(), identity, served, path, query, headers: head.headers.clone(), form };
+        if matches!(context.path.subresource.as_str(), "exec" | "attach") && context.path.plural == "pods" {
+            let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+            return match upgrade {
+                Some(upgrade) => crate::streams::upgrade(context, upgrade).await,
+                None => Err(ApiError::bad_request("Upgrade request required")),
+            };
+        }
         let body = match head.method {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,

@@ -22,6 +22,7 @@ mod duplicates;
 mod identity;
 mod metrics;
 mod negotiation;
+mod node_streams;
 mod pages;
 mod pki;
 mod rbac;
@@ -31,6 +32,7 @@ mod reviews;
 mod server;
 mod status;
 mod store;
+mod streams;
 mod structural;
 mod tokens;
 
@@ -41,6 +43,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use identity::Identity;
+pub use node_streams::{
+    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams,
+};
 pub use pki::{PkiError, Secret};
 pub use store::DatabaseError;
 
@@ -141,6 +146,7 @@ impl ApiServer {
             authenticator: authentication::Authenticator::new(&pki.admin_token, tokens, store.clone()),
             authorizer: rbac::Authorizer::new(store.clone()),
             ca_pem: pki.ca_pem.clone(),
+            node: std::sync::OnceLock::new(),
             stopping: CancellationToken::new(),
             metrics: metrics::Metrics::default(),
             store,
@@ -181,6 +187,11 @@ impl ApiServer {
             .layer(kube::client::middleware::BaseUriLayer::new(base))
             .service(http);
         kube::Client::new(service, "default")
+    }
+
+    /// Answers logs and commands in containers from now on by this node; the first one stays.
+    pub fn serve_node(&self, node: Arc<dyn NodeStreams>) {
+        let _ = self.api.node.set(node);
     }
 
     /// Ends open requests and watches, and returns when everything is on disk.

@@ -56,6 +56,9 @@ pub(crate) fn serve(
         ["openapi", "v3"] => return Ok(ready(snapshot.document(path, || v3_index(&snapshot)))),
         ["openapi", "v3", "api", version] => return v3(&snapshot, path, "", version),
         ["openapi", "v3", "apis", group, version] => return v3(&snapshot, path, group, version),
+        ["openapi", "v2"] if accepted(headers).iter().any(|a| a.starts_with(V2_PROTOBUF)) => {
+            return Ok(negotiation::raw(StatusCode::OK, V2_ANSWER, V2_EMPTY));
+        }
         ["openapi", "v2"] => return Ok(ready(snapshot.document(path, || openapi::v2(served(&snapshot))))),
         [".well-known", "openid-configuration"] => json!({
             "issuer": crate::tokens::ISSUER, "response_types_supported": ["id_token"],
@@ -65,6 +68,16 @@ pub(crate) fn serve(
     };
     Ok(negotiation::json(StatusCode::OK, &document))
 }
+
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same as servers answer it: `@` may not stand in a media type.
+const V2_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// A `gnostic.openapi.v2.Document` that says nothing: `swagger` (field 1), `info` (2) and empty `paths` (8).
+///
+/// kubectl asks for version 2 in this form alone, and only for kinds that version 3 does not tell how to
+/// patch (reviews); it then leaves validation to the server, which is what we want.
+const V2_EMPTY: &[u8] = b"\x0a\x032.0\x12\x11\x0a\x0aKubernetes\x12\x03v1.\x42\x00";
 
 fn health(query: &Query) -> Response<Body> {
     let text = if query.flag("verbose") { "[+]ping ok\n[+]storage ok\nhealthz check passed\n" } else { "ok" };

@@ -4,7 +4,9 @@
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use kube::{Client, Error};
 use seaway_apiserver::{ApiServer, Identity, Options};
 use serde_json::json;
@@ -41,7 +43,8 @@ fn code(error: &Error) -> (u16, String) {
 #[tokio::test]
 async fn a_named_account_goes_through_rbac_like_everybody() {
     let server = start().await;
-    let stranger: Api<ConfigMap> = Api::default_namespaced(server.server.client(Identity::user("jane", ["dev"])));
+    let stranger: Api<ConfigMap> =
+        Api::default_namespaced(server.server.client(Identity::user("jane", ["dev"])));
     let error = stranger.list(&ListParams::default()).await.unwrap_err();
     assert_eq!(code(&error), (403, "Forbidden".into()));
     let admin: Api<ConfigMap> = Api::default_namespaced(server.admin());
@@ -190,7 +193,8 @@ async fn a_namespace_takes_nothing_new_while_it_ends() {
 async fn secrets_written_as_text_are_read_as_data() {
     let server = start().await;
     let api: Api<Secret> = Api::default_namespaced(server.admin());
-    let secret = serde_json::from_value(json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}})).unwrap();
+    let secret =
+        serde_json::from_value(json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}})).unwrap();
     let made = api.create(&PostParams::default(), &secret).await.unwrap();
     assert_eq!(made.data.unwrap()["a"].0, b"b");
     assert!(made.string_data.is_none());
@@ -203,7 +207,11 @@ async fn events_are_one_resource_in_two_groups() {
         "eventTime": "2024-01-01T00:00:00.000000Z", "reportingController": "test", "reportingInstance": "i",
         "action": "Binding", "reason": "Scheduled", "type": "Normal", "note": "hello",
         "regarding": {"kind": "Pod", "name": "p", "namespace": "default"}});
-    let new = kube::discovery::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("events.k8s.io", "v1", "Event"));
+    let new = kube::discovery::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(
+        "events.k8s.io",
+        "v1",
+        "Event",
+    ));
     let old = kube::discovery::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Event"));
     let event: DynamicObject = serde_json::from_value(event).unwrap();
     let api: Api<DynamicObject> = Api::default_namespaced_with(server.admin(), &new);

@@ -71,6 +71,14 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
                 Err(ApiError::method_not_allowed())
             }
         }
+        "log" => {
+            find(|s| *s == Subresource::Log)?;
+            if method == Method::GET {
+                crate::streams::logs(&context).await
+            } else {
+                Err(ApiError::method_not_allowed())
+            }
+        }
         "ephemeralcontainers" | "resize" | "approval" => {
             find(|s| {
                 matches!(s, Subresource::EphemeralContainers | Subresource::Resize | Subresource::Approval)

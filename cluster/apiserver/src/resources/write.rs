@@ -108,7 +108,10 @@ pub(crate) fn decode(context: &Context, body: &[u8]) -> Result<Decoded> {
     check_object(context, value, duplicates)
 }
 
-/// Parses JSON or YAML; also tells which keys occurred twice.
+/// The binary form in which Go's typed clients send built-in kinds.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// Parses JSON, YAML or protobuf; also tells which keys occurred twice.
 pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<(Value, Vec<String>)> {
     match media_type {
         ""
@@ -124,7 +127,13 @@ pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<(Value, Vec<String>
                 .map_err(|e| ApiError::bad_request(format!("the object provided is not UTF-8: {e}")))?;
             crate::duplicates::in_yaml(text)
         }
-        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"])),
+        PROTOBUF => {
+            let value = seaway_protobuf::decode(body).map_err(|e| {
+                ApiError::bad_request(format!("the object provided is not valid protobuf: {e}"))
+            })?;
+            Ok((value, vec![]))
+        }
+        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml", PROTOBUF])),
     }
 }
 
