@@ -1,0 +1,557 @@
+//! A kustomization from its file to its objects.
+//!
+//! For each kustomization: collect what `resources` name (files, and other kustomizations, each finished by itself
+//! first), generate, let components work on what is there, transform. When the outermost one is done, hashes go into
+//! names, references follow, variables are resolved. [`render`] is the way in.
+
+use std::sync::Arc;
+
+use seaway_object::yaml::{self, Dialect, SourceMap};
+use serde_json::Value;
+
+use crate::build_metadata::{BuildMetadata, Trail};
+use crate::config::Config;
+use crate::error::{Error, Place, Problem, Stop};
+use crate::fieldspec::{FieldSpec, merge_spec, merge_specs};
+use crate::generators::{self, Made};
+use crate::kustomization::{FILE_NAMES, Kustomization, Labels, Var};
+use crate::loader::Loader;
+use crate::merge2::Merging;
+use crate::objects;
+use crate::plugins::{self, Plugin};
+use crate::refs;
+use crate::remote::Remote;
+use crate::resmap::ResMap;
+use crate::resource::BuildOrigin;
+use crate::schema::Schemas;
+use crate::transformers::images::ImageRule;
+use crate::transformers::names::{self, Affix};
+use crate::transformers::namespace::Namespace;
+use crate::transformers::patches::{self, ReadPatch};
+use crate::transformers::{replacements, replicas, sort, texts};
+use crate::vars;
+
+/// Objects of one rendering may not be more than this.
+const MAX_OBJECTS: usize = 50_000;
+
+/// What holds for the whole rendering.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) warnings: Vec<String>,
+    pub(crate) needs: Vec<Remote>,
+    pub(crate) merging: Merging,
+    /// The outermost `openapi` decides for all.
+    schema_is_chosen: bool,
+    metadata: BuildMetadata,
+}
+
+/// What a kustomization has gathered.
+#[derive(Debug, Default)]
+pub(crate) struct Accumulator {
+    pub(crate) map: ResMap,
+    config: Option<Arc<Config>>,
+    vars: Vec<Var>,
+}
+
+/// A kustomization file, read.
+struct File<'a> {
+    loader: &'a Loader<'a>,
+    kustomization: Kustomization,
+    /// The file's name within its directory.
+    file_name: &'static str,
+    /// What the file is called in messages.
+    name: String,
+    source_map: Option<SourceMap>,
+    trail: Trail,
+}
+
+/// Render the kustomization at the loader's root.
+pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMap, Stop> {
+    let file = File::open(context, loader, Trail::default())?;
+    context.metadata = BuildMetadata::parse(&file.kustomization.build_metadata)
+        .map_err(|problem| problem.at(file.place("buildMetadata", None)))?;
+    choose_schema(context, &file)?;
+    if file.kustomization.kind == Kustomization::COMPONENT && file.kustomization.resources.is_empty() {
+        // kustomize renders a component by itself as though nobody used it.
+    }
+    let mut gathered = accumulate(context, &file, Accumulator::default())?;
+    let whole = |problem: Problem| problem.at(Place::file(file.name.as_str()));
+    names::add_hashes(&mut gathered.map).map_err(whole)?;
+    let config = gathered.config.unwrap_or_else(Config::standard);
+    refs::fix(&mut gathered.map, &config.name_references).map_err(whole)?;
+    let unused = vars::resolve(&mut gathered.map, &gathered.vars, &config.var_references)
+        .map_err(|problem| problem.at(file.place("vars", None)))?;
+    if !unused.is_empty() {
+        let names = unused.join(",");
+        context.warnings.push(format!("{}: well-defined vars that were never replaced: {names}", file.name));
+    }
+    gathered.map.list.retain(|resource| {
+        resource.annotation("config.kubernetes.io/local-config").is_none_or(|value| value == "false")
+    });
+    let options = file.kustomization.sort_options.as_ref();
+    sort::sort(&mut gathered.map, options).map_err(|problem| problem.at(file.place("sortOptions", None)))?;
+    context.metadata.write(&mut gathered.map);
+    Ok(gathered.map)
+}
+
+/// Which schemas say how lists merge: the outermost kustomization that says anything decides.
+fn choose_schema(context: &mut Context, file: &File<'_>) -> Result<(), Stop> {
+    if context.schema_is_chosen || file.kustomization.openapi.is_empty() {
+        return Ok(());
+    }
+    let openapi = &file.kustomization.openapi;
+    let place = file.place("openapi", None);
+    match (openapi.get("path"), openapi.get("version")) {
+        (Some(_), Some(_)) => {
+            let problem = "builtin version and custom schema provided, cannot use both".to_owned();
+            return Err(Problem(problem).at(place).into());
+        }
+        (Some(path), None) => {
+            let (text, name) = file.loader.text(path, &file.place("openapi.path", None))?;
+            let documents = file.loader.documents(&text, &name)?;
+            let value = match documents.first() {
+                Some(document) => yaml::resolve(document, Dialect::Kubernetes)
+                    .map_err(|source| Error::Syntax { file: name, source })?,
+                None => Value::Null,
+            };
+            context.merging.schemas = Schemas::custom(value);
+        }
+        (None, Some(version)) if version == "v1.21.2" => {}
+        (None, Some(version)) => {
+            let problem = format!("the specified OpenAPI version is not built in: {version}; v1.21.2 is");
+            return Err(Problem(problem).at(place).into());
+        }
+        (None, None) => return Ok(()),
+    }
+    context.schema_is_chosen = true;
+    Ok(())
+}
+
+impl<'a> File<'a> {
+    fn open(context: &mut Context, loader: &'a Loader<'a>, trail: Trail) -> Result<Self, Stop> {
+        let directory = loader.name();
+        let mut found = Vec::new();
+        for name in FILE_NAMES {
+            if loader.own_file(name)?.is_some() {
+                found.push(name);
+            }
+        }
+        let file_name = match found.as_slice() {
+            [one] => *one,
+            [] => {
+                let names = FILE_NAMES.join("', '");
+                let problem = format!("unable to find one of '{names}' in this directory");
+                return Err(Error::NoKustomization { directory, problem }.into());
+            }
+            several => {
+                let problem = format!("found multiple kustomization files: {}: keep one", several.join(", "));
+                return Err(Error::NoKustomization { directory, problem }.into());
+            }
+        };
+        let place = Place::file(directory);
+        let (text, name) = loader.text(file_name, &place)?;
+        let documents = loader.documents(&text, &name)?;
+        let (value, source_map) = match documents.first() {
+            None => (Value::Null, None),
+            Some(document) => {
+                let resolved = yaml::resolve_document(document, Dialect::Kubernetes)
+                    .map_err(|source| Error::Syntax { file: name.clone(), source })?;
+                (resolved.value, Some(resolved.source_map))
+            }
+        };
+        let mut warnings = Vec::new();
+        let kustomization = Kustomization::read(&value, &mut warnings).map_err(|problem| {
+            let (field, problem) = crate::kustomization::blame(&value, problem);
+            let line = match (&source_map, field.as_str()) {
+                (Some(map), pointer) if !pointer.is_empty() => Some(map.position(pointer).line),
+                _ => None,
+            };
+            let field = field.trim_start_matches('/').replace('/', ".");
+            problem.at(Place { file: name.clone(), line, field })
+        })?;
+        context.warnings.extend(warnings.into_iter().map(|warning| format!("{name}: {warning}")));
+        Ok(Self { loader, kustomization, file_name, name, source_map, trail })
+    }
+
+    /// A field of the file, or an entry of it.
+    fn place(&self, field: &str, index: Option<usize>) -> Place {
+        let (pointer, name) = match index {
+            Some(index) => (format!("/{}/{index}", field.replace('.', "/")), format!("{field}[{index}]")),
+            None => (format!("/{}", field.replace('.', "/")), field.to_owned()),
+        };
+        let line = self.source_map.as_ref().map(|map| map.position(&pointer).line);
+        Place { file: self.name.clone(), line, field: name }
+    }
+
+    fn entry<'s>(&'s self, field: &'s str) -> impl Fn(usize) -> Place + 's {
+        move |index| self.place(field, Some(index))
+    }
+}
+
+/// The objects of one kustomization, given what is there already: nothing, unless it is a component.
+fn accumulate(
+    context: &mut Context,
+    file: &File<'_>,
+    mut gathered: Accumulator,
+) -> Result<Accumulator, Stop> {
+    let kustomization = &file.kustomization;
+    unsupported(file)?;
+    collect(context, file, &kustomization.resources, &file.entry("resources"), &mut gathered)?;
+    merge_config(file, &mut gathered)?;
+    generate(context, file, &mut gathered)?;
+    components(context, file, &mut gathered)?;
+    transform(context, file, &mut gathered)?;
+    validate(context, file, &mut gathered)?;
+    vars::bind(&mut gathered.map, &mut gathered.vars, &kustomization.vars)
+        .map_err(|problem| problem.at(file.place("vars", None)))?;
+    if gathered.map.list.len() > MAX_OBJECTS {
+        let problem = format!("more than {MAX_OBJECTS} objects: split the kustomization");
+        return Err(Problem(problem).at(Place::file(file.name.as_str())).into());
+    }
+    Ok(gathered)
+}
+
+fn unsupported(file: &File<'_>) -> Result<(), Stop> {
+    for (field, used) in [
+        ("helmCharts", !file.kustomization.helm_charts.is_empty()),
+        ("helmChartInflationGenerator", !file.kustomization.helm_chart_inflation_generator.is_empty()),
+    ] {
+        if used {
+            return Err(Error::Unsupported {
+                place: file.place(field, Some(0)),
+                what: "inflating Helm charts from a kustomization".to_owned(),
+                instead: "render the chart as a component of its own".to_owned(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// What has to be fetched is noted, and the rendering goes on: all of it is asked for at once.
+fn or_need<T>(context: &mut Context, result: Result<T, Stop>) -> Result<Option<T>, Stop> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Stop::Needs(remote)) => {
+            if !context.needs.contains(&remote) {
+                context.needs.push(remote);
+            }
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Files and other kustomizations that a list names.
+fn collect(
+    context: &mut Context,
+    file: &File<'_>,
+    paths: &[String],
+    place: &dyn Fn(usize) -> Place,
+    gathered: &mut Accumulator,
+) -> Result<(), Stop> {
+    for (index, path) in paths.iter().enumerate() {
+        let place = place(index);
+        if path.is_empty() {
+            return Err(Problem("an empty path names nothing".to_owned()).at(place).into());
+        }
+        let is_base = file.loader.is_directory(path)
+            || (file.loader.bytes(path, &place).is_err()
+                && crate::remote::parse_base(path).is_ok_and(|base| base.is_some())
+                && !crate::remote::names_file(path));
+        if is_base {
+            let loaded = file.loader.enter(path, &place);
+            let Some(loader) = or_need(context, loaded)? else { continue };
+            let trail = file.trail.enter(path, loader.remote.as_deref().filter(|_| is_remote(file, &loader)));
+            let inner = File::open(context, &loader, trail)?;
+            choose_schema(context, &inner)?;
+            if inner.kustomization.kind == Kustomization::COMPONENT {
+                let problem =
+                    format!("expected kind != 'Component' for path '{path}': list it under components");
+                return Err(Problem(problem).at(place).into());
+            }
+            let result = accumulate(context, &inner, Accumulator::default())?;
+            merge(gathered, result).map_err(|problem| problem.at(place))?;
+            continue;
+        }
+        let read = file.loader.text(path, &place);
+        let Some((text, name)) = or_need(context, read)? else { continue };
+        let documents = file.loader.documents(&text, &name)?;
+        let mut resources = objects::read(&documents, &name).map_err(|problem| problem.at(place.clone()))?;
+        if context.metadata.tracks() {
+            let origin = file.trail.file(path);
+            resources.iter_mut().for_each(|it| it.origin_annotation = Some(Arc::clone(&origin)));
+        }
+        gathered.map.append_all(resources).map_err(|problem| problem.at(place))?;
+    }
+    Ok(())
+}
+
+fn is_remote(file: &File<'_>, inner: &Loader<'_>) -> bool {
+    file.loader.remote != inner.remote
+}
+
+fn merge(gathered: &mut Accumulator, inner: Accumulator) -> Result<(), Problem> {
+    gathered.map.append_all(inner.map.list)?;
+    if let Some(config) = inner.config {
+        add_config(&mut gathered.config, &config)?;
+    }
+    inner.vars.iter().try_for_each(|var| vars::add(&mut gathered.vars, var))
+}
+
+fn add_config(config: &mut Option<Arc<Config>>, other: &Arc<Config>) -> Result<(), Problem> {
+    match config {
+        // The standard fields are in every configuration.
+        Some(known) if Arc::ptr_eq(known, other) || Arc::ptr_eq(other, &Config::standard()) => Ok(()),
+        Some(known) => Arc::make_mut(known).merge(other),
+        None => {
+            *config = Some(Arc::clone(other));
+            Ok(())
+        }
+    }
+}
+
+/// `configurations` and `crds`.
+fn merge_config(file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
+    add_config(&mut gathered.config, &Config::standard())
+        .map_err(|problem| problem.at(Place::file(file.name.as_str())))?;
+    let lists = [("configurations", &file.kustomization.configurations), ("crds", &file.kustomization.crds)];
+    for (field, paths) in lists {
+        for (index, path) in paths.iter().enumerate() {
+            let place = file.place(field, Some(index));
+            let (text, name) = file.loader.text(path, &place)?;
+            let documents = file.loader.documents(&text, &name)?;
+            let Some(document) = documents.first() else { continue };
+            let value = yaml::resolve(document, Dialect::Kubernetes)
+                .map_err(|source| Error::Syntax { file: name.clone(), source })?;
+            let config =
+                if field == "crds" { Config::from_definitions(&value) } else { Config::parse(&value) };
+            let config = config.map_err(|problem| problem.at(Place::file(name)))?;
+            let merged = gathered.config.get_or_insert_with(Config::standard);
+            Arc::make_mut(merged).merge(&config).map_err(|problem| problem.at(place))?;
+        }
+    }
+    Ok(())
+}
+
+fn generate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
+    let kustomization = &file.kustomization;
+    let lists = [
+        (Made::ConfigMap, "configMapGenerator", &kustomization.config_map_generator),
+        (Made::Secret, "secretGenerator", &kustomization.secret_generator),
+    ];
+    for (made, field, list) in lists {
+        for (index, args) in list.iter().enumerate() {
+            let place = file.place(field, Some(index));
+            let options = args.options.clone().unwrap_or_default();
+            let options = options.under(kustomization.generator_options.as_ref());
+            let generated = generators::generate(made, args, &options, file.loader, &place);
+            let Some(mut resource) = or_need(context, generated)? else { continue };
+            if context.metadata.tracks() {
+                let kind = format!("{}Generator", made.kind());
+                resource.origin_annotation = Some(file.trail.configured(file.file_name, &kind));
+            }
+            gathered.map.absorb(resource).map_err(|problem| problem.at(place))?;
+        }
+    }
+    for (plugin, origin, place) in plugins(context, file, &kustomization.generators, "generators")? {
+        for mut resource in plugin.generate(file.loader, &place)? {
+            resource.origin_annotation = resource.origin_annotation.or_else(|| origin.clone());
+            gathered.map.absorb(resource).map_err(|problem| problem.at(place.clone()))?;
+        }
+    }
+    Ok(())
+}
+
+type Configured = (Plugin, Option<Arc<BuildOrigin>>, Place);
+
+/// Generators and transformers that objects configure: inline, in files, or made by other kustomizations.
+fn plugins(
+    context: &mut Context,
+    file: &File<'_>,
+    entries: &[String],
+    field: &str,
+) -> Result<Vec<Configured>, Stop> {
+    let mut configurations = Accumulator::default();
+    let mut paths = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let place = file.place(field, Some(index));
+        match patches::merge_patches(entry, &place.file) {
+            Ok(mut resources) => {
+                if context.metadata.tracks() {
+                    let origin = file.trail.file(file.file_name);
+                    resources.iter_mut().for_each(|it| it.origin_annotation = Some(Arc::clone(&origin)));
+                }
+                configurations.map.append_all(resources).map_err(|problem| problem.at(place))?;
+            }
+            Err(_) => paths.push((index, entry.clone())),
+        }
+    }
+    let (indices, paths): (Vec<usize>, Vec<String>) = paths.into_iter().unzip();
+    let place = |index: usize| file.place(field, indices.get(index).copied());
+    collect(context, file, &paths, &place, &mut configurations)?;
+    let mut plugins = Vec::new();
+    for resource in configurations.map.list {
+        let line = (resource.origin.line > 0).then_some(resource.origin.line);
+        let place = Place { file: resource.origin.file.clone(), line, field: resource.kind().to_owned() };
+        let origin = context.metadata.tracks().then(|| file.trail.configured_by_object(&resource));
+        plugins.push((plugins::configure(&resource, file.loader, &place)?, origin, place));
+    }
+    Ok(plugins)
+}
+
+fn components(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
+    for (index, path) in file.kustomization.components.iter().enumerate() {
+        let place = file.place("components", Some(index));
+        let loaded = file.loader.enter(path, &place);
+        let Some(loader) = or_need(context, loaded)? else { continue };
+        let trail = file.trail.enter(path, loader.remote.as_deref().filter(|_| is_remote(file, &loader)));
+        let inner = File::open(context, &loader, trail)?;
+        choose_schema(context, &inner)?;
+        if inner.kustomization.kind != Kustomization::COMPONENT {
+            let kind = &inner.kustomization.kind;
+            let problem = format!("expected kind 'Component' for path '{path}' but got '{kind}'");
+            return Err(Problem(problem).at(place).into());
+        }
+        *gathered = accumulate(context, &inner, std::mem::take(gathered))?;
+    }
+    Ok(())
+}
+
+/// Everything that changes objects, in kustomize's order.
+fn transform(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
+    let kustomization = &file.kustomization;
+    let config = gathered.config.clone().unwrap_or_else(Config::standard);
+    let map = &mut gathered.map;
+    let merging = context.merging.clone();
+    let tracks = context.metadata.tracks();
+    let done = |map: &mut ResMap, kind: &str| {
+        map.drop_deleted();
+        if tracks {
+            note(map, &file.trail.configured(file.file_name, kind));
+        }
+    };
+
+    if !kustomization.patches_strategic_merge.is_empty() {
+        let entry = file.entry("patchesStrategicMerge");
+        let list = patches::strategic_merge(&kustomization.patches_strategic_merge, file.loader, &entry)?;
+        for patch in list {
+            let place = file.place("patchesStrategicMerge", None);
+            patches::apply_named(&patch, map, &merging).map_err(|problem| problem.at(place))?;
+        }
+        done(map, "PatchStrategicMergeTransformer");
+    }
+    for (index, patch) in kustomization.patches.iter().enumerate() {
+        let place = file.place("patches", Some(index));
+        let read = ReadPatch::new(patch, file.loader, &place);
+        let Some(patch) = or_need(context, read)? else { continue };
+        patch.apply(map, &merging).map_err(|problem| problem.at(place))?;
+        done(map, "PatchTransformer");
+    }
+    if !kustomization.namespace.is_empty() {
+        let namespace = Namespace {
+            namespace: kustomization.namespace.clone(),
+            specs: config.namespace.clone(),
+            ..Namespace::default()
+        };
+        namespace.apply(map).map_err(|problem| problem.at(file.place("namespace", None)))?;
+        done(map, "NamespaceTransformer");
+    }
+    let affixes = [
+        (Affix::Prefix, "namePrefix", &kustomization.name_prefix, &config.name_prefix, "PrefixTransformer"),
+        (Affix::Suffix, "nameSuffix", &kustomization.name_suffix, &config.name_suffix, "SuffixTransformer"),
+    ];
+    for (affix, field, text, specs, kind) in affixes {
+        if !text.is_empty() {
+            names::affix(map, affix, text, specs).map_err(|problem| problem.at(file.place(field, None)))?;
+            done(map, kind);
+        }
+    }
+    for (index, labels) in kustomization.labels.iter().enumerate() {
+        let place = file.place("labels", Some(index));
+        let specs = label_specs(labels, &config).map_err(|problem| problem.at(place.clone()))?;
+        texts::add(map, &labels.pairs, &specs).map_err(|problem| problem.at(place))?;
+        done(map, "LabelTransformer");
+    }
+    if !kustomization.labels.is_empty() || !kustomization.common_labels.is_empty() {
+        texts::add(map, &kustomization.common_labels, &config.common_labels)
+            .map_err(|problem| problem.at(file.place("commonLabels", None)))?;
+        done(map, "LabelTransformer");
+    }
+    if !kustomization.common_annotations.is_empty() {
+        texts::add(map, &kustomization.common_annotations, &config.common_annotations)
+            .map_err(|problem| problem.at(file.place("commonAnnotations", None)))?;
+        done(map, "AnnotationsTransformer");
+    }
+    for (index, patch) in kustomization.patches_json6902.iter().enumerate() {
+        let place = file.place("patchesJson6902", Some(index));
+        let patch = ReadPatch::json(patch, file.loader, &place)?;
+        patch.apply(map, &merging).map_err(|problem| problem.at(place))?;
+        done(map, "PatchJson6902Transformer");
+    }
+    for (index, replica) in kustomization.replicas.iter().enumerate() {
+        replicas::set(map, replica, &config.replicas)
+            .map_err(|problem| problem.at(file.place("replicas", Some(index))))?;
+        done(map, "ReplicaCountTransformer");
+    }
+    for (index, image) in kustomization.images.iter().enumerate() {
+        ImageRule::new(image)
+            .apply(map, &config.images)
+            .map_err(|problem| problem.at(file.place("images", Some(index))))?;
+        done(map, "ImageTagTransformer");
+    }
+    if !kustomization.replacements.is_empty() {
+        let entry = file.entry("replacements");
+        for (replacement, place) in replacements::load(&kustomization.replacements, file.loader, &entry)? {
+            replacements::apply(map, &replacement).map_err(|problem| problem.at(place))?;
+        }
+        done(map, "ReplacementTransformer");
+    }
+    for (plugin, origin, place) in plugins(context, file, &kustomization.transformers, "transformers")? {
+        let map = &mut gathered.map;
+        plugin.transform(map, file.loader, &place, &merging)?;
+        map.drop_deleted();
+        if let Some(origin) = &origin {
+            note(map, origin);
+        }
+    }
+    Ok(())
+}
+
+fn note(map: &mut ResMap, origin: &Arc<BuildOrigin>) {
+    for resource in &mut map.list {
+        match resource.origin_annotation {
+            Some(_) => resource.transformations.push(Arc::clone(origin)),
+            None => resource.origin_annotation = Some(Arc::clone(origin)),
+        }
+    }
+}
+
+/// Validators are transformers that may change nothing.
+fn validate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
+    let merging = context.merging.clone();
+    for (plugin, _, place) in plugins(context, file, &file.kustomization.validators, "validators")? {
+        let mut copy = gathered.map.clone();
+        plugin.transform(&mut copy, file.loader, &place, &merging)?;
+        let same = copy.list.len() == gathered.map.list.len()
+            && copy.list.iter().zip(&gathered.map.list).all(|(a, b)| a.node == b.node);
+        if !same {
+            let problem = "validator shouldn't modify the resource map".to_owned();
+            return Err(Problem(problem).at(place).into());
+        }
+    }
+    Ok(())
+}
+
+fn label_specs(labels: &Labels, config: &Config) -> Result<Vec<FieldSpec>, Problem> {
+    let mut specs: Vec<FieldSpec> = labels.fields.iter().cloned().map(|spec| spec.into_spec()).collect();
+    if labels.include_selectors {
+        merge_specs(&mut specs, &config.common_labels)?;
+        return Ok(specs);
+    }
+    if labels.include_templates {
+        merge_specs(&mut specs, &config.template_labels)?;
+    }
+    merge_spec(&mut specs, &FieldSpec::new(Default::default(), "metadata/labels", true))?;
+    Ok(specs)
+}

@@ -1,0 +1,223 @@
+//! Which fields transformers change: what kustomize knows by itself, and what `configurations` and `crds` add.
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Problem;
+use crate::fieldspec::{FieldSpec, merge_spec, merge_specs};
+use crate::id::Gvk;
+
+mod defaults;
+
+/// The fields that hold the name of another object.
+#[derive(Debug, Clone)]
+pub(crate) struct NameReference {
+    /// What is referred to.
+    pub(crate) target: Gvk,
+    /// Where.
+    pub(crate) fields: Vec<FieldSpec>,
+}
+
+/// Which fields transformers change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) name_prefix: Vec<FieldSpec>,
+    pub(crate) name_suffix: Vec<FieldSpec>,
+    pub(crate) namespace: Vec<FieldSpec>,
+    pub(crate) common_labels: Vec<FieldSpec>,
+    pub(crate) labels: Vec<FieldSpec>,
+    pub(crate) template_labels: Vec<FieldSpec>,
+    pub(crate) common_annotations: Vec<FieldSpec>,
+    pub(crate) images: Vec<FieldSpec>,
+    pub(crate) replicas: Vec<FieldSpec>,
+    pub(crate) name_references: Vec<NameReference>,
+    pub(crate) var_references: Vec<FieldSpec>,
+}
+
+impl Config {
+    /// What kustomize knows by itself.
+    pub(crate) fn standard() -> Arc<Self> {
+        static STANDARD: LazyLock<Arc<Config>> = LazyLock::new(|| Arc::new(defaults::config()));
+        Arc::clone(&STANDARD)
+    }
+
+    /// Add what `other` has and this one lacks.
+    pub(crate) fn merge(&mut self, other: &Config) -> Result<(), Problem> {
+        merge_specs(&mut self.name_prefix, &other.name_prefix)?;
+        merge_specs(&mut self.name_suffix, &other.name_suffix)?;
+        merge_specs(&mut self.namespace, &other.namespace)?;
+        merge_specs(&mut self.common_labels, &other.common_labels)?;
+        merge_specs(&mut self.labels, &other.labels)?;
+        merge_specs(&mut self.template_labels, &other.template_labels)?;
+        merge_specs(&mut self.common_annotations, &other.common_annotations)?;
+        merge_specs(&mut self.images, &other.images)?;
+        merge_specs(&mut self.replicas, &other.replicas)?;
+        merge_specs(&mut self.var_references, &other.var_references)?;
+        for reference in &other.name_references {
+            self.add_name_reference(reference)?;
+        }
+        Ok(())
+    }
+
+    fn add_name_reference(&mut self, reference: &NameReference) -> Result<(), Problem> {
+        match self.name_references.iter_mut().find(|known| known.target == reference.target) {
+            Some(known) => merge_specs(&mut known.fields, &reference.fields),
+            None => {
+                self.name_references.push(reference.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// A file of `configurations`.
+    pub(crate) fn parse(value: &Value) -> Result<Self, Problem> {
+        let file: ConfigFile = crate::kustomization::read(value)?;
+        let specs = |specs: Vec<RawSpec>| specs.into_iter().map(RawSpec::into_spec).collect::<Vec<_>>();
+        Ok(Self {
+            name_prefix: specs(file.name_prefix),
+            name_suffix: specs(file.name_suffix),
+            namespace: specs(file.namespace),
+            common_labels: specs(file.common_labels),
+            labels: specs(file.labels),
+            template_labels: specs(file.template_labels),
+            common_annotations: specs(file.common_annotations),
+            images: specs(file.images),
+            replicas: specs(file.replicas),
+            name_references: file
+                .name_reference
+                .into_iter()
+                .map(|reference| NameReference {
+                    target: Gvk { group: reference.group, version: reference.version, kind: reference.kind },
+                    fields: specs(reference.field_specs),
+                })
+                .collect(),
+            var_references: specs(file.var_reference),
+        })
+    }
+
+    /// A file of `crds`: OpenAPI definitions by name, whose properties say which of them hold names, labels and
+    /// annotations.
+    pub(crate) fn from_definitions(definitions: &Value) -> Result<Self, Problem> {
+        let mut config = Self::default();
+        let Some(definitions) = definitions.as_object() else {
+            return Err(Problem(
+                "is not a map of OpenAPI definitions: see the kustomize field `crds`".to_owned(),
+            ));
+        };
+        for name in definitions.keys() {
+            let properties = properties(definitions, name);
+            let is_object =
+                |names: &[&str]| properties.is_some_and(|it| names.iter().all(|name| it.contains_key(*name)));
+            if !is_object(&["kind", "apiVersion", "metadata"]) {
+                continue;
+            }
+            let kind = name.rsplit('.').next().unwrap_or_default();
+            if name.split('.').count() < 3 {
+                return Err(Problem(format!(
+                    "{name}: `api` should be specified in dot notation: group.version.kind"
+                )));
+            }
+            let gvk = Gvk { kind: kind.to_owned(), ..Gvk::default() };
+            config.add_definition(definitions, name, &gvk, &mut Vec::new())?;
+        }
+        Ok(config)
+    }
+
+    fn add_definition(
+        &mut self,
+        definitions: &serde_json::Map<String, Value>,
+        name: &str,
+        gvk: &Gvk,
+        path: &mut Vec<String>,
+    ) -> Result<(), Problem> {
+        // Definitions may contain themselves.
+        if path.len() > 32 {
+            return Ok(());
+        }
+        let Some(properties) = properties(definitions, name) else { return Ok(()) };
+        for (property, schema) in properties {
+            path.push(property.clone());
+            let spec = |path: &[String]| FieldSpec::new(gvk.clone(), &path.join("/"), false);
+            let text = |key: &str| schema.get(key).and_then(Value::as_str);
+            if text("x-kubernetes-annotation").is_some() {
+                merge_spec(&mut self.common_annotations, &spec(path))?;
+            }
+            if text("x-kubernetes-label-selector").is_some() {
+                merge_spec(&mut self.common_labels, &spec(path))?;
+            }
+            if text("x-kubernetes-identity").is_some() {
+                merge_spec(&mut self.name_prefix, &spec(path))?;
+            }
+            if let (Some(version), Some(kind)) =
+                (text("x-kubernetes-object-ref-api-version"), text("x-kubernetes-object-ref-kind"))
+            {
+                let key = text("x-kubernetes-object-ref-name-key").unwrap_or("name");
+                path.push(key.to_owned());
+                let target = Gvk { version: version.to_owned(), kind: kind.to_owned(), group: String::new() };
+                self.add_name_reference(&NameReference { target, fields: vec![spec(path)] })?;
+                path.pop();
+            }
+            if let Some(reference) = text("$ref") {
+                self.add_definition(definitions, reference, gvk, path)?;
+            }
+            path.pop();
+        }
+        Ok(())
+    }
+}
+
+fn properties<'a>(
+    definitions: &'a serde_json::Map<String, Value>,
+    name: &str,
+) -> Option<&'a serde_json::Map<String, Value>> {
+    definitions.get(name)?.get("Schema")?.get("properties")?.as_object()
+}
+
+/// A field in a configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSpec {
+    group: String,
+    version: String,
+    kind: String,
+    path: String,
+    create: bool,
+    // Read and ignored, as by kustomize.
+    #[serde(rename = "apiVersion")]
+    _api_version: Option<String>,
+}
+
+impl RawSpec {
+    pub(crate) fn into_spec(self) -> FieldSpec {
+        let gvk = Gvk { group: self.group, version: self.version, kind: self.kind };
+        FieldSpec::new(gvk, &self.path, self.create)
+    }
+}
+
+/// Unknown keys are ignored, as by kustomize.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ConfigFile {
+    name_prefix: Vec<RawSpec>,
+    name_suffix: Vec<RawSpec>,
+    namespace: Vec<RawSpec>,
+    common_labels: Vec<RawSpec>,
+    labels: Vec<RawSpec>,
+    template_labels: Vec<RawSpec>,
+    common_annotations: Vec<RawSpec>,
+    images: Vec<RawSpec>,
+    replicas: Vec<RawSpec>,
+    name_reference: Vec<RawReference>,
+    var_reference: Vec<RawSpec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawReference {
+    group: String,
+    version: String,
+    kind: String,
+    field_specs: Vec<RawSpec>,
+}

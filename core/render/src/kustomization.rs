@@ -1,0 +1,423 @@
+//! The kustomization file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::RawSpec;
+use crate::error::Problem;
+
+/// The file names that make a directory a kustomization; exactly one may be there.
+pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// A kustomization (`v1beta1`) or a component (`v1alpha1`), deprecated fields still apart.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Kustomization {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    #[serde(rename = "metadata")]
+    _metadata: Option<Value>,
+    pub(crate) openapi: BTreeMap<String, String>,
+    pub(crate) name_prefix: String,
+    pub(crate) name_suffix: String,
+    pub(crate) namespace: String,
+    pub(crate) common_labels: BTreeMap<String, String>,
+    pub(crate) labels: Vec<Labels>,
+    pub(crate) common_annotations: BTreeMap<String, String>,
+    pub(crate) patches_strategic_merge: Vec<String>,
+    #[serde(rename = "patchesJson6902")]
+    pub(crate) patches_json6902: Vec<Patch>,
+    pub(crate) patches: Vec<Patch>,
+    pub(crate) images: Vec<Image>,
+    image_tags: Vec<Image>,
+    pub(crate) replacements: Vec<ReplacementField>,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) vars: Vec<Var>,
+    pub(crate) sort_options: Option<SortOptions>,
+    pub(crate) resources: Vec<String>,
+    pub(crate) components: Vec<String>,
+    pub(crate) crds: Vec<String>,
+    bases: Vec<String>,
+    pub(crate) config_map_generator: Vec<GeneratorArgs>,
+    pub(crate) secret_generator: Vec<GeneratorArgs>,
+    helm_globals: Option<Value>,
+    pub(crate) helm_charts: Vec<Value>,
+    pub(crate) helm_chart_inflation_generator: Vec<Value>,
+    pub(crate) generator_options: Option<GeneratorOptions>,
+    pub(crate) configurations: Vec<String>,
+    pub(crate) generators: Vec<String>,
+    pub(crate) transformers: Vec<String>,
+    pub(crate) validators: Vec<String>,
+    pub(crate) build_metadata: Vec<String>,
+}
+
+/// An entry of `labels`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Labels {
+    pub(crate) pairs: BTreeMap<String, String>,
+    pub(crate) include_selectors: bool,
+    pub(crate) include_templates: bool,
+    pub(crate) fields: Vec<RawSpec>,
+}
+
+/// An entry of `patches` or `patchesJson6902`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Patch {
+    pub(crate) path: String,
+    pub(crate) patch: String,
+    pub(crate) target: Option<Target>,
+    pub(crate) options: BTreeMap<String, bool>,
+}
+
+/// A selector of objects: regular expressions in `patches`, exact in replacements.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Target {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) label_selector: String,
+    pub(crate) annotation_selector: String,
+}
+
+/// An entry of `images`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Image {
+    /// The image's name, without tag and digest; a regular expression.
+    pub name: String,
+    /// What the name becomes; empty: it stays.
+    pub new_name: String,
+    /// Text behind the tag.
+    pub tag_suffix: String,
+    /// What the tag becomes; empty: it stays, unless a digest is given.
+    #[serde(alias = "tag")]
+    pub new_tag: String,
+    /// What the digest becomes (`sha256:…`).
+    pub digest: String,
+}
+
+/// An entry of `replicas`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    pub(crate) count: i64,
+}
+
+/// An entry of `replacements`: a replacement, or the path of a file with some.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReplacementField {
+    pub(crate) path: String,
+    pub(crate) source: Option<ReplacementSource>,
+    pub(crate) targets: Option<Vec<ReplacementTarget>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReplacementSource {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) field_path: String,
+    pub(crate) options: Option<FieldOptions>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReplacementTarget {
+    pub(crate) select: Option<Target>,
+    pub(crate) reject: Vec<Target>,
+    pub(crate) field_paths: Vec<String>,
+    pub(crate) options: Option<FieldOptions>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FieldOptions {
+    pub(crate) delimiter: String,
+    pub(crate) index: i64,
+    /// Read and ignored, as by kustomize.
+    #[serde(rename = "encoding")]
+    _encoding: String,
+    pub(crate) create: bool,
+}
+
+/// An entry of `vars`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Var {
+    pub(crate) name: String,
+    pub(crate) objref: VarObject,
+    pub(crate) fieldref: VarField,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct VarObject {
+    pub(crate) api_version: String,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct VarField {
+    #[serde(alias = "fieldPath")]
+    pub(crate) fieldpath: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct SortOptions {
+    pub(crate) order: String,
+    pub(crate) legacy_sort_options: Option<LegacySortOptions>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct LegacySortOptions {
+    pub(crate) order_first: Vec<String>,
+    pub(crate) order_last: Vec<String>,
+}
+
+/// An entry of `configMapGenerator` or `secretGenerator`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GeneratorArgs {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) behavior: String,
+    /// Secrets only.
+    #[serde(rename = "type")]
+    pub(crate) secret_type: String,
+    pub(crate) literals: Vec<String>,
+    pub(crate) files: Vec<String>,
+    pub(crate) envs: Vec<String>,
+    /// Deprecated.
+    env: String,
+    pub(crate) options: Option<GeneratorOptions>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct GeneratorOptions {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) disable_name_suffix_hash: bool,
+    pub(crate) immutable: bool,
+}
+
+impl GeneratorOptions {
+    /// The options of one generator under those of the whole kustomization: a switch that is on stays on.
+    pub(crate) fn under(mut self, global: Option<&GeneratorOptions>) -> Self {
+        if let Some(global) = global {
+            for (own, common) in
+                [(&mut self.labels, &global.labels), (&mut self.annotations, &global.annotations)]
+            {
+                for (key, value) in common {
+                    own.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            self.disable_name_suffix_hash |= global.disable_name_suffix_hash;
+            self.immutable |= global.immutable;
+        }
+        self
+    }
+}
+
+/// Read a value strictly, as Go does: null means nothing, an unknown field is an error that names it.
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    serde_json::from_value(without_nulls(value)).map_err(|error| Problem(error.to_string()))
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => Value::Object(
+            object
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), without_nulls(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| if item.is_null() { Value::from("") } else { without_nulls(item) })
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+impl Kustomization {
+    pub(crate) const COMPONENT: &'static str = "Component";
+
+    /// Read the file. Deprecated fields move to where they belong now; `warnings` says so.
+    pub(crate) fn read(value: &Value, warnings: &mut Vec<String>) -> Result<Self, Problem> {
+        if !matches!(value, Value::Object(_) | Value::Null) {
+            return Err(Problem("is not a map of fields".to_owned()));
+        }
+        let mut value = without_nulls(value);
+        if let Value::Object(object) = &mut value {
+            // Go matches field names without regard to case.
+            *object = std::mem::take(object)
+                .into_iter()
+                .map(|(key, value)| (canonical_field(&key).map_or(key, str::to_owned), value))
+                .collect();
+            for (field, instead) in [
+                ("bases", "resources"),
+                ("imageTags", "images"),
+                ("patchesJson6902", "patches"),
+                ("patchesStrategicMerge", "patches"),
+                ("commonLabels", "labels"),
+                ("vars", "replacements"),
+            ] {
+                if object.contains_key(field) {
+                    warnings.push(format!("'{field}' is deprecated: use '{instead}'"));
+                }
+            }
+        }
+        let mut it: Self = serde_json::from_value(value).map_err(|error| Problem(error.to_string()))?;
+        if it.is_empty() {
+            return Err(Problem("is empty: it names nothing to render".to_owned()));
+        }
+        if it.kind.is_empty() {
+            "Kustomization".clone_into(&mut it.kind);
+        }
+        let version = match it.kind.as_str() {
+            "Kustomization" => "kustomize.config.k8s.io/v1beta1",
+            Self::COMPONENT => "kustomize.config.k8s.io/v1alpha1",
+            _ => return Err(Problem("kind should be Kustomization or Component".to_owned())),
+        };
+        if !it.api_version.is_empty() && it.api_version != version {
+            return Err(Problem(format!("apiVersion for {} should be {version}", it.kind)));
+        }
+        it.resources.append(&mut it.bases);
+        it.images.append(&mut it.image_tags);
+        for args in it.config_map_generator.iter_mut().chain(&mut it.secret_generator) {
+            if !args.env.is_empty() {
+                args.envs.push(std::mem::take(&mut args.env));
+            }
+        }
+        Ok(it)
+    }
+
+    /// The number of entries of `resources` that were written there; the rest came from `bases`.
+    fn is_empty(&self) -> bool {
+        let texts = [&self.name_prefix, &self.name_suffix, &self.namespace];
+        texts.iter().all(|text| text.is_empty())
+            && self.openapi.is_empty()
+            && self.common_labels.is_empty()
+            && self.labels.is_empty()
+            && self.common_annotations.is_empty()
+            && self.patches_strategic_merge.is_empty()
+            && self.patches_json6902.is_empty()
+            && self.patches.is_empty()
+            && self.images.is_empty()
+            && self.image_tags.is_empty()
+            && self.replacements.is_empty()
+            && self.replicas.is_empty()
+            && self.vars.is_empty()
+            && self.sort_options.is_none()
+            && self.resources.is_empty()
+            && self.components.is_empty()
+            && self.crds.is_empty()
+            && self.bases.is_empty()
+            && self.config_map_generator.is_empty()
+            && self.secret_generator.is_empty()
+            && self.helm_globals.is_none()
+            && self.helm_charts.is_empty()
+            && self.helm_chart_inflation_generator.is_empty()
+            && self.generator_options.is_none()
+            && self.configurations.is_empty()
+            && self.generators.is_empty()
+            && self.transformers.is_empty()
+            && self.validators.is_empty()
+            && self.build_metadata.is_empty()
+            && self._metadata.is_none()
+    }
+}
+
+/// The fields of the file, as they are spelled.
+const FIELDS: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "openapi",
+    "namePrefix",
+    "nameSuffix",
+    "namespace",
+    "commonLabels",
+    "labels",
+    "commonAnnotations",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "patches",
+    "images",
+    "imageTags",
+    "replacements",
+    "replicas",
+    "vars",
+    "sortOptions",
+    "resources",
+    "components",
+    "crds",
+    "bases",
+    "configMapGenerator",
+    "secretGenerator",
+    "helmGlobals",
+    "helmCharts",
+    "helmChartInflationGenerator",
+    "generatorOptions",
+    "configurations",
+    "generators",
+    "transformers",
+    "validators",
+    "buildMetadata",
+];
+
+fn canonical_field(name: &str) -> Option<&'static str> {
+    FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name)).copied()
+}
+
+/// Which field a problem is about, as a JSON pointer: the one without which the file could be read.
+pub(crate) fn blame(value: &Value, problem: Problem) -> (String, Problem) {
+    let reads = |value: &Value| Kustomization::read(value, &mut Vec::new()).err();
+    let Value::Object(object) = value else { return (String::new(), problem) };
+    for (field, content) in object {
+        let only = |content: &Value| {
+            let mut alone = serde_json::Map::new();
+            // Something to render, so that the file is not refused for being empty.
+            alone.insert("namePrefix".to_owned(), Value::from("x"));
+            alone.insert(field.clone(), content.clone());
+            reads(&Value::Object(alone))
+        };
+        if matches!(field.as_str(), "kind" | "apiVersion") {
+            continue;
+        }
+        let Some(found) = only(content) else { continue };
+        if let Value::Array(items) = content {
+            for (index, item) in items.iter().enumerate() {
+                if let Some(found) = only(&Value::Array(vec![item.clone()])) {
+                    return (format!("/{field}/{index}"), found);
+                }
+            }
+        }
+        return (format!("/{field}"), found);
+    }
+    (String::new(), problem)
+}

@@ -1,0 +1,46 @@
+//! A file tree and a request in, Kubernetes objects out.
+//!
+//! What it does: renders plain YAML ([`Kind::Plain`]) and kustomizations ([`Kind::Kustomize`]), the latter natively
+//! and with the results of kustomize 5.6. Every object comes with the file and line that it is from.
+//!
+//! What it never does: touch the network, a clock or a process. A remote base that is not there yet is an answer
+//! ([`Outcome::Needs`]), not a request. It runs no plugins.
+//!
+//! Start reading at [`render`]; inside, `accumulate` is the way of a kustomization from its file to its objects, and
+//! `transformers` holds what happens to them on it.
+
+mod accumulate;
+mod build_metadata;
+mod config;
+mod error;
+mod fieldspec;
+mod generators;
+mod hash;
+mod id;
+mod json_patch;
+mod kustomization;
+mod loader;
+mod merge2;
+mod node;
+mod objects;
+mod output;
+mod plain;
+mod plugins;
+mod refs;
+mod remote;
+mod request;
+mod resmap;
+mod resource;
+mod schema;
+mod selector;
+mod transformers;
+mod vars;
+
+pub use error::{Error, Place};
+pub use kustomization::Image;
+pub use loader::LoadRestriction;
+pub use output::Format;
+pub use plain::PlainOptions;
+pub use remote::{Remote, RemoteBase, Remotes};
+pub use request::{Kind, Outcome, RenderRequest, Rendered, RenderedObject, detect, render, render_directory};
+pub use resource::Origin;

@@ -1,0 +1,487 @@
+//! Objects while they are being customised.
+//!
+//! kustomize works on what the file says, not on values: a label `1.10` is the text `1.10` when it is copied, and
+//! only becomes a number, if at all, when the object is printed. So a [`Scalar`] keeps its text and what it was read
+//! as, and becomes a value in [`Node::to_value`].
+
+use seaway_object::yaml::{self, Dialect, NodeKind, Position, ScalarStyle};
+use serde_json::Value;
+
+/// What a scalar counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// Text, whatever it looks like.
+    Text,
+    Number,
+    Bool,
+    Null,
+    Timestamp,
+    /// Written by a transformer without saying what it is: its text decides when it is printed, unless it replaced
+    /// something in quotes.
+    Implicit,
+}
+
+/// How a scalar is written, as far as it matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    #[default]
+    Plain,
+    /// In quotes, or as a literal block. A null in quotes is the nothing of `{key: }`, which prints as empty text.
+    Quoted,
+    /// As a folded block, which does not survive printing unharmed: see [`refold`].
+    Folded,
+}
+
+/// A scalar: its text, unescaped, and what it counts as.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    pub(crate) tag: Tag,
+    pub(crate) style: Style,
+}
+
+/// Keys and values in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Map {
+    entries: Vec<(String, Node)>,
+}
+
+/// A part of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
+    Scalar(Scalar),
+    Seq(Vec<Node>),
+    Map(Map),
+}
+
+/// The kinds of nodes, to say which to create and which was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Scalar,
+    Seq,
+    Map,
+}
+
+impl Kind {
+    pub(crate) fn empty(self) -> Node {
+        match self {
+            Self::Scalar => {
+                Node::Scalar(Scalar { text: String::new(), tag: Tag::Implicit, style: Style::Plain })
+            }
+            Self::Seq => Node::Seq(Vec::new()),
+            Self::Map => Node::Map(Map::default()),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "a scalar",
+            Self::Seq => "a list",
+            Self::Map => "a map",
+        }
+    }
+}
+
+impl Map {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.entries.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Replace the value of `key`, or add it at the end.
+    pub(crate) fn insert(&mut self, key: &str, value: Node) {
+        match self.get_mut(key) {
+            Some(old) => *old = value,
+            None => self.entries.push((key.to_owned(), value)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Node> {
+        let at = self.entries.iter().position(|(name, _)| name == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// The value of `key`, made if it is missing.
+    pub(crate) fn entry(&mut self, key: &str, kind: Kind) -> &mut Node {
+        let at = match self.entries.iter().position(|(name, _)| name == key) {
+            Some(at) => at,
+            None => {
+                self.entries.push((key.to_owned(), kind.empty()));
+                self.entries.len() - 1
+            }
+        };
+        &mut self.entries[at].1
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = (&str, &mut Node)> {
+        self.entries.iter_mut().map(|(key, value)| (key.as_str(), value))
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| key.as_str())
+    }
+
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (String, Node)> {
+        self.entries.into_iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl FromIterator<(String, Node)> for Map {
+    fn from_iter<T: IntoIterator<Item = (String, Node)>>(entries: T) -> Self {
+        Self { entries: entries.into_iter().collect() }
+    }
+}
+
+impl Scalar {
+    /// What the text means where nothing else says so.
+    fn meaning(text: &str) -> (Tag, Value) {
+        let as_text = || (Tag::Text, Value::from(text));
+        match text.as_bytes().first() {
+            None => (Tag::Null, Value::Null),
+            Some(b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F') => match text {
+                "~" | "null" | "Null" | "NULL" => (Tag::Null, Value::Null),
+                "true" | "True" | "TRUE" => (Tag::Bool, Value::from(true)),
+                "false" | "False" | "FALSE" => (Tag::Bool, Value::from(false)),
+                _ => as_text(),
+            },
+            // What looks like the start of a number is a plain scalar if it is one word; the reader of files decides.
+            Some(b'.' | b'+' | b'-' | b'0'..=b'9')
+                if text.len() <= 64
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-_:, ".contains(&b))
+                    && !text.contains(": ")
+                    && !text.ends_with(':') =>
+            {
+                let limits = yaml::Limits::default();
+                let Ok(documents) = yaml::parse(text, &limits) else { return as_text() };
+                let [document] = documents.as_slice() else { return as_text() };
+                if !matches!(&document.kind, NodeKind::Scalar { text: parsed, .. } if **parsed == *text) {
+                    return as_text();
+                }
+                match yaml::resolve(document, Dialect::Kustomize) {
+                    Ok(Value::Number(number)) => (Tag::Number, Value::Number(number)),
+                    Ok(Value::String(other)) if other != text => (Tag::Timestamp, Value::String(other)),
+                    Err(_) => (Tag::Number, Value::Null),
+                    _ => as_text(),
+                }
+            }
+            _ => as_text(),
+        }
+    }
+
+    fn to_value(&self) -> Result<Value, String> {
+        match (self.tag, self.style) {
+            (Tag::Text | Tag::Implicit, Style::Folded) => return Ok(Value::from(refold(&self.text))),
+            (Tag::Text, _) | (Tag::Implicit, Style::Quoted) => return Ok(Value::from(self.text.as_str())),
+            (Tag::Null, Style::Quoted) => return Ok(Value::from("")),
+            _ => {}
+        }
+        let (tag, value) = Self::meaning(&self.text);
+        if tag == Tag::Number && value.is_null() {
+            return Err(format!("{} has no JSON value: quote it if it is meant as text", self.text));
+        }
+        if self.tag != Tag::Implicit && self.tag != tag {
+            return Err(format!(
+                "cannot write {:?} where {} stands",
+                self.text,
+                match self.tag {
+                    Tag::Number => "a number",
+                    Tag::Bool => "a boolean",
+                    Tag::Null => "null",
+                    _ => "a timestamp",
+                }
+            ));
+        }
+        Ok(value)
+    }
+}
+
+/// What is left of a folded block after kustomize has printed and read it again, which it does once: a line break
+/// between a line and one that is indented further becomes two.
+///
+/// yaml.v3 writes a break twice unless the line before it is indented, also where reading will not fold the two into
+/// one: before an indented line, and at the end of a block that keeps its breaks.
+fn refold(text: &str) -> String {
+    let is_blank = |c: Option<char>| matches!(c, Some(' ' | '\t'));
+    let doubles = !is_blank(text.trim_start_matches('\n').chars().next());
+    let mut folded = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
+        folded.push_str(line);
+        rest = after.trim_start_matches('\n');
+        let breaks = after.len() - rest.len();
+        if breaks == 0 {
+            break;
+        }
+        let indented = is_blank(line.chars().next());
+        let written = breaks + usize::from(!line.is_empty() && !indented && doubles);
+        let read = if line.is_empty() || (rest.is_empty() && breaks == 1) {
+            breaks
+        } else if rest.is_empty() || indented || is_blank(rest.chars().next()) {
+            written
+        } else {
+            written - 1
+        };
+        if read == 0 {
+            folded.push(' ');
+        }
+        folded.extend(std::iter::repeat_n('\n', read));
+    }
+    folded
+}
+
+impl Node {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Scalar(Scalar { text: text.into(), tag: Tag::Text, style: Style::Plain })
+    }
+
+    /// A scalar whose text decides what it is.
+    pub(crate) fn implicit(text: impl Into<String>) -> Self {
+        Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style: Style::Plain })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Scalar(_) => Kind::Scalar,
+            Self::Seq(_) => Kind::Seq,
+            Self::Map(_) => Kind::Map,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Scalar(Scalar { tag: Tag::Null, .. }))
+    }
+
+    pub(crate) fn is_null_or_empty(&self) -> bool {
+        match self {
+            Self::Scalar(_) => self.is_null(),
+            Self::Seq(items) => items.is_empty(),
+            Self::Map(map) => map.is_empty(),
+        }
+    }
+
+    pub(crate) fn as_map(&self) -> Option<&Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_map_mut(&mut self) -> Option<&mut Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_seq(&self) -> Option<&[Node]> {
+        match self {
+            Self::Seq(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_scalar(&self) -> Option<&Scalar> {
+        match self {
+            Self::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    /// A scalar's text as it is written; collections have none.
+    pub(crate) fn raw_text(&self) -> &str {
+        match self {
+            Self::Scalar(scalar) => &scalar.text,
+            _ => "",
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.as_map()?.get(key)
+    }
+
+    pub(crate) fn at<'a>(&'a self, path: &[&str]) -> Option<&'a Node> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Write a text into a scalar as transformers do that do not say what it is; quotes stay.
+    pub(crate) fn set_implicit(&mut self, text: impl Into<String>) {
+        let style = self.as_scalar().map(|scalar| scalar.style).unwrap_or_default();
+        *self = Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style });
+    }
+
+    /// A document of a file. Keys must be text, and no key may stand twice in one map.
+    pub(crate) fn from_yaml(node: &yaml::Node) -> Result<Self, seaway_object::Error> {
+        Self::from_yaml_in(node, false)
+    }
+
+    fn from_yaml_in(node: &yaml::Node, in_flow: bool) -> Result<Self, seaway_object::Error> {
+        Ok(match &node.kind {
+            NodeKind::Scalar { text, style } => Self::Scalar(scalar_from_yaml(node, text, *style, in_flow)?),
+            NodeKind::Sequence { items, flow } => Self::Seq(
+                items
+                    .iter()
+                    .map(|item| Self::from_yaml_in(item, *flow || in_flow))
+                    .collect::<Result<_, _>>()?,
+            ),
+            NodeKind::Mapping { entries, flow } => {
+                Self::Map(map_from_yaml(entries, *flow || in_flow, node.span.start)?)
+            }
+        })
+    }
+
+    pub(crate) fn from_value(value: &Value) -> Self {
+        let scalar = |text: String, tag| Self::Scalar(Scalar { text, tag, style: Style::Plain });
+        match value {
+            Value::Null => scalar("null".to_owned(), Tag::Null),
+            Value::Bool(value) => scalar(value.to_string(), Tag::Bool),
+            Value::Number(number) => scalar(number.to_string(), Tag::Number),
+            Value::String(text) => scalar(text.clone(), Tag::Text),
+            Value::Array(items) => Self::Seq(items.iter().map(Self::from_value).collect()),
+            Value::Object(object) => {
+                Self::Map(object.iter().map(|(key, value)| (key.clone(), Self::from_value(value))).collect())
+            }
+        }
+    }
+
+    /// The value that is printed in the end. The error names the field.
+    pub(crate) fn to_value(&self) -> Result<Value, (String, String)> {
+        self.to_value_at(&mut Vec::new()).map_err(|(path, problem)| (path.join("."), problem))
+    }
+
+    fn to_value_at(&self, path: &mut Vec<String>) -> Result<Value, (Vec<String>, String)> {
+        Ok(match self {
+            Self::Scalar(scalar) => scalar.to_value().map_err(|problem| (path.clone(), problem))?,
+            Self::Seq(items) => {
+                let mut values = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    if let Self::Scalar(Scalar {
+                        tag: Tag::Text,
+                        text,
+                        style: Style::Plain | Style::Quoted,
+                    }) = item
+                    {
+                        values.push(Value::from(text.as_str()));
+                        continue;
+                    }
+                    path.push(index.to_string());
+                    values.push(item.to_value_at(path)?);
+                    path.pop();
+                }
+                Value::Array(values)
+            }
+            Self::Map(map) => {
+                let mut object = serde_json::Map::new();
+                for (key, value) in map.iter() {
+                    path.push(key.to_owned());
+                    object.insert(key.to_owned(), value.to_value_at(path)?);
+                    path.pop();
+                }
+                Value::Object(object)
+            }
+        })
+    }
+}
+
+fn scalar_from_yaml(
+    node: &yaml::Node,
+    text: &str,
+    style: ScalarStyle,
+    in_flow: bool,
+) -> Result<Scalar, seaway_object::Error> {
+    let quoted = style != ScalarStyle::Plain;
+    let style = match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::Folded => Style::Folded,
+        _ => Style::Quoted,
+    };
+    if in_flow && node.is_empty_scalar() {
+        return Ok(Scalar { text: String::new(), tag: Tag::Null, style: Style::Quoted });
+    }
+    let tag = match node.tag.as_deref() {
+        None if quoted => Tag::Text,
+        None => Scalar::meaning(text).0,
+        Some(tag) => match tag.strip_prefix("tag:yaml.org,2002:") {
+            Some("binary") => {
+                let decoded = yaml::resolve(node, Dialect::Kustomize)?;
+                let text = decoded.as_str().unwrap_or_default().to_owned();
+                return Ok(Scalar { text, tag: Tag::Text, style });
+            }
+            Some("int" | "float") => Tag::Number,
+            Some("bool") => Tag::Bool,
+            Some("null") => Tag::Null,
+            Some("timestamp") => Tag::Timestamp,
+            _ => Tag::Text,
+        },
+    };
+    Ok(Scalar { text: text.to_owned(), tag, style })
+}
+
+type YamlEntry = (std::sync::Arc<yaml::Node>, std::sync::Arc<yaml::Node>);
+
+fn map_from_yaml(
+    entries: &[YamlEntry],
+    in_flow: bool,
+    position: Position,
+) -> Result<Map, seaway_object::Error> {
+    let mut map = Map::default();
+    let mut places = std::collections::HashMap::with_capacity(entries.len());
+    let mut merges = Vec::new();
+    for (key, value) in entries {
+        let NodeKind::Scalar { text, style } = &key.kind else {
+            let message = "a map or a list cannot be a key".to_owned();
+            return Err(seaway_object::Error::Key { message, position: key.span.start });
+        };
+        if &**text == "<<" && *style == ScalarStyle::Plain {
+            merges.push(value);
+            continue;
+        }
+        let scalar = scalar_from_yaml(key, text, *style, false)?;
+        if scalar.tag != Tag::Text {
+            let message = format!("kustomize takes only text as a key: write \"{text}\" in quotes");
+            return Err(seaway_object::Error::Key { message, position: key.span.start });
+        }
+        if let Some(first) = places.insert(scalar.text.clone(), key.span.start) {
+            return Err(seaway_object::Error::DuplicateKey {
+                key: scalar.text,
+                first,
+                position: key.span.start,
+            });
+        }
+        map.entries.push((scalar.text, Node::from_yaml_in(value, in_flow)?));
+    }
+    // Keys of the map itself win, then the sources in the order in which they are named.
+    for merge in merges {
+        let sources = match &merge.kind {
+            NodeKind::Mapping { .. } => vec![merge],
+            NodeKind::Sequence { items, .. } => items.iter().collect(),
+            NodeKind::Scalar { .. } => return Err(seaway_object::Error::Merge { position }),
+        };
+        for source in sources {
+            let NodeKind::Mapping { entries, flow } = &source.kind else {
+                return Err(seaway_object::Error::Merge { position: source.span.start });
+            };
+            for (key, value) in map_from_yaml(entries, *flow || in_flow, source.span.start)?.entries {
+                if map.get(&key).is_none() {
+                    map.entries.push((key, value));
+                }
+            }
+        }
+    }
+    Ok(map)
+}

@@ -1,0 +1,82 @@
+//! Objects from a text: what kustomize takes as resources and as patches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use seaway_object::yaml;
+
+use crate::error::Problem;
+use crate::node::Node;
+use crate::resource::{Origin, Resource};
+
+/// The objects of parsed documents, lists taken apart. Empty documents do not count.
+///
+/// Items of a list come after the documents behind it, unless the list is the only document: kustomize has it so.
+pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Resource>, Problem> {
+    let mut queue = VecDeque::with_capacity(documents.len());
+    let at = |line: usize, problem: String| Problem(format!("{file}:{line}: {problem}"));
+    for document in documents {
+        let line = document.span.start.line;
+        let node = Node::from_yaml(document).map_err(|error| Problem(format!("{file}: {error}")))?;
+        if !node.is_null_or_empty() {
+            queue.push_back((node, line));
+        }
+    }
+    if queue.len() == 1
+        && let Some((node, line)) = queue.front()
+        && matches!(node.get("kind").map(Node::raw_text), Some("List" | "ResourceList"))
+        && let Some(items) = node.get("items").and_then(Node::as_seq)
+    {
+        queue = items.iter().map(|item| (item.clone(), *line)).collect();
+    }
+    let mut resources = Vec::with_capacity(queue.len());
+    while let Some((node, line)) = queue.pop_front() {
+        if node.is_null_or_empty() {
+            continue;
+        }
+        check(&node).map_err(|problem| at(line, problem))?;
+        let kind = node.get("kind").map_or("", Node::raw_text);
+        if !kind.ends_with("List") {
+            let origin = Arc::new(Origin { file: file.to_owned(), line });
+            resources.push(Resource::new(node, origin));
+            continue;
+        }
+        match node.get("items") {
+            None => {}
+            Some(null) if null.is_null() => {}
+            Some(Node::Seq(items)) => {
+                for item in items {
+                    // Lists are read as values, not as texts.
+                    let value = item
+                        .to_value()
+                        .map_err(|(field, problem)| at(line, format!("{field}: {problem}")))?;
+                    queue.push_back((Node::from_value(&value), line));
+                }
+            }
+            Some(other) => {
+                let found = other.kind().name();
+                return Err(at(line, format!("expected a list in {kind}/items, but found {found}")));
+            }
+        }
+    }
+    Ok(resources)
+}
+
+/// An object has a kind and, unless it is a list, a name.
+fn check(node: &Node) -> Result<(), String> {
+    let Some(map) = node.as_map() else {
+        return Err(format!("missing Resource metadata: an object is a map, not {}", node.kind().name()));
+    };
+    let text =
+        |node: Option<&Node>| node.filter(|node| !node.is_null()).map_or("", Node::raw_text).to_owned();
+    let kind = text(map.get("kind"));
+    let metadata = map.get("metadata").filter(|metadata| !metadata.is_null_or_empty());
+    let name = text(metadata.and_then(|metadata| metadata.get("name")));
+    if kind.is_empty() {
+        return Err("missing kind in object: every object has apiVersion, kind and metadata.name".to_owned());
+    }
+    if name.is_empty() && !kind.ends_with("List") {
+        return Err(format!("missing metadata.name in object of kind {kind}"));
+    }
+    Ok(())
+}

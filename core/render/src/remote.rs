@@ -1,0 +1,197 @@
+//! Bases and files that lie elsewhere: which URLs name them, and what has to be fetched.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use seaway_source::FileTree;
+
+use crate::error::Problem;
+
+/// A kustomization in another repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RemoteBase {
+    /// What `git clone` takes.
+    pub repository: String,
+    /// Branch, tag or commit; `None` is the repository's default branch.
+    pub reference: Option<String>,
+    /// The directory within the repository, or empty.
+    pub path: String,
+}
+
+/// Something that has to be fetched before a rendering can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Remote {
+    /// A kustomization in another repository.
+    Base(RemoteBase),
+    /// A single file, by URL.
+    File(String),
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base(base) => {
+                f.write_str(&base.repository)?;
+                if !base.path.is_empty() {
+                    write!(f, "//{}", base.path)?;
+                }
+                match &base.reference {
+                    Some(reference) => write!(f, "@{reference}"),
+                    None => Ok(()),
+                }
+            }
+            Self::File(url) => f.write_str(url),
+        }
+    }
+}
+
+/// What has been fetched already.
+#[derive(Debug, Clone, Default)]
+pub struct Remotes {
+    repositories: HashMap<(String, Option<String>), Arc<dyn FileTree>>,
+    files: HashMap<String, Arc<[u8]>>,
+}
+
+impl Remotes {
+    /// Add the tree of a repository at a reference; its paths are the repository's.
+    pub fn add_repository(
+        &mut self,
+        repository: impl Into<String>,
+        reference: Option<String>,
+        tree: Arc<dyn FileTree>,
+    ) {
+        self.repositories.insert((repository.into(), reference), tree);
+    }
+
+    /// Add a file by its URL.
+    pub fn add_file(&mut self, url: impl Into<String>, content: impl Into<Arc<[u8]>>) {
+        self.files.insert(url.into(), content.into());
+    }
+
+    pub(crate) fn repository(&self, base: &RemoteBase) -> Option<&Arc<dyn FileTree>> {
+        self.repositories.get(&(base.repository.clone(), base.reference.clone()))
+    }
+
+    pub(crate) fn file(&self, url: &str) -> Option<&Arc<[u8]>> {
+        self.files.get(url)
+    }
+}
+
+/// Whether a path is the URL of a file that is fetched over HTTP.
+pub(crate) fn is_http(path: &str) -> bool {
+    starts_with(path, "https://") || starts_with(path, "http://")
+}
+
+fn starts_with(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// A URL over HTTP names a file, unless it looks like a repository: kustomize fetches it to find out.
+pub(crate) fn names_file(url: &str) -> bool {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let repository = query.split('&').any(|part| part.starts_with("ref=") || part.starts_with("version="))
+        || address.contains(".git/")
+        || address.ends_with(".git")
+        || address.contains("_git/")
+        || address.split_once("://").is_some_and(|(_, rest)| rest.contains("//"));
+    !repository
+        && [".yaml", ".yml", ".json"].iter().any(|ending| address.to_ascii_lowercase().ends_with(ending))
+}
+
+/// A path that names a directory in another repository; `Ok(None)` when it names nothing remote.
+///
+/// All of kustomize's notations: `https://host/org/repo//path?ref=v1`, `git@host:org/repo.git/path`,
+/// `ssh://git@host/org/repo`, `github.com/org/repo/path`, `git::…`, `file:///repo//path`, Azure's `_git/`.
+pub(crate) fn parse_base(url: &str) -> Result<Option<RemoteBase>, Problem> {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let address = if starts_with(address, "git::") { &address["git::".len()..] } else { address };
+    let Some((host, rest)) = split_host(address) else { return Ok(None) };
+    if host.starts_with('-') || rest.starts_with('-') || starts_with(address, "ext::") {
+        return Err(Problem(format!("{url:?} is not the address of a repository")));
+    }
+    let reference = ["ref", "version"].iter().find_map(|name| {
+        query.split('&').find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            (key == *name && !value.is_empty()).then(|| value.to_owned())
+        })
+    });
+    if reference.as_deref().is_some_and(|reference| reference.starts_with('-')) {
+        return Err(Problem(format!("{url:?}: {} is not a reference", reference.unwrap_or_default())));
+    }
+    let is_file = starts_with(&host, "file://");
+    let (repository, path) = split_repository(&rest, is_file);
+    if repository.is_empty() {
+        return Err(Problem(format!("{url:?} names a host, but no repository on it")));
+    }
+    let plain = repository.ends_with(".git")
+        || is_file
+        || host.contains("_git/")
+        || repository.contains("_git/")
+        || host.contains("dev.azure.com")
+        || host.contains("visualstudio.com")
+        || host.contains("amazonaws.com");
+    let ending = if plain { "" } else { ".git" };
+    Ok(Some(RemoteBase {
+        repository: format!("{host}{repository}{ending}"),
+        reference,
+        path: path.trim_matches('/').to_owned(),
+    }))
+}
+
+/// The part of an address up to the repository's name on the host.
+fn split_host(address: &str) -> Option<(String, String)> {
+    let github = |rest: &str| Some(("https://github.com/".to_owned(), rest.to_owned()));
+    for scheme in ["https://", "http://", "ssh://"] {
+        if starts_with(address, scheme) {
+            let rest = &address[scheme.len()..];
+            let (host, path) = rest.split_once('/')?;
+            if host.eq_ignore_ascii_case("github.com") || host.eq_ignore_ascii_case("www.github.com") {
+                return github(path);
+            }
+            return Some((format!("{scheme}{host}/"), path.to_owned()));
+        }
+    }
+    if starts_with(address, "file://") {
+        return Some(("file://".to_owned(), address["file://".len()..].to_owned()));
+    }
+    for prefix in ["github.com/", "github.com:", "gh:"] {
+        if starts_with(address, prefix) {
+            return github(&address[prefix.len()..]);
+        }
+    }
+    // user@host:path, as scp has it; an account name has no slash in it.
+    let (user, rest) = address.split_once('@')?;
+    if user.is_empty() || user.contains(['/', '.']) {
+        return None;
+    }
+    let at = rest.find([':', '/'])?;
+    Some((format!("{user}@{}:", &rest[..at]), rest[at + 1..].to_owned()))
+}
+
+/// A repository's name and the path in it.
+fn split_repository(rest: &str, is_file: bool) -> (String, String) {
+    let owned = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
+    if let Some(at) = rest.find("_git/") {
+        let end = rest[at + 5..].find('/').map_or(rest.len(), |slash| at + 5 + slash);
+        return owned(rest.split_at(end));
+    }
+    if let Some(parts) = rest.split_once("//") {
+        return owned(parts);
+    }
+    if let Some(at) = rest.find(".git") {
+        let end = at + ".git".len();
+        if rest.len() == end || rest[end..].starts_with('/') {
+            return owned(rest.split_at(end));
+        }
+    }
+    if is_file {
+        return (rest.to_owned(), String::new());
+    }
+    let mut slashes = rest.match_indices('/').map(|(at, _)| at);
+    slashes.next();
+    match slashes.next() {
+        Some(at) => owned(rest.split_at(at)),
+        None => (rest.trim_end_matches('/').to_owned(), String::new()),
+    }
+}

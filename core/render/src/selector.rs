@@ -1,0 +1,95 @@
+//! Which objects a patch or a replacement is for.
+
+use regex::Regex;
+use seaway_object::selector::LabelSelector;
+
+use crate::error::Problem;
+use crate::id::{Gvk, ResId};
+use crate::kustomization::Target;
+use crate::resource::Resource;
+
+/// Compiled programs of regular expressions may not be larger than this.
+const MAX_REGEX: usize = 1 << 20;
+
+/// A regular expression of a kustomization, of bounded size. Matching takes linear time.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, Problem> {
+    regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build().map_err(
+        |error| Problem(format!("{pattern:?} is not a regular expression that can be used: {error}")),
+    )
+}
+
+/// A whole text that matches a pattern; an empty pattern matches everything.
+#[derive(Debug, Clone)]
+struct Pattern(Option<Regex>);
+
+impl Pattern {
+    fn new(pattern: &str) -> Result<Self, Problem> {
+        if pattern.is_empty() {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(regex(&format!("^(?:{pattern})$"))?)))
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.0.as_ref().is_none_or(|regex| regex.is_match(text))
+    }
+}
+
+/// A compiled `target`.
+#[derive(Debug, Clone)]
+pub(crate) struct Selector {
+    group: Pattern,
+    version: Pattern,
+    kind: Pattern,
+    name: Pattern,
+    namespace: Pattern,
+    labels: LabelSelector,
+    annotations: LabelSelector,
+}
+
+/// A label selector of a kustomization.
+pub(crate) fn label_selector(text: &str) -> Result<LabelSelector, Problem> {
+    text.parse().map_err(|error| Problem(format!("{text:?} is not a selector: {error}")))
+}
+
+impl Selector {
+    pub(crate) fn new(target: &Target) -> Result<Self, Problem> {
+        Ok(Self {
+            group: Pattern::new(&target.group)?,
+            version: Pattern::new(&target.version)?,
+            kind: Pattern::new(&target.kind)?,
+            name: Pattern::new(&target.name)?,
+            namespace: Pattern::new(&target.namespace)?,
+            labels: label_selector(&target.label_selector)?,
+            annotations: label_selector(&target.annotation_selector)?,
+        })
+    }
+
+    /// Names and namespaces are looked for as they were in the file and as they are now.
+    pub(crate) fn selects(&self, resource: &Resource) -> bool {
+        let (original, current) = (resource.original_id(), resource.id());
+        let both = |pattern: &Pattern, original: &str, current: &str| {
+            pattern.matches(original) || pattern.matches(current)
+        };
+        both(&self.namespace, original.effective_namespace(), current.effective_namespace())
+            && both(&self.name, &original.name, &current.name)
+            && self.group.matches(&current.gvk.group)
+            && self.version.matches(&current.gvk.version)
+            && self.kind.matches(&current.gvk.kind)
+            && selects(&self.labels, &resource.labels())
+            && selects(&self.annotations, &resource.annotations())
+    }
+}
+
+pub(crate) fn selects(selector: &LabelSelector, texts: &[(&str, &str)]) -> bool {
+    selector.matches(|key| texts.iter().find(|(name, _)| *name == key).map(|(_, value)| *value))
+}
+
+/// The exact identity that a target names, without patterns.
+pub(crate) fn exact(target: &Target) -> ResId {
+    ResId {
+        gvk: Gvk { group: target.group.clone(), version: target.version.clone(), kind: target.kind.clone() },
+        name: target.name.clone(),
+        namespace: target.namespace.clone(),
+    }
+}

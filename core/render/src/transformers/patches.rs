@@ -1,0 +1,216 @@
+//! Patches: strategic merge and JSON 6902, inline or from files.
+
+use seaway_object::yaml::{self, Dialect, Limits};
+use serde_json::Value;
+
+use crate::error::{Error, Place, Problem, Stop};
+use crate::json_patch::{self, Operation};
+use crate::kustomization::{Patch, Target};
+use crate::loader::{Loader, parse};
+use crate::merge2::Merging;
+use crate::node::{Kind, Node};
+use crate::objects;
+use crate::resmap::{ResMap, patch_resource};
+use crate::resource::Resource;
+use crate::selector::Selector;
+
+/// What a patch's text holds.
+#[derive(Debug)]
+enum Content {
+    Merge(Vec<Resource>),
+    Json(Vec<Operation>),
+}
+
+/// A patch, read.
+#[derive(Debug)]
+pub(crate) struct ReadPatch {
+    content: Content,
+    target: Option<Selector>,
+}
+
+impl ReadPatch {
+    /// Read an entry of `patches`. It must hold either merge patches or one JSON patch.
+    pub(crate) fn new(patch: &Patch, loader: &Loader<'_>, place: &Place) -> Result<Self, Stop> {
+        let (text, name) = text_of(&patch.patch, &patch.path, "patch", loader, place)?;
+        let target = target(patch.target.as_ref(), place)?;
+        let merge = merge_patches(&text, &name);
+        let json = json_operations(&text);
+        let content = match (merge, json) {
+            (Ok(patches), None) if !patches.is_empty() => Content::Merge(patches),
+            (Err(_), Some(Ok(operations))) => Content::Json(operations),
+            (Ok(_), _) => {
+                let problem = format!("{name} holds no patch: it is empty, or both a merge and a JSON patch");
+                return Err(Problem(problem).at(place.clone()).into());
+            }
+            (Err(_), Some(Err(Problem(problem)))) | (Err(Problem(problem)), None) => {
+                let problem = format!("unable to parse SM or JSON patch from {name}: {problem}");
+                return Err(Problem(problem).at(place.clone()).into());
+            }
+        };
+        let content = match content {
+            Content::Merge(mut patches) => {
+                let on = |option: &str| patch.options.get(option).copied().unwrap_or_default();
+                for one in &mut patches {
+                    one.may_rename = on("allowNameChange");
+                    one.may_change_kind = on("allowKindChange");
+                }
+                Content::Merge(patches)
+            }
+            json => json,
+        };
+        Ok(Self { content, target })
+    }
+
+    /// Read an entry of `patchesJson6902`.
+    pub(crate) fn json(patch: &Patch, loader: &Loader<'_>, place: &Place) -> Result<Self, Stop> {
+        let (text, name) = text_of(&patch.patch, &patch.path, "patch", loader, place)?;
+        let fail = |problem: String| Stop::from(Problem(problem).at(place.clone()));
+        let operations = match json_operations(&text) {
+            Some(Ok(operations)) => operations,
+            Some(Err(Problem(problem))) => return Err(fail(format!("{name}: {problem}"))),
+            None => return Err(fail(format!("{name} is no JSON patch: a list of operations is needed"))),
+        };
+        let Some(exact) = &patch.target else { return Err(fail("must specify the target field".to_owned())) };
+        if exact.name.is_empty() {
+            return Err(fail("must specify the target name".to_owned()));
+        }
+        Ok(Self { content: Content::Json(operations), target: target(Some(exact), place)? })
+    }
+
+    pub(crate) fn apply(&self, map: &mut ResMap, merging: &Merging) -> Result<(), Problem> {
+        match &self.content {
+            Content::Merge(patches) => {
+                for patch in patches {
+                    match &self.target {
+                        None => {
+                            let index = map.by_any_id(&patch.original_id())?;
+                            patch_resource(&mut map.list[index], patch, merging)?;
+                        }
+                        Some(target) => {
+                            let selected = map.select(target);
+                            map.patch_selected(&selected, patch, merging)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Content::Json(operations) => {
+                let Some(target) = &self.target else {
+                    return Err(Problem("must specify a target for a JSON patch".to_owned()));
+                };
+                for index in map.select(target) {
+                    apply_json(&mut map.list[index], operations)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// `patchesStrategicMerge`: every entry is a path, or a patch.
+pub(crate) fn strategic_merge(
+    entries: &[String],
+    loader: &Loader<'_>,
+    place: impl Fn(usize) -> Place,
+) -> Result<Vec<ReadPatch>, Stop> {
+    let mut read = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let place = place(index);
+        let patches = match merge_patches(entry, &place.file) {
+            Ok(patches) => patches,
+            Err(_) => {
+                let (text, name) = loader.text(entry, &place)?;
+                merge_patches(&text, &name).map_err(|problem| problem.at(place.clone()))?
+            }
+        };
+        for patch in patches {
+            // Each of them must find its target, and is copied before it is applied.
+            read.push((patch, place.clone()));
+        }
+    }
+    if read.is_empty() {
+        return Err(Problem("patch appears to be empty".to_owned()).at(place(0)).into());
+    }
+    Ok(read
+        .into_iter()
+        .map(|(patch, _)| ReadPatch { content: Content::Merge(vec![patch]), target: None })
+        .collect())
+}
+
+/// As [`ReadPatch::apply`], for entries of `patchesStrategicMerge`.
+pub(crate) fn apply_named(patch: &ReadPatch, map: &mut ResMap, merging: &Merging) -> Result<(), Problem> {
+    let Content::Merge(patches) = &patch.content else { return Ok(()) };
+    for patch in patches {
+        let index = map.by_any_id(&patch.original_id())?;
+        map.patch_selected(&[index], patch, merging)?;
+    }
+    Ok(())
+}
+
+fn target(target: Option<&Target>, place: &Place) -> Result<Option<Selector>, Error> {
+    let within = Place { field: format!("{}.target", place.field), ..place.clone() };
+    target.map(|target| Selector::new(target).map_err(|problem| problem.at(within))).transpose()
+}
+
+/// The text of something that is either inline or in a file, and what it is called.
+pub(crate) fn text_of(
+    inline: &str,
+    path: &str,
+    what: &str,
+    loader: &Loader<'_>,
+    place: &Place,
+) -> Result<(String, String), Stop> {
+    let inline = inline.trim();
+    match (inline.is_empty(), path.is_empty()) {
+        (true, true) => Err(Problem(format!("must specify one of {what} and path")).at(place.clone()).into()),
+        (false, false) => {
+            let problem = format!("{what} and path can't be set at the same time");
+            Err(Problem(problem).at(place.clone()).into())
+        }
+        (false, true) => Ok((inline.to_owned(), format!("the {what} in {place}"))),
+        (true, false) => {
+            let within = Place { field: format!("{}.path", place.field), ..place.clone() };
+            loader.text(path, &within)
+        }
+    }
+}
+
+pub(crate) fn merge_patches(text: &str, name: &str) -> Result<Vec<Resource>, Problem> {
+    let documents = parse(text, name, &Limits::default()).map_err(|error| Problem(error.to_string()))?;
+    objects::read(&documents, name)
+}
+
+/// The operations of a JSON patch; `None` when the text is none. A text that begins with `[` must be JSON.
+fn json_operations(text: &str) -> Option<Result<Vec<Operation>, Problem>> {
+    let value: Value = if text.starts_with('[') {
+        match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(error) => return Some(Err(Problem(format!("not valid JSON: {error}")))),
+        }
+    } else {
+        let documents = parse(text, "", &Limits::default()).ok()?;
+        yaml::resolve(documents.first()?, Dialect::Kubernetes).ok()?
+    };
+    json_patch::parse(&value)
+}
+
+fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), Problem> {
+    let id = resource.id();
+    resource.remember_id();
+    let fail = |Problem(problem): Problem| Problem(format!("{id}: {problem}"));
+    // kustomize keeps notes in the annotations while it works, so there always are some to add to.
+    if let Some(metadata) = resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut()) {
+        let annotations = metadata.entry("annotations", Kind::Map);
+        if annotations.is_null() {
+            *annotations = Kind::Map.empty();
+        }
+    }
+    let mut value = resource.to_value()?;
+    json_patch::apply(&mut value, operations).map_err(fail)?;
+    if !value.is_object() {
+        return Err(fail(Problem("the patch leaves no object".to_owned())));
+    }
+    resource.node = Node::from_value(&value);
+    resource.settle_texts("annotations");
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! How many replicas workloads have.
+
+use crate::error::Problem;
+use crate::fieldspec::FieldSpec;
+use crate::kustomization::Replica;
+use crate::node::{Kind, Node, Scalar, Style, Tag};
+use crate::resmap::ResMap;
+
+pub(crate) fn set(map: &mut ResMap, replica: &Replica, specs: &[FieldSpec]) -> Result<(), Problem> {
+    let mut found = false;
+    for spec in specs {
+        for resource in &mut map.list {
+            if !resource.any_id(|id| id.name == replica.name && id.gvk.is_selected_by(&spec.gvk)) {
+                continue;
+            }
+            found = true;
+            spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| {
+                let text = replica.count.to_string();
+                *node = Node::Scalar(Scalar { text, tag: Tag::Number, style: Style::Plain });
+                Ok(())
+            })
+            .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    let kinds: Vec<String> = specs.iter().map(|spec| spec.gvk.to_string()).collect();
+    Err(Problem(format!(
+        "resource with name {} does not match a config with the following GVK [{}]",
+        replica.name,
+        kinds.join(" ")
+    )))
+}
