@@ -343,7 +343,7 @@ mod tests {
             assert_eq!(Quantity::parse(text).unwrap_err(), QuantityError::Format, "{text}");
         }
         for text in ["1KKi", "1KiKi", "1e", "1mm"] {
-            assert_eq!(Quantity::parse(&text).unwrap_err(), QuantityError::Suffix, "{text}");
+            assert_eq!(Quantity::parse(text).unwrap_err(), QuantityError::Suffix, "{text}");
         }
         assert_eq!(Quantity::parse("Ki").unwrap_err(), QuantityError::Numeric);
         assert!(Quantity::from_value(&json!({"a": 1})).is_err());

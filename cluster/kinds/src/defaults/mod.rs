@@ -44,7 +44,6 @@ pub fn default_object(group: &str, version: &str, kind: &str, object: &mut Value
             }
         }
         ("", "Secret") => default_secret(object),
-        ("", "ConfigMap") => {}
         ("", "PersistentVolumeClaim") => storage::default_claim(object),
         ("", "PersistentVolume") => storage::default_volume(object),
         ("", "LimitRange") => policy::default_limit_range(object),

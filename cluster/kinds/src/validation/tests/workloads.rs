@@ -1,0 +1,344 @@
+//! The kinds that make pods.
+
+use serde_json::{Value, json};
+
+use super::{merged, on_create, on_update};
+
+fn template() -> Value {
+    json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+fn workload(extra: &Value) -> Value {
+    let base = json!({"metadata": {"name": "w", "namespace": "n", "uid": "u"},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template()}});
+    merged(&base, &json!({"spec": extra}))
+}
+
+const TEMPLATE_MISMATCH: &str = "spec.template.metadata.labels: Invalid value: {\"app\":\"b\"}: `selector` does not match template `labels`";
+const ONLY_ALWAYS: &str =
+    "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"";
+const IMMUTABLE_SELECTOR: &str =
+    "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"b\"}}: field is immutable";
+
+#[test]
+fn deployments() {
+    let base = workload(&json!({}));
+    on_create(
+        "apps",
+        "Deployment",
+        &base,
+        &[
+            (
+                json!({"spec": {"replicas": -1}}),
+                &["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
+            ),
+            (json!({"spec": {"selector": null}}), &["spec.selector: Required value"]),
+            (
+                json!({"spec": {"selector": {"matchLabels": null}}}),
+                &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+            ),
+            (
+                json!({"spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "In"}]}}}),
+                &[
+                    "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                ],
+            ),
+            (
+                json!({"spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "=", "values": ["a"]}]}}}),
+                &[
+                    "spec.selector.matchExpressions[0].operator: Invalid value: \"=\": not a valid selector operator",
+                ],
+            ),
+            (json!({"spec": {"template": {"metadata": {"labels": {"app": "b"}}}}}), &[TEMPLATE_MISMATCH]),
+            (
+                json!({"spec": {"template": {"spec": {"containers": []}}}}),
+                &["spec.template.spec.containers: Required value"],
+            ),
+            (json!({"spec": {"template": {"spec": {"restartPolicy": "Never"}}}}), &[ONLY_ALWAYS]),
+            (
+                json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}}}),
+                &[
+                    "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
+                ],
+            ),
+            (
+                json!({"spec": {"strategy": {"type": "X"}}}),
+                &[
+                    "spec.strategy: Unsupported value: {\"type\":\"X\"}: supported values: \"Recreate\", \"RollingUpdate\"",
+                ],
+            ),
+            (
+                json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}}),
+                &[
+                    "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"0%\": may not be 0 when `maxSurge` is 0",
+                ],
+            ),
+            (
+                json!({"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": "101%"}}}}),
+                &[
+                    "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"101%\": must not be greater than 100%",
+                ],
+            ),
+            (
+                json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": "x"}}}}),
+                &[
+                    "spec.strategy.rollingUpdate.maxSurge: Invalid value: \"x\": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+                ],
+            ),
+            (
+                json!({"spec": {"minReadySeconds": 10, "progressDeadlineSeconds": 10}}),
+                &["spec.progressDeadlineSeconds: Invalid value: 10: must be greater than minReadySeconds"],
+            ),
+        ],
+    );
+    on_update(
+        "apps",
+        "Deployment",
+        &base,
+        &[
+            (json!({"spec": {"replicas": 5}}), &[]),
+            (
+                json!({"spec": {"selector": {"matchLabels": {"app": "b"}}, "template": {"metadata": {"labels": {"app": "b"}}}}}),
+                &[IMMUTABLE_SELECTOR],
+            ),
+            (
+                json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}}),
+                &[
+                    "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`",
+                    IMMUTABLE_SELECTOR,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn replica_sets_and_controllers() {
+    let base = workload(&json!({}));
+    on_create(
+        "apps",
+        "ReplicaSet",
+        &base,
+        &[(json!({"spec": {"template": {"metadata": {"labels": {"app": "b"}}}}}), &[TEMPLATE_MISMATCH])],
+    );
+    let controller = workload(&json!({"selector": null}));
+    on_create(
+        "",
+        "ReplicationController",
+        &controller,
+        &[
+            (json!({"spec": {"template": null, "selector": {"a": "b"}}}), &["spec.template: Required value"]),
+            (
+                json!({"spec": {"selector": {"app": "x"}}}),
+                &[
+                    "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn stateful_sets() {
+    let base = workload(&json!({"serviceName": "s"}));
+    on_create(
+        "apps",
+        "StatefulSet",
+        &base,
+        &[
+            (
+                json!({"spec": {"podManagementPolicy": "x"}}),
+                &["spec.podManagementPolicy: Invalid value: \"x\": must be 'OrderedReady' or 'Parallel'"],
+            ),
+            (
+                json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": {"partition": 1}}}}),
+                &[
+                    "spec.updateStrategy.rollingUpdate: Invalid value: {\"partition\":1}: only allowed for updateStrategy 'RollingUpdate'",
+                ],
+            ),
+            (
+                json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": -1}}}}),
+                &[
+                    "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0",
+                ],
+            ),
+            (
+                json!({"spec": {"selector": {"matchLabels": null}}}),
+                &["spec.selector: Invalid value: {}: empty selector is invalid for statefulset"],
+            ),
+        ],
+    );
+    const FIXED: &str = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+    let claim = json!([{"metadata": {"name": "d"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]);
+    let base = workload(&json!({"serviceName": "s", "volumeClaimTemplates": claim}));
+    on_update(
+        "apps",
+        "StatefulSet",
+        &base,
+        &[
+            (
+                json!({"spec": {"replicas": 3, "minReadySeconds": 1, "template": {"metadata": {"annotations": {"a": "b"}}}}}),
+                &[],
+            ),
+            (json!({"spec": {"volumeClaimTemplates": claim}}), &[]),
+            (json!({"spec": {"serviceName": "other"}}), &[FIXED]),
+            (json!({"spec": {"podManagementPolicy": "Parallel"}}), &[FIXED]),
+            (json!({"spec": {"volumeClaimTemplates": null}}), &[FIXED]),
+        ],
+    );
+}
+
+#[test]
+fn daemon_sets() {
+    let base = workload(&json!({}));
+    on_create(
+        "apps",
+        "DaemonSet",
+        &base,
+        &[
+            (json!({"spec": {"updateStrategy": {"type": "OnDelete"}}}), &[]),
+            (
+                json!({"spec": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}}}),
+                &[
+                    "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
+                ],
+            ),
+            (
+                json!({"spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}}),
+                &[
+                    "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
+                ],
+            ),
+            (json!({"spec": {"template": {"spec": {"restartPolicy": "Never"}}}}), &[ONLY_ALWAYS]),
+        ],
+    );
+    on_update(
+        "apps",
+        "DaemonSet",
+        &base,
+        &[(
+            json!({"spec": {"selector": {"matchLabels": {"app": "b"}}, "template": {"metadata": {"labels": {"app": "b"}}}}}),
+            &[IMMUTABLE_SELECTOR],
+        )],
+    );
+}
+
+#[test]
+fn jobs() {
+    let base = workload(&json!({"selector": null, "template": {"spec": {"restartPolicy": "Never"}}}));
+    on_create(
+        "batch",
+        "Job",
+        &base,
+        &[
+            (
+                json!({"spec": {"template": {"spec": {"restartPolicy": "Always"}}}}),
+                &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
+            ),
+            (
+                json!({"spec": {"parallelism": -1, "backoffLimit": -2}}),
+                &[
+                    "spec.parallelism: Invalid value: -1: must be greater than or equal to 0",
+                    "spec.backoffLimit: Invalid value: -2: must be greater than or equal to 0",
+                ],
+            ),
+            (
+                json!({"spec": {"completionMode": "Indexed", "parallelism": 2}}),
+                &["spec.completions: Required value: when completion mode is Indexed"],
+            ),
+            (json!({"spec": {"manualSelector": true}}), &["spec.selector: Required value"]),
+            (json!({"spec": {"manualSelector": true, "selector": {"matchLabels": {"app": "a"}}}}), &[]),
+            (
+                json!({"spec": {"template": {"metadata": {"labels": {"job-name": "x"}}}}}),
+                &[
+                    "spec.template.metadata.labels[job-name]: Invalid value: {\"app\":\"a\",\"batch.kubernetes.io/controller-uid\":\"u\",\"batch.kubernetes.io/job-name\":\"w\",\"controller-uid\":\"u\",\"job-name\":\"x\"}: must be 'w'",
+                ],
+            ),
+        ],
+    );
+    on_update(
+        "batch",
+        "Job",
+        &base,
+        &[
+            (json!({"spec": {"parallelism": 4, "suspend": true, "ttlSecondsAfterFinished": 1}}), &[]),
+            (
+                json!({"spec": {"completions": 4}}),
+                &["spec.completions: Invalid value: 4: field is immutable"],
+            ),
+            (
+                json!({"spec": {"completionMode": "Indexed"}}),
+                &["spec.completionMode: Invalid value: \"Indexed\": field is immutable"],
+            ),
+        ],
+    );
+    let suspended = merged(&base, &json!({"spec": {"suspend": true}}));
+    let node = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
+    on_update("batch", "Job", &suspended, &[(node, &[])]);
+}
+
+#[test]
+fn a_job_keeps_its_template() {
+    let base = workload(&json!({"selector": null, "template": {"spec": {"restartPolicy": "Never"}}}));
+    let old = super::created("batch", "Job", &base);
+    let new = merged(&old, &json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}}));
+    let errors = super::validate_update("batch", "Job", &new, &old);
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].field, "spec.template");
+    assert_eq!(errors[0].detail, "field is immutable");
+}
+
+#[test]
+fn cron_jobs() {
+    let base = json!({"metadata": {"name": "c"}, "spec": {"schedule": "*/5 * * * *",
+        "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}});
+    on_create(
+        "batch",
+        "CronJob",
+        &base,
+        &[
+            (json!({"spec": {"schedule": null}}), &["spec.schedule: Required value"]),
+            (
+                json!({"spec": {"schedule": "* * *"}}),
+                &["spec.schedule: Invalid value: \"* * *\": expected exactly 5 fields, found 3: [* * *]"],
+            ),
+            (
+                json!({"spec": {"schedule": "TZ=UTC * * * * *"}}),
+                &[
+                    "spec.schedule: Invalid value: \"TZ=UTC * * * * *\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+                ],
+            ),
+            (json!({"spec": {"timeZone": "Europe/Berlin"}}), &[]),
+            (
+                json!({"spec": {"timeZone": "a b"}}),
+                &["spec.timeZone: Invalid value: \"a b\": unknown time zone a b"],
+            ),
+            (
+                json!({"spec": {"concurrencyPolicy": "x"}}),
+                &[
+                    "spec.concurrencyPolicy: Unsupported value: \"x\": supported values: \"Allow\", \"Forbid\", \"Replace\"",
+                ],
+            ),
+            (
+                json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": null}}}}}}),
+                &[
+                    "spec.jobTemplate.spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"",
+                ],
+            ),
+            (
+                json!({"spec": {"jobTemplate": {"spec": {"manualSelector": true, "selector": {"matchLabels": {"a": "b"}}}}}}),
+                &[
+                    "spec.jobTemplate.spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"b\"}}: `selector` will be auto-generated",
+                    "spec.jobTemplate.spec.manualSelector: Unsupported value: true: supported values: \"nil\", \"false\"",
+                ],
+            ),
+            (
+                json!({"metadata": {"name": "x".repeat(53)}}),
+                &[&format!(
+                    "metadata.name: Invalid value: \"{}\": must be no more than 52 characters",
+                    "x".repeat(53)
+                )],
+            ),
+        ],
+    );
+}
