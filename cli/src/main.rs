@@ -25,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Start everything on this machine and serve until stopped
     Up(commands::up::Options),
+    /// Print the Kubernetes objects that a directory stands for
+    Render(commands::render::Options),
     /// Print the completions of a shell
     #[command(
         after_help = "Example:\n  seaway completion bash > ~/.local/share/bash-completion/completions/seaway"
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
         Command::Up(options) => runtime()?.block_on(commands::up::run(options)),
+        Command::Render(options) => commands::render::run(&options),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seaway", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

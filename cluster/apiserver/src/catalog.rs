@@ -252,7 +252,7 @@ fn serve(crd: &Value) -> Vec<Arc<Served>> {
             })
         })
         .collect();
-    served.sort_by(|a, b| priority(&b.resource.version).cmp(&priority(&a.resource.version)));
+    served.sort_by_key(|s| std::cmp::Reverse(priority(&s.resource.version)));
     served
 }
 

@@ -32,16 +32,14 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
             Err(ApiError::method_not_allowed())
         }
     };
-    if context.served.resource.namespaced
-        && context.path.namespace.is_empty()
-        && !context.path.name.is_empty()
-    {
-        return Err(ApiError::no_such_resource());
-    }
-    if !context.served.resource.namespaced
-        && !context.path.namespace.is_empty()
-        && !(context.path.plural == "namespaces" && context.path.group.is_empty())
-    {
+    // A Namespace's own path names it as the namespace too.
+    let is_namespace = &*context.served.storage == "/namespaces";
+    let in_namespace = !context.path.namespace.is_empty() && !is_namespace;
+    let fits = match context.served.resource.namespaced {
+        true => in_namespace || context.path.name.is_empty(),
+        false => !in_namespace,
+    };
+    if !fits {
         return Err(ApiError::no_such_resource());
     }
     if !context.path.subresource.is_empty() {

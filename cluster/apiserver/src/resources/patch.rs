@@ -139,10 +139,9 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
     let Decoded { value: mut applied, warnings } = check_object(context, value, duplicates)?;
     write::place(context, &mut applied)?;
     write::same_name(context, &mut applied)?;
-    let mut created = false;
     for _ in 0..16 {
         let old = context.api.store.get(&context.served.storage, &context.key());
-        created = old.is_none();
+        let created = old.is_none();
         match apply_once(context, operation, old.as_ref(), &applied, force).await {
             // Somebody else was faster: merge again with what is there now.
             Err(e)
@@ -158,7 +157,6 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
             }
         }
     }
-    let _ = created;
     Err(ApiError::modified(context.served.group(), context.served.plural(), &context.path.name))
 }
 
@@ -181,10 +179,11 @@ async fn apply_once(
     if old.is_none() && operation == Operation::Status {
         return Err(context.not_found());
     }
-    if let (true, Some(old)) = (insists(applied), old)
-        && applied["metadata"]["resourceVersion"] != old.revision.to_string()
-    {
-        return Err(write::modified(served, old));
+    if let (true, Some(old)) = (insists(applied), old) {
+        let revision = old.revision.to_string();
+        if applied["metadata"]["resourceVersion"] != revision.as_str() {
+            return Err(write::modified(served, old));
+        }
     }
     let live = old.map(|e| value_of(served, e));
     let mut request = Request::of(context, if old.is_none() { Operation::Create } else { operation })?;

@@ -210,7 +210,7 @@ fn wrong_types(served: &Served, value: &Value) -> Result<()> {
         served.kind(),
         served.resource.version,
         served.kind(),
-        p_got(&first.got),
+        go_type(first.got),
         served.kind(),
         first.path,
         first.expected
@@ -218,7 +218,7 @@ fn wrong_types(served: &Served, value: &Value) -> Result<()> {
 }
 
 /// JSON's types as Go's decoder calls them.
-fn p_got(got: &str) -> &str {
+fn go_type(got: &str) -> &str {
     match got {
         "boolean" => "bool",
         "integer" => "number",
