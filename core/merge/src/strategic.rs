@@ -63,9 +63,10 @@ fn merge_maps(mut original: Object, mut patch: Object, ty: &TypeRef) -> Result<O
     }
     retain_keys(&mut original, &mut patch)?;
     set_orders(&mut original, &mut patch, ty)?;
+    let mut deletions = Vec::new();
     for (name, value) in patch {
         if let Some(name) = name.strip_prefix(DELETE_FROM_LIST) {
-            delete_from_list(&mut original, name, &value)?;
+            deletions.push((name.to_owned(), value));
             continue;
         }
         if value.is_null() {
@@ -87,22 +88,23 @@ fn merge_maps(mut original: Object, mut patch: Object, ty: &TypeRef) -> Result<O
             original.insert(name, merged);
         }
     }
+    // Last, so that the order of a patch's fields says nothing.
+    for (name, values) in deletions {
+        delete_from_list(&mut original, &name, &values)?;
+    }
     Ok(original)
 }
 
-/// A value that nothing is merged with: without its directives and without nulls in maps. `None` when a directive
-/// deletes it.
+/// A value that nothing is merged with: without its directives and without nulls in maps. `None` for a map with
+/// `$patch`: there is nothing to replace or delete.
 fn fresh(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) => {
-            if map.get(PATCH).is_some_and(|directive| directive == "delete") {
+            if map.contains_key(PATCH) {
                 return None;
             }
             let is_directive = |name: &str| {
-                name == PATCH
-                    || name == RETAIN_KEYS
-                    || name.starts_with(DELETE_FROM_LIST)
-                    || name.starts_with(SET_ORDER)
+                name == RETAIN_KEYS || name.starts_with(DELETE_FROM_LIST) || name.starts_with(SET_ORDER)
             };
             let map = map.into_iter().filter(|(name, value)| !is_directive(name) && !value.is_null());
             Some(Value::Object(map.filter_map(|(name, value)| Some((name, fresh(value)?))).collect()))
@@ -257,14 +259,8 @@ fn merge_keyed(
                 }
                 original.retain(|other| !identify.same(other, &item));
             }
-            Some(directive) if directive == "replace" => {
-                replace = true;
-                // `{"$patch": "replace"}` alone is a mark; with fields the element itself is meant.
-                map.remove(PATCH);
-                if !map.is_empty() {
-                    items.push(item);
-                }
-            }
+            // A mark that is no element itself.
+            Some(directive) if directive == "replace" => replace = true,
             // A mere statement of the default.
             Some(directive) if directive == "merge" => {
                 map.remove(PATCH);
@@ -302,5 +298,7 @@ fn no_merge_key(item: &Value, key: &str) -> PatchError {
     PatchError::Unprocessable(format!("map: {item} does not contain declared merge key: {key}"))
 }
 
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;

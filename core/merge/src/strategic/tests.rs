@@ -68,8 +68,9 @@ fn patch_delete_removes_an_element_and_patch_replace_the_rest() {
         json!({"containers": [{"name": "c"}]})
     );
     assert_eq!(
-        spec(list, json!({"containers": [{"$patch": "replace", "name": "a"}]})),
-        json!({"containers": [{"name": "a"}]})
+        spec(list, json!({"containers": [{"name": "a"}, {"$patch": "replace", "name": "b"}]})),
+        json!({"containers": [{"name": "a"}]}),
+        "the mark is no element"
     );
 }
 
