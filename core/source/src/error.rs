@@ -58,6 +58,30 @@ pub enum Error {
         /// What is allowed, in bytes.
         limit: u64,
     },
+    /// The path leads into a submodule of a Git commit.
+    #[error(
+        "{path}: leads into a submodule, which is not followed: name its repository as a remote base instead"
+    )]
+    Submodule {
+        /// The path asked for.
+        path: TreePath,
+    },
+    /// The file of a Git commit is a Git LFS pointer, not the content.
+    #[error("{path}: is a Git LFS pointer, which is not followed: keep the file itself in Git")]
+    LfsPointer {
+        /// The path asked for.
+        path: TreePath,
+    },
+    /// An object of a Git repository is missing, damaged or of another kind than is needed.
+    #[error("{path}: Git object {id} {reason}")]
+    Git {
+        /// The path asked for.
+        path: TreePath,
+        /// The object's id.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The operating system refuses.
     #[error("{path}: {source}")]
     Io {

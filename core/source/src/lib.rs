@@ -1,20 +1,22 @@
 //! Read-only file trees.
 //!
-//! What it does: gives whoever renders one way to look at files, wherever they lie: a directory ([`Directory`]) or
-//! memory ([`Memory`]). [`Recording`] notes everything that was asked, so that a result can be kept as long as the
-//! same questions have the same answers ([`Inputs`]).
+//! What it does: gives whoever renders one way to look at files, wherever they lie: a Git commit ([`CommitTree`]), a
+//! directory ([`Directory`]) or memory ([`Memory`]). [`Recording`] notes everything that was asked, so that a result
+//! can be kept as long as the same questions have the same answers ([`Inputs`]).
 //!
 //! What it never does: write, use the network, start a process, or leave its root. Symbolic links are followed only
 //! inside the tree; a path that climbs out of the root is refused before it is looked at.
 //!
 //! Start reading at [`FileTree`].
 
+mod commit;
 mod directory;
 mod error;
 mod memory;
 mod path;
 mod recording;
 
+pub use commit::{CommitTree, ObjectDatabase};
 pub use directory::Directory;
 pub use error::Error;
 pub use memory::Memory;
