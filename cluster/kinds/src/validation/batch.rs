@@ -18,7 +18,11 @@ pub(super) fn validate_job(errors: &mut Vec<FieldError>, job: &Value) {
     let spec = job.get("spec").unwrap_or(&empty);
     validate_job_spec(errors, spec, &path);
     match at(spec, "selector") {
-        None => errors.push(FieldError::required(&path.child("selector"), "")),
+        None => {
+            errors.push(FieldError::required(&path.child("selector"), ""));
+            // No selector selects nothing.
+            errors.push(mismatch(at(spec, "template.metadata.labels"), &path));
+        }
         Some(selector) => {
             let before = errors.len();
             validate_selector(errors, selector, &path.child("selector"));

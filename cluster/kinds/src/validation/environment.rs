@@ -38,7 +38,8 @@ pub(super) fn validate_environment(errors: &mut Vec<FieldError>, container: &Val
         validate_source(errors, variable, &path.child("valueFrom"));
     }
     for (index, source) in items(container, "envFrom").iter().enumerate() {
-        let path = path.child("envFrom").index(index);
+        let list_path = path.child("envFrom");
+        let path = list_path.index(index);
         let prefix = text(source, "prefix");
         if !prefix.is_empty() {
             push_all(errors, &path.child("prefix"), prefix, environment_name(prefix));
@@ -63,7 +64,8 @@ pub(super) fn validate_environment(errors: &mut Vec<FieldError>, container: &Val
             } else {
                 "may not have more than one field specified at a time"
             };
-            errors.push(FieldError::invalid(&path, "", detail));
+            // The real server names the list, not the item.
+            errors.push(FieldError::invalid(&list_path, "", detail));
         }
     }
 }

@@ -248,7 +248,7 @@ pub(super) fn validate_policy(errors: &mut Vec<FieldError>, policy: &Value) {
     for (index, kind) in kinds.iter().enumerate() {
         let kind = kind.as_str().unwrap_or_default();
         if !matches!(kind, "Ingress" | "Egress") {
-            errors.push(FieldError::not_supported(&path.index(index), kind, &["Egress", "Ingress"]));
+            errors.push(FieldError::not_supported(&path.index(index), kind, &["Ingress", "Egress"]));
         }
     }
 }
@@ -257,7 +257,7 @@ fn validate_policy_port(errors: &mut Vec<FieldError>, port: &Value, path: &Path)
     if let Some(protocol) = at(port, "protocol").and_then(Value::as_str)
         && !PROTOCOLS.contains(&protocol)
     {
-        errors.push(FieldError::not_supported(&path.child("protocol"), protocol, &PROTOCOLS));
+        errors.push(FieldError::not_supported(&path.child("protocol"), protocol, &["TCP", "UDP", "SCTP"]));
     }
     let end = integer(port, "endPort");
     let end_path = path.child("endPort");

@@ -16,6 +16,19 @@ pub(super) fn validate_pod(errors: &mut Vec<FieldError>, pod: &Value) {
     let empty = Value::Null;
     let spec = pod.get("spec").unwrap_or(&empty);
     validate_spec(errors, spec, &path);
+    if text(spec, "serviceAccountName").is_empty() {
+        for (index, volume) in items(spec, "volumes").iter().enumerate() {
+            let path = path.child("volumes").index(index).child("projected.sources");
+            for (index, source) in items(volume, "projected.sources").iter().enumerate() {
+                if at(source, "serviceAccountToken").is_some() {
+                    errors.push(FieldError::forbidden(
+                        &path.index(index).child("serviceAccountToken"),
+                        "must not be specified when serviceAccountName is not set",
+                    ));
+                }
+            }
+        }
+    }
     for list in ["containers", "initContainers"] {
         for (index, container) in items(spec, list).iter().enumerate() {
             let image = text(container, "image");

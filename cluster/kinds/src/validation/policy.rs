@@ -52,7 +52,7 @@ pub(super) fn validate_priority_class(errors: &mut Vec<FieldError>, class: &Valu
     let value = integer(class, "value").unwrap_or(0);
     if name.starts_with("system-") {
         let wrong = match SYSTEM.iter().find(|(known, _)| *known == name) {
-            None => Some("it is not a known system priority class".to_owned()),
+            None => Some(format!("{name} is not a known system priority class")),
             Some((_, known)) if *known != value => {
                 Some(format!("value of {name} PriorityClass must be {known}"))
             }

@@ -138,7 +138,12 @@ fn validate_pod_term(errors: &mut Vec<FieldError>, term: &Value, path: &Path) {
     for name in items(term, "namespaces").iter().filter_map(Value::as_str) {
         push_all(errors, &path.child("namespace"), name, dns_1123_label(name));
     }
-    validate_topology_key(errors, term, &path.child("topologyKey"));
+    let path = path.child("topologyKey");
+    let key = text(term, "topologyKey");
+    if key.is_empty() {
+        errors.push(FieldError::required(&path, "can not be empty"));
+    }
+    push_all(errors, &path, key, qualified_name(key));
 }
 
 /// A key of node labels that must be there.

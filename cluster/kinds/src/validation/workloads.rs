@@ -209,32 +209,41 @@ pub(super) fn validate_revision(errors: &mut Vec<FieldError>, revision: &Value) 
     nonnegative(errors, revision, "revision", &Path::root());
 }
 
+/// The selector must be there (a DaemonSet's may be told missing only by what it selects), select
+/// something, and select the template's labels; the template's pods must restart.
 fn validate_own_selector(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, kind: &str) {
-    let path = path.child("selector");
+    let selector_path = path.child("selector");
+    let labels = at(spec, "template.metadata.labels");
     let Some(selector) = at(spec, "selector") else {
-        errors.push(FieldError::required(&path, ""));
+        if kind != "daemonset" {
+            errors.push(FieldError::required(&selector_path, ""));
+        }
+        // No selector selects nothing.
+        errors.push(mismatch(labels, path));
         return;
     };
-    validate_selector(errors, selector, &path);
+    let before = errors.len();
+    validate_selector(errors, selector, &selector_path);
+    let valid = errors.len() == before;
     if is_empty_selector(selector) {
         errors.push(FieldError::invalid(
-            &path,
+            &selector_path,
             selector.clone(),
             format!("empty selector is invalid for {kind}"),
         ));
     }
-}
-
-/// The template must carry the labels that the selector selects, and its pods must restart.
-fn validate_template(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, kind: &str) {
-    if let Some(selector) = at(spec, "selector") {
-        let labels = at(spec, "template.metadata.labels");
-        let mut wrong = Vec::new();
-        validate_selector(&mut wrong, selector, path);
-        if wrong.is_empty() && !is_empty_selector(selector) && !selects(selector, labels) {
+    if valid {
+        if !selects(selector, labels) {
             errors.push(mismatch(labels, path));
         }
+    } else if kind != "daemonset" {
+        let detail = if kind == "statefulset" { "" } else { "invalid label selector" };
+        errors.push(FieldError::invalid(&selector_path, selector.clone(), detail));
     }
+}
+
+/// The template's pods must be valid and restart.
+fn validate_template(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, kind: &str) {
     pod::validate_template(errors, spec, &path.child("template"));
     validate_restart(errors, spec, path, kind);
 }

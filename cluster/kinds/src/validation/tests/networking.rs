@@ -256,12 +256,12 @@ fn network_policies() {
             (
                 port(json!({"protocol": "x"})),
                 &[
-                    "spec.ingress[0].ports[0].protocol: Unsupported value: \"x\": supported values: \"SCTP\", \"TCP\", \"UDP\"",
+                    "spec.ingress[0].ports[0].protocol: Unsupported value: \"x\": supported values: \"TCP\", \"UDP\", \"SCTP\"",
                 ],
             ),
             (
                 json!({"spec": {"policyTypes": ["x"]}}),
-                &["spec.policyTypes[0]: Unsupported value: \"x\": supported values: \"Egress\", \"Ingress\""],
+                &["spec.policyTypes[0]: Unsupported value: \"x\": supported values: \"Ingress\", \"Egress\""],
             ),
         ],
     );

@@ -492,7 +492,7 @@ fn budgets_priorities_and_leases() {
             (
                 json!({"metadata": {"name": "system-x"}}),
                 &[
-                    "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: it is not a known system priority class",
+                    "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: system-x is not a known system priority class",
                 ],
             ),
         ],

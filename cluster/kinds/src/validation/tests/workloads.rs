@@ -15,6 +15,7 @@ fn workload(extra: &Value) -> Value {
 }
 
 const TEMPLATE_MISMATCH: &str = "spec.template.metadata.labels: Invalid value: {\"app\":\"b\"}: `selector` does not match template `labels`";
+const NOT_SELECTED: &str = "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`";
 const ONLY_ALWAYS: &str =
     "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"";
 const IMMUTABLE_SELECTOR: &str =
@@ -32,7 +33,7 @@ fn deployments() {
                 json!({"spec": {"replicas": -1}}),
                 &["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
             ),
-            (json!({"spec": {"selector": null}}), &["spec.selector: Required value"]),
+            (json!({"spec": {"selector": null}}), &["spec.selector: Required value", NOT_SELECTED]),
             (
                 json!({"spec": {"selector": {"matchLabels": null}}}),
                 &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
@@ -41,12 +42,14 @@ fn deployments() {
                 json!({"spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "In"}]}}}),
                 &[
                     "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+                    "spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"In\"}],\"matchLabels\":{\"app\":\"a\"}}: invalid label selector",
                 ],
             ),
             (
                 json!({"spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "=", "values": ["a"]}]}}}),
                 &[
                     "spec.selector.matchExpressions[0].operator: Invalid value: \"=\": not a valid selector operator",
+                    "spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"=\",\"values\":[\"a\"]}],\"matchLabels\":{\"app\":\"a\"}}: invalid label selector",
                 ],
             ),
             (json!({"spec": {"template": {"metadata": {"labels": {"app": "b"}}}}}), &[TEMPLATE_MISMATCH]),
@@ -246,7 +249,7 @@ fn jobs() {
                 json!({"spec": {"completionMode": "Indexed", "parallelism": 2}}),
                 &["spec.completions: Required value: when completion mode is Indexed"],
             ),
-            (json!({"spec": {"manualSelector": true}}), &["spec.selector: Required value"]),
+            (json!({"spec": {"manualSelector": true}}), &["spec.selector: Required value", NOT_SELECTED]),
             (json!({"spec": {"manualSelector": true, "selector": {"matchLabels": {"app": "a"}}}}), &[]),
             (
                 json!({"spec": {"template": {"metadata": {"labels": {"job-name": "x"}}}}}),
