@@ -2,9 +2,10 @@ use bytes::Bytes;
 use http::{Method, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use seaway_gateway::proxy::Proxy;
 use tokio::sync::mpsc;
 
-use crate::support::{Answer, Backend, Body, Client, World, full, request, serve};
+use crate::support::{Answer, Backend, Body, Client, World, full, options, request, serve};
 
 fn channel() -> (mpsc::UnboundedSender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
@@ -66,7 +67,28 @@ async fn requests_stream_part_by_part() {
 }
 
 #[tokio::test]
-async fn large_bodies_arrive_unchanged_and_connections_are_reused() {
+async fn connections_to_backends_are_reused() {
+    let backend = Backend::echo("web").await;
+    let dialed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (counted, mut options) = (std::sync::Arc::clone(&dialed), options());
+    options.dial = std::sync::Arc::new(move |address| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(tokio::net::TcpStream::connect(address))
+    });
+    let proxy = Proxy::start(options).await.unwrap();
+    proxy.set_table(World::of("web", &[backend.address]).table());
+    let mut client = Client::connect(&proxy).await;
+    for _ in 0..20 {
+        assert_eq!(client.try_get("/").await.unwrap().status, 200);
+        // A new table keeps the connections of endpoints that stay.
+        proxy.set_table(World::of("web", &[backend.address]).table());
+    }
+    let dialed = dialed.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(dialed <= 5, "{dialed} connections for 20 requests one after the other");
+}
+
+#[tokio::test]
+async fn large_bodies_arrive_unchanged() {
     let backend = Backend::start(|request| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         Response::new(full(body))

@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+/// No answer takes this long, unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) type Body = BoxBody<Bytes, Infallible>;
 
 pub(crate) fn full(text: impl Into<Bytes>) -> Body {
@@ -247,8 +250,11 @@ impl Client {
     }
 
     pub(crate) async fn try_get(&mut self, path: &str) -> Result<Answer, hyper::Error> {
-        self.sender.ready().await?;
-        Ok(Answer::of(self.sender.send_request(request(Method::GET, path)).await?).await)
+        let answer = async {
+            self.sender.ready().await?;
+            Ok(Answer::of(self.sender.send_request(request(Method::GET, path)).await?).await)
+        };
+        tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
     }
 }
 
@@ -264,7 +270,7 @@ pub(crate) async fn get(proxy: &Proxy, path: &str) -> Answer {
 pub(crate) async fn fetch(proxy: &Proxy, request: Request<Body>) -> Answer {
     let mut client = Client::connect(proxy).await;
     let answer = async { Answer::of(client.send(request).await).await };
-    tokio::time::timeout(Duration::from_secs(30), answer).await.expect("an answer within 30 s")
+    tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")
 }
 
 /// Waits until `holds`, for at most ten seconds.

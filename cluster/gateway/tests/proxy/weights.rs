@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::support::{Backend, Client, World, serve};
+use crate::support::{Backend, Client, World, eventually, serve};
 
 #[tokio::test]
 async fn requests_are_divided_by_weight_and_weight_zero_gets_none() {
@@ -35,5 +35,21 @@ async fn all_endpoints_of_a_backend_take_part() {
     }
     for backend in &backends {
         assert!((60..=140).contains(&backend.count()), "{} of 300", backend.count());
+    }
+}
+
+#[tokio::test]
+async fn of_two_endpoints_the_less_busy_one_is_taken() {
+    let stuck = Backend::start(|_| std::future::pending()).await;
+    let quick = Backend::echo("quick").await;
+    let world = World::of("web", &[stuck.address]);
+    let proxy = serve(&world).await;
+    let mut waiting = Client::connect(&proxy).await;
+    tokio::spawn(async move { waiting.try_get("/").await });
+    eventually("one endpoint is busy", || stuck.count() == 1).await;
+    proxy.set_table(world.with("web", &[stuck.address, quick.address]).table());
+    let mut client = Client::connect(&proxy).await;
+    for _ in 0..20 {
+        assert_eq!(client.try_get("/").await.unwrap().backend(), "quick");
     }
 }
