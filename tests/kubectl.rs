@@ -132,7 +132,7 @@ fn objects_are_created_read_changed_and_deleted() {
     assert_eq!(json["spec"]["ports"][0]["targetPort"], 8080);
     assert!(json["spec"]["clusterIP"].as_str().unwrap().starts_with("10.96."));
     assert!(k.ok("get all -n shop").stdout.contains("deployment.apps/web"));
-    assert_eq!(k.ok("get ns --no-headers").rows().len(), 5);
+    assert!(k.ok("get ns --no-headers").stdout.contains("shop "));
     assert!(k.ok("describe deployment web -n shop").stdout.contains("Replicas:"));
     assert!(k.ok("describe configmap settings -n shop").stdout.contains("color:"));
 
@@ -151,7 +151,9 @@ fn objects_are_created_read_changed_and_deleted() {
     );
     k.prints("get configmaps -n shop --field-selector metadata.name=settings -o name", "configmap/settings");
     k.fails("get configmaps -n shop --field-selector data.x=1", "field label not supported: data.x");
-    assert_eq!(k.ok("get configmaps -A --chunk-size=2 -o name").rows().len(), 6);
+    let in_pages = k.ok("get configmaps -A --chunk-size=2 -o name").rows();
+    assert!(in_pages.len() > 4);
+    assert_eq!(in_pages, k.ok("get configmaps -A -o name").rows());
 
     k.prints("delete deploy web -n shop", "deployment.apps \"web\" deleted from shop namespace");
     k.fails("get deploy web -n shop", "deployments.apps \"web\" not found");
@@ -490,7 +492,15 @@ fn everything_is_there_after_kill_9() {
 fn a_folder_or_port_in_use_is_named() {
     let seaway = Seaway::start();
     let folder = seaway.folder.display().to_string();
-    let (code, text) = failed_start(&["up", "--data-dir", &folder, "--kube-listen", "127.0.0.1:0"]);
+    let (code, text) = failed_start(&[
+        "up",
+        "--data-dir",
+        &folder,
+        "--kube-listen",
+        "127.0.0.1:0",
+        "--gateway-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(code, Some(1));
     assert!(text.contains("is used by another seaway"), "{text}");
     let address = seaway.ready_line.split("https://").nth(1).unwrap().split(',').next().unwrap();

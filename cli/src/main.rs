@@ -7,6 +7,7 @@
 
 mod commands;
 mod kubeconfig;
+mod machine;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ pub(crate) struct Seaway {
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seaway"));
-    for name in ["SEAWAY_DATA_DIR", "SEAWAY_KUBE_LISTEN", "KUBECONFIG"] {
+    for name in ["SEAWAY_DATA_DIR", "SEAWAY_KUBE_LISTEN", "SEAWAY_GATEWAY_LISTEN", "KUBECONFIG"] {
         command.env_remove(name);
     }
     command
@@ -36,7 +36,7 @@ impl Seaway {
     /// Starts on a folder that is there already.
     pub(crate) fn start_in(folder: &Path) -> Self {
         let mut child = program()
-            .args(["up", "--kube-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["up", "--kube-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

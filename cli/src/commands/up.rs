@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use miette::{IntoDiagnostic, WrapErr};
-use seaway_apiserver::ApiServer;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::kubeconfig;
+use crate::machine::{Addresses, Machine};
 
 /// Options of `seaway up`.
 #[derive(clap::Args)]
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Address of the Kubernetes API; port 0 takes a free one
     #[arg(long, env = "SEAWAY_KUBE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
     kube_listen: SocketAddr,
+    /// Address of the gateway, which serves HTTPRoutes; port 0 takes a free one
+    #[arg(long, env = "SEAWAY_GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    gateway_listen: SocketAddr,
 }
 
 /// Where data lies when no folder is given (XDG base directory specification).
@@ -50,24 +53,25 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
 
-    let mut server_options = seaway_apiserver::Options::new(&data_dir);
-    server_options.listen = Some(options.kube_listen);
-    let server = ApiServer::start(server_options).await.into_diagnostic()?;
+    let listen = Addresses { kube: options.kube_listen, gateway: options.gateway_listen };
+    let machine = Machine::start(&data_dir, &listen).await?;
+    let server = &machine.server;
     let address = server.address().unwrap_or(options.kube_listen);
     let path = data_dir.join("kubeconfig");
     kubeconfig::write(&path, address, server.ca_pem(), server.admin_token())
         .into_diagnostic()
         .wrap_err_with(|| format!("{} could not be written", path.display()))?;
     println!(
-        "ready in {:.2} s: Kubernetes API at https://{address}, kubeconfig at {}",
+        "ready in {:.2} s: Kubernetes API at https://{address}, gateway at http://{}, kubeconfig at {}",
         started.elapsed().as_secs_f64(),
+        machine.gateway.local_addr(),
         path.display()
     );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    server.stop().await;
+    machine.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -356,12 +356,18 @@ pub(crate) async fn write_object(
         value = managed::update(before.as_ref(), &value, &served.schema, &request.ownership())
             .map_err(|e| ApiError::bad_request(e.to_string()))?;
     }
-    match (&before, request.operation) {
-        (None, _) if served.custom.is_some() => custom_create(served, &mut value),
-        (None, _) => strategy::prepare_for_create(group, kind, &mut value),
-        (Some(before), Operation::Status) => status_only(served, &mut value, before),
-        (Some(before), _) if served.custom.is_some() => custom_update(served, &mut value, before),
-        (Some(before), _) => strategy::prepare_for_update(group, kind, &mut value, before),
+    let has_status = served.has_status();
+    match (&before, request.operation, served.custom.is_some()) {
+        (None, _, true) => strategy::prepare_custom_for_create(&mut value, has_status),
+        (None, _, false) => strategy::prepare_for_create(group, kind, &mut value),
+        (Some(before), Operation::Status, true) => {
+            strategy::prepare_custom_for_status_update(&mut value, before)
+        }
+        (Some(before), Operation::Status, false) => {
+            strategy::prepare_for_status_update(group, kind, &mut value, before);
+        }
+        (Some(before), _, true) => strategy::prepare_custom_for_update(&mut value, before, has_status),
+        (Some(before), _, false) => strategy::prepare_for_update(group, kind, &mut value, before),
     }
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(served, before.as_ref(), &value)?;
@@ -482,67 +488,6 @@ fn keep(metadata: &mut Map<String, Value>, old: &Value, field: &str) {
     }
 }
 
-fn custom_create(served: &Served, value: &mut Value) {
-    if served.has_status()
-        && let Some(object) = value.as_object_mut()
-    {
-        object.remove("status");
-    }
-    value["metadata"]["generation"] = 1.into();
-}
-
-fn custom_update(served: &Served, value: &mut Value, before: &Value) {
-    if served.has_status() {
-        copy_field(value, before, "status");
-    }
-    let same = |skip_status: bool| {
-        let strip = |v: &Value| {
-            let mut v = v.clone();
-            if let Some(o) = v.as_object_mut() {
-                o.remove("metadata");
-                if skip_status {
-                    o.remove("status");
-                }
-            }
-            v
-        };
-        strip(value) == strip(before)
-    };
-    if !same(served.has_status()) {
-        let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
-        value["metadata"]["generation"] = (generation + 1).into();
-    }
-}
-
-fn copy_field(value: &mut Value, from: &Value, field: &str) {
-    let Some(object) = value.as_object_mut() else { return };
-    match from.get(field) {
-        Some(kept) => drop(object.insert(field.into(), kept.clone())),
-        None => drop(object.remove(field)),
-    }
-}
-
-/// Through the status subresource everything but the status (and, of custom resources, everything
-/// but status and managedFields) stays.
-fn status_only(served: &Served, value: &mut Value, before: &Value) {
-    if served.custom.is_none() {
-        strategy::prepare_for_status_update(served.group(), served.kind(), value, before);
-        return;
-    }
-    let status = value.get("status").cloned();
-    let owners = value["metadata"]["managedFields"].clone();
-    *value = before.clone();
-    if let Some(object) = value.as_object_mut() {
-        match status {
-            Some(status) => drop(object.insert("status".into(), status)),
-            None => drop(object.remove("status")),
-        }
-    }
-    if !owners.is_null() {
-        value["metadata"]["managedFields"] = owners;
-    }
-}
-
 fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()> {
     let (group, kind) = (served.group(), served.kind());
     let rule = if served.custom.is_some() {
@@ -574,11 +519,8 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     Err(ApiError::invalid(group, kind, name, causes))
 }
 
-/// A cause carries the message without the field, which stands beside it.
 fn cause(error: &FieldError) -> Cause {
-    let full = error.to_string();
-    let message = full.strip_prefix(&format!("{}: ", error.field)).unwrap_or(&full).to_owned();
-    Cause { reason: error.kind.reason(), message, field: error.field.clone() }
+    Cause { reason: error.kind.reason(), message: error.body(), field: error.field.clone() }
 }
 
 /// Whether an update changes nothing, so that it needs no write and no new revision.
