@@ -329,7 +329,7 @@ async fn nothing_outlives_the_node() {
     let (_main, _output) = start(&pod, node.container("orphan", "one", shell(&script))).await.unwrap();
     until("the processes", || processes_with(&word).len() >= 2).await;
     // As after `kill -9` of Seaway, the helper sees nothing but the closed channel.
-    node.namespace.shutdown().await;
+    node.namespace.close().await;
     until("their end", || processes_with(&word).is_empty()).await;
     assert!(pod.has_ended() || tokio::time::timeout(Duration::from_secs(10), pod.ended()).await.is_ok());
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -194,6 +194,12 @@ fn streams(terminal: bool, fds: Vec<OwnedFd>, user: &User) -> Result<()> {
             fds.next().ok_or_else(missing)?,
             fds.next().ok_or_else(missing)?,
         );
+        for fd in [&input, &output, &error] {
+            // Programs open /dev/stdout by name, which asks for the pipe's owner. Only pipes: never the host's /dev/null.
+            if nix::sys::stat::fstat(fd).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFIFO) {
+                let _ = nix::unistd::fchown(fd, Some(Uid::from_raw(user.uid)), None);
+            }
+        }
         nix::unistd::dup2_stdin(&input).map_err(because("standard input"))?;
         nix::unistd::dup2_stdout(&output).map_err(because("standard output"))?;
         nix::unistd::dup2_stderr(&error).map_err(because("standard error"))?;

@@ -16,6 +16,7 @@ mod writer;
 pub use credentials::{Credentials, Login};
 pub use layout::LayoutFolder;
 pub use manifest::ImageConfig;
+pub(crate) use manifest::architecture;
 pub use reference::Reference;
 pub use registry::RegistryOptions;
 pub use store::{Collected, ImageStore, PullPolicy, StoreOptions};

@@ -55,6 +55,7 @@ pub struct NodeNamespace {
     options: NamespaceOptions,
     requests: mpsc::UnboundedSender<(NodeRequest, Vec<OwnedFd>, Answer)>,
     lost: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
     addresses: Arc<Mutex<Addresses>>,
 }
 
@@ -109,11 +110,13 @@ impl NodeNamespace {
         }
         let (requests, mut queue) = mpsc::unbounded_channel::<(NodeRequest, Vec<OwnedFd>, Answer)>();
         let (lost_sender, lost_receiver) = watch::channel(false);
+        let (closing, mut closed) = watch::channel(false);
         tokio::spawn(async move {
             loop {
                 let request = tokio::select! {
                     request = queue.recv() => request,
                     _ = child.wait() => None,
+                    _ = closed.wait_for(|closing| *closing) => None,
                 };
                 let Some((request, fds, answer)) = request else { break };
                 let exchange = timeout(PATIENCE, async {
@@ -144,7 +147,7 @@ impl NodeNamespace {
             let _ = lost_sender.send(true);
         });
         let addresses = Arc::new(Mutex::new(Addresses { used: HashSet::new(), next: 2 }));
-        Ok(Self { options, requests, lost: lost_receiver, addresses })
+        Ok(Self { options, requests, lost: lost_receiver, closing, addresses })
     }
 
     /// Address of the bridge: the pods' gateway and name server.
@@ -165,10 +168,9 @@ impl NodeNamespace {
     }
 
     /// Ends the helper and all pods, and waits for it.
-    pub async fn shutdown(self) {
-        let mut lost = self.lost.clone();
-        drop(self);
-        let _ = lost.wait_for(|lost| *lost).await;
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        self.lost().await;
     }
 
     /// Connects to an address of the node's network.

@@ -1,0 +1,543 @@
+//! The node's life in the Kubernetes API.
+//!
+//! [`Node`] registers itself, watches the pods bound to it, and gives each a worker ([`worker`]). What a pod needs next
+//! is decided by a state machine without effects ([`state`]), what the API shows of it is made in [`status`].
+
+mod container;
+mod environment;
+mod events;
+mod probe;
+mod pull;
+mod register;
+mod resources;
+mod run;
+mod shared;
+pub(crate) mod state;
+#[cfg(test)]
+mod state_tests;
+pub(crate) mod status;
+mod volumes;
+mod worker;
+
+use crate::cgroup::Cgroups;
+use crate::error::{Error, Result};
+use crate::image::{
+    Credentials, ImageStore, LayoutFolder, Limits, RegistryOptions, StoreOptions, remove_tree,
+};
+use crate::logs::{self, LogOptions, Rotation};
+use crate::network::{ServiceTable, dns, proxy};
+use crate::sandbox::{Exit, NamespaceOptions, NodeNamespace, Process, Streams};
+use bytes::Bytes;
+use events::Events;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Api;
+use kube::runtime::{WatchStreamExt, watcher};
+use shared::{PodKey, Shared};
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use volumes::VolumeSources;
+use worker::{Input, Worker};
+
+/// Images that no pod uses are removed so often.
+const COLLECT: Duration = Duration::from_secs(3600);
+/// Programs are given so long to end when the node does.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// A lost namespace is replaced after so long.
+const REPLACE: Duration = Duration::from_millis(200);
+
+/// How a node is set up.
+#[derive(Clone)]
+pub struct NodeOptions {
+    /// Client of the Kubernetes API; the node acts as its account.
+    pub client: kube::Client,
+    /// The node's own folder: images, pods' volumes, logs, claims. On a local file system.
+    pub data_dir: PathBuf,
+    /// Name of the Node object.
+    pub name: String,
+    /// Image layout folders, asked before any registry.
+    pub layouts: Vec<LayoutFolder>,
+    /// Registries that need more than their name.
+    pub registries: Vec<RegistryOptions>,
+    /// Logins besides those of pull secrets.
+    pub credentials: Credentials,
+    /// What images may hold.
+    pub image_limits: Limits,
+    /// Addresses, and the program that is started as helper.
+    pub namespace: NamespaceOptions,
+    /// Where the service `default/kubernetes` leads: the API as it listens on this host.
+    pub api_server: Option<SocketAddr>,
+    /// Folders of the host that pods may mount.
+    pub host_paths: Vec<PathBuf>,
+    /// Wait before the second start of a container that keeps ending; doubles.
+    pub first_backoff: Duration,
+    /// At most.
+    pub longest_backoff: Duration,
+    /// How much of a container's log is kept.
+    pub log_rotation: Rotation,
+}
+
+impl NodeOptions {
+    /// A node with the defaults of Kubernetes.
+    pub fn new(client: kube::Client, data_dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        let backoff = state::BackOff::default();
+        Self {
+            client,
+            data_dir: data_dir.into(),
+            name: name.into(),
+            layouts: Vec::new(),
+            registries: Vec::new(),
+            credentials: Credentials::default(),
+            image_limits: Limits::default(),
+            namespace: NamespaceOptions::default(),
+            api_server: None,
+            host_paths: Vec::new(),
+            first_backoff: backoff.first,
+            longest_backoff: backoff.longest,
+            log_rotation: Rotation::default(),
+        }
+    }
+
+    pub(crate) fn backoff(&self) -> state::BackOff {
+        state::BackOff { first: self.first_backoff, longest: self.longest_backoff }
+    }
+}
+
+/// A command to run in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecOptions {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Its standard input is wanted.
+    pub stdin: bool,
+    /// Its streams are a terminal; there is no separate error stream then.
+    pub tty: bool,
+}
+
+/// A command that runs in a container. It goes on when this is dropped; a terminal hangs up.
+#[derive(Debug)]
+pub struct Exec {
+    /// To its standard input, when wanted; drop it to end the input.
+    pub stdin: Option<pipe::Sender>,
+    /// Its standard output, or its terminal. A terminal may end with an error instead of an end of file.
+    pub stdout: pipe::Receiver,
+    /// Its standard error, without a terminal.
+    pub stderr: Option<pipe::Receiver>,
+    process: Process,
+    terminal: Option<OwnedFd>,
+}
+
+impl Exec {
+    /// Waits for its end.
+    pub async fn wait(&self) -> Exit {
+        self.process.wait().await
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
+    }
+
+    /// Tells its terminal the size of the window. Without a terminal nothing happens.
+    pub fn resize(&self, columns: u16, rows: u16) -> std::io::Result<()> {
+        self.resizer().map_or(Ok(()), |resizer| resizer?.resize(columns, rows))
+    }
+
+    /// A handle that resizes while the streams are used elsewhere; `None` without a terminal.
+    pub fn resizer(&self) -> Option<std::io::Result<Resizer>> {
+        self.terminal.as_ref().map(|terminal| terminal.try_clone().map(Resizer))
+    }
+}
+
+/// Changes the size of a terminal's window.
+#[derive(Debug)]
+pub struct Resizer(OwnedFd);
+
+impl Resizer {
+    /// Tells the terminal the size of the window.
+    #[allow(unsafe_code)]
+    pub fn resize(&self, columns: u16, rows: u16) -> std::io::Result<()> {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the ioctl reads one winsize, which lives until it returns.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        nix::errno::Errno::result(result).map(drop).map_err(Into::into)
+    }
+}
+
+/// A running node. Dropping it ends all pods at once; [`Node::shutdown`] asks them first.
+pub struct Node {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    namespace: watch::Sender<Option<Arc<NodeNamespace>>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("name", &self.shared.options.name).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts the node: its namespace, its Node object, and all pods that are bound to it.
+    ///
+    /// Fails when the host forbids namespaces ([`Error::Forbidden`] says what to change) or the API refuses the Node.
+    pub async fn start(options: NodeOptions) -> Result<Self> {
+        for name in ["pods", "logs", "claims"] {
+            let folder = options.data_dir.join(name);
+            std::fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
+        }
+        let images = ImageStore::open(StoreOptions {
+            layouts: options.layouts.clone(),
+            registries: options.registries.clone(),
+            limits: options.image_limits,
+            ..StoreOptions::new(options.data_dir.join("images"))
+        })?;
+        let first = Arc::new(NodeNamespace::start(options.namespace.clone()).await?);
+        let address = first.gateway();
+        let client = options.client.clone();
+        register::register(&client, &options.name, address, &options.data_dir).await?;
+        let events = Events::start(client.clone(), options.name.clone());
+        events.node(&options.name, false, "Starting", "Starting kubelet.".to_owned());
+        let cgroups = Cgroups::detect(&options.name);
+        cgroups.clear();
+        if let Cgroups::Unavailable(problem) = &cgroups {
+            let message = format!("memory, CPU and process limits are not enforced: {problem}");
+            tracing::warn!("{message}");
+            events.node(&options.name, true, "LimitsNotEnforced", message);
+        }
+        let volumes = VolumeSources {
+            client: client.clone(),
+            claims: options.data_dir.join("claims"),
+            host_paths: options.host_paths.clone(),
+            tokens: Default::default(),
+        };
+        let (namespace, namespace_receiver) = watch::channel(Some(first));
+        let (table, services) = watch::channel(Arc::new(ServiceTable::default()));
+        let shared = Arc::new(Shared::new(
+            client.clone(),
+            options,
+            images,
+            events,
+            volumes,
+            cgroups,
+            namespace_receiver,
+            services,
+            address,
+        ));
+        let mut tasks = JoinSet::new();
+        let options = &shared.options;
+        tasks.spawn(register::heartbeat(
+            client.clone(),
+            options.name.clone(),
+            address,
+            options.data_dir.clone(),
+        ));
+        tasks.spawn(watch_services(client, table));
+        tasks.spawn(keep_namespace(shared.clone(), namespace.clone()));
+        tasks.spawn(watch_pods(shared.clone()));
+        tasks.spawn(collect_images(shared.clone()));
+        Ok(Self { shared, tasks, namespace })
+    }
+
+    /// Connects to a port of a pod.
+    pub async fn dial(&self, pod: Ipv4Addr, port: u16) -> Result<TcpStream> {
+        self.shared.namespace().await?.dial(SocketAddrV4::new(pod, port)).await
+    }
+
+    /// A dialer to hand to others, such as the gateway. It keeps working when the namespace is replaced.
+    pub fn dialer(&self) -> Dialer {
+        Dialer(self.shared.clone())
+    }
+
+    /// A container's log, as stored: whole lines, or parts of very long ones.
+    ///
+    /// Fails with [`Error::NotFound`] for a pod that is not here, or a run that has not been.
+    pub fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        options: LogOptions,
+    ) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let key = self.shared.key(namespace, pod)?;
+        let folder = self.shared.log_folder(&key).join(container);
+        let live = self.shared.with_live(&key, container, |live| (live.run, live.written.clone()));
+        let newest = runs(&folder).into_iter().max();
+        let missing = |what: &str| Error::NotFound {
+            what: format!("{what} of container \"{container}\" in pod \"{pod}\""),
+        };
+        let run = match (options.previous, newest) {
+            (false, Some(run)) => run,
+            (true, Some(run)) if runs(&folder).contains(&(run - 1)) => run - 1,
+            (true, _) => return Err(missing("previous terminated run")),
+            (false, None) => return Err(missing("log (it is waiting to start)")),
+        };
+        let written = live.filter(|(live, _)| *live == run).map(|(_, written)| written);
+        Ok(logs::read(&folder, run, options, written))
+    }
+
+    /// Runs a command in a running container.
+    pub async fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        options: ExecOptions,
+    ) -> Result<Exec> {
+        let key = self.shared.key(namespace, pod)?;
+        let missing =
+            || Error::NotFound { what: format!("running container \"{container}\" of pod \"{pod}\"") };
+        let live = self.shared.with_live(&key, container, |l| (l.process.clone(), l.sandbox.clone()));
+        let (main, sandbox) = live.ok_or_else(missing)?;
+        let (spec, joins) = self.shared.exec_spec(&key, container, options.command, options.tty)?;
+        let fail =
+            |e: std::io::Error| Error::Start { container: container.to_owned(), problem: e.to_string() };
+        if options.tty {
+            let (streams, terminal) = Streams::terminal().map_err(fail)?;
+            let process = sandbox.exec(&main, spec, streams, joins).await?;
+            let terminal = terminal.receive().await.map_err(fail)?;
+            let stdin = match options.stdin {
+                true => Some(run::terminal_writer(terminal.try_clone().map_err(fail)?).map_err(fail)?),
+                false => None,
+            };
+            let stdout = run::terminal_reader(terminal.try_clone().map_err(fail)?).map_err(fail)?;
+            return Ok(Exec { stdin, stdout, stderr: None, process, terminal: Some(terminal) });
+        }
+        let (stdout, output) = run::output_pipe().map_err(fail)?;
+        let (stderr, error) = run::output_pipe().map_err(fail)?;
+        let (input, stdin) = match options.stdin {
+            true => run::input_pipe().map(|(input, stdin)| (input, Some(stdin))).map_err(fail)?,
+            false => (std::fs::File::open("/dev/null").map_err(fail)?.into(), None),
+        };
+        let process = sandbox.exec(&main, spec, Streams::Files(input, output, error), joins).await?;
+        Ok(Exec { stdin, stdout, stderr: Some(stderr), process, terminal: None })
+    }
+
+    /// Ends all pods, politely for a short time. They stay in the API and are started again with the next node.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+        let processes = self.shared.processes();
+        let workers = std::mem::take(&mut *self.shared.tasks.lock());
+        // The workers first: they would start again what ends now.
+        drop(workers);
+        for process in &processes {
+            process.signal(libc::SIGTERM);
+        }
+        let all = futures::future::join_all(processes.iter().map(Process::wait));
+        let _ = tokio::time::timeout(FAREWELL, all).await;
+        let options = &self.shared.options;
+        register::sign_off(&self.shared.client, &options.name, self.shared.address, &options.data_dir).await;
+        if let Some(namespace) = self.namespace.send_replace(None) {
+            namespace.close().await;
+        }
+        self.shared.cgroups.remove();
+    }
+}
+
+/// Connects to pods. See [`Node::dialer`].
+#[derive(Clone)]
+pub struct Dialer(Arc<Shared>);
+
+impl Dialer {
+    /// Connects to a port of a pod.
+    pub async fn dial(&self, pod: Ipv4Addr, port: u16) -> Result<TcpStream> {
+        self.0.namespace().await?.dial(SocketAddrV4::new(pod, port)).await
+    }
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dialer")
+    }
+}
+
+/// The runs of which a folder holds logs.
+fn runs(folder: &std::path::Path) -> HashSet<i32> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().to_str()?.split('.').next()?.parse().ok()).collect()
+}
+
+/// Names and service addresses, as long as there is a namespace; a new one when it is lost.
+async fn keep_namespace(shared: Arc<Shared>, current: watch::Sender<Option<Arc<NodeNamespace>>>) {
+    loop {
+        let now = current.borrow().clone();
+        if let Some(namespace) = now {
+            let gateway = SocketAddrV4::new(namespace.gateway(), 53);
+            let names = async {
+                let bound = tokio::try_join!(namespace.datagrams(gateway), namespace.listen(gateway));
+                match bound {
+                    Ok((datagrams, listener)) => {
+                        dns::serve(datagrams, listener, shared.services.clone()).await
+                    }
+                    Err(e) => {
+                        tracing::error!(error = %e, "pods have no name server");
+                        std::future::pending().await
+                    }
+                }
+            };
+            let addresses =
+                proxy::serve(namespace.clone(), shared.services.clone(), shared.options.api_server);
+            tokio::select! {
+                () = namespace.lost() => {}
+                () = names => {}
+                () = addresses => {}
+            }
+            tracing::error!("the node's helper has ended; all pods are started again");
+            let options = &shared.options;
+            let message = "The node's helper process has ended; all pods are started again".to_owned();
+            shared.events.node(&options.name, true, "NamespaceLost", message);
+            current.send_replace(None);
+        }
+        tokio::time::sleep(REPLACE).await;
+        match NodeNamespace::start(shared.options.namespace.clone()).await {
+            Ok(namespace) => {
+                current.send_replace(Some(Arc::new(namespace)));
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "the node's namespace cannot be made");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        }
+    }
+}
+
+/// Keeps the table of services up to date.
+async fn watch_services(client: kube::Client, table: watch::Sender<Arc<ServiceTable>>) {
+    let (services, service_writer) = kube::runtime::reflector::store::<Service>();
+    let (slices, slice_writer) = kube::runtime::reflector::store::<EndpointSlice>();
+    let changes = {
+        let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
+        let slices = watcher(Api::<EndpointSlice>::all(client), watcher::Config::default());
+        let services =
+            kube::runtime::reflector(service_writer, services.default_backoff()).map(|e| e.map(drop).is_ok());
+        let slices =
+            kube::runtime::reflector(slice_writer, slices.default_backoff()).map(|e| e.map(drop).is_ok());
+        futures::stream::select(services, slices)
+    };
+    let mut changes = Box::pin(changes.ready_chunks(256));
+    while changes.next().await.is_some() {
+        let (services, slices) = (services.state(), slices.state());
+        let fresh = ServiceTable::new(services.iter().map(AsRef::as_ref), slices.iter().map(AsRef::as_ref));
+        table.send_if_modified(|old| {
+            let changed = **old != fresh;
+            if changed {
+                *old = Arc::new(fresh);
+            }
+            changed
+        });
+    }
+}
+
+/// Gives each pod of this node a worker.
+async fn watch_pods(shared: Arc<Shared>) {
+    let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", shared.options.name));
+    let mut changes = Box::pin(watcher(Api::<Pod>::all(shared.client.clone()), mine).default_backoff());
+    let mut workers: HashMap<PodKey, mpsc::UnboundedSender<Input>> = HashMap::new();
+    let mut listed: HashSet<PodKey> = HashSet::new();
+    let mut swept = false;
+    loop {
+        let event = match changes.try_next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(e) => {
+                tracing::warn!(error = %e, "watching pods failed; trying again");
+                continue;
+            }
+        };
+        workers.retain(|_, worker| !worker.is_closed());
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(pod) => {
+                listed.extend(key_of(&pod));
+                apply(&shared, &mut workers, pod);
+            }
+            watcher::Event::InitDone => {
+                for (_, worker) in workers.iter().filter(|(key, _)| !listed.contains(key)) {
+                    let _ = worker.send(Input::Gone);
+                }
+                if !std::mem::replace(&mut swept, true) {
+                    sweep(&shared, &listed);
+                }
+            }
+            watcher::Event::Apply(pod) => apply(&shared, &mut workers, pod),
+            watcher::Event::Delete(pod) => {
+                if let Some(worker) = key_of(&pod).and_then(|key| workers.get(&key)) {
+                    let _ = worker.send(Input::Gone);
+                }
+            }
+        }
+    }
+}
+
+fn key_of(pod: &Pod) -> Option<PodKey> {
+    let metadata = &pod.metadata;
+    let uid = metadata.uid.clone().filter(|uid| !uid.is_empty() && !uid.contains(['/', '.']))?;
+    Some(PodKey { namespace: metadata.namespace.clone()?, name: metadata.name.clone()?, uid })
+}
+
+fn apply(shared: &Arc<Shared>, workers: &mut HashMap<PodKey, mpsc::UnboundedSender<Input>>, pod: Pod) {
+    let Some(key) = key_of(&pod) else { return };
+    let pod = Arc::new(pod);
+    if let Some(worker) = workers.get(&key) {
+        let _ = worker.send(Input::Pod(pod));
+        return;
+    }
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    if matches!(phase, Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none() {
+        shared.adopt(&key); // Its logs can still be read.
+        return;
+    }
+    shared.adopt(&key);
+    let worker = Worker::spawn(shared.clone(), pod, key.clone());
+    workers.insert(key, worker);
+}
+
+/// Removes what pods left that went while the node was away.
+fn sweep(shared: &Shared, listed: &HashSet<PodKey>) {
+    let uids: HashSet<&str> = listed.iter().map(|k| k.uid.as_str()).collect();
+    let known = |name: &str| uids.contains(name.rsplit('_').next().unwrap_or(name));
+    for folder in [shared.pods_folder(), shared.options.data_dir.join("logs")] {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_none_or(|name| !known(name))
+                && let Err(e) = remove_tree(&entry.path())
+            {
+                tracing::warn!(error = %e, "an old pod's folder could not be removed");
+            }
+        }
+    }
+}
+
+/// Removes images that no pod of this node has used for a while.
+async fn collect_images(shared: Arc<Shared>) {
+    let mut used_before: Option<HashSet<String>> = None;
+    loop {
+        tokio::time::sleep(COLLECT).await;
+        let api: Api<Pod> = Api::all(shared.client.clone());
+        let mine = kube::api::ListParams::default().fields(&format!("spec.nodeName={}", shared.options.name));
+        let Ok(pods) = api.list(&mine).await else { continue };
+        let containers = pods.items.iter().filter_map(|p| p.spec.as_ref()).flat_map(|s| {
+            s.containers.iter().chain(s.init_containers.iter().flatten()).filter_map(|c| c.image.clone())
+        });
+        let used: HashSet<String> = containers
+            .filter_map(|image| shared.images.present(&image).ok().flatten())
+            .map(|i| i.digest)
+            .collect();
+        // An image stays for one round after its last use: the next rollout may want it back.
+        let keep: HashSet<String> = used.iter().chain(used_before.iter().flatten()).cloned().collect();
+        if used_before.replace(used).is_some()
+            && let Err(e) = shared.images.collect(&keep).await
+        {
+            tracing::warn!(error = %e, "unused images could not be removed");
+        }
+    }
+}

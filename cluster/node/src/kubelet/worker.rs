@@ -1,0 +1,709 @@
+//! One pod's worker: does what the state machine asks, tells it what happened, and writes the pod's status.
+
+use super::container::{PodFolders, hostname, hosts_file, resolv_conf, unsupported};
+use super::environment::PodFacts;
+use super::probe::ProbeKind;
+use super::pull::pull;
+use super::run::{ContainerRun, Outcome};
+use super::shared::{PodKey, Shared};
+use super::state::{Action, Ended, PodState, Run};
+use super::status::pod_status;
+use super::volumes::PodVolumes;
+use crate::error::{Error, Result};
+use crate::image::{Image, remove_tree};
+use crate::sandbox::{PodOptions, Process, Sandbox};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodStatus};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Content of the API in volumes is looked at again so often.
+const REFRESH: Duration = Duration::from_secs(60);
+/// The API is given so long to take a status.
+const API_PATIENCE: Duration = Duration::from_secs(10);
+const API_RETRY: Duration = Duration::from_secs(2);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The pod as the API has it now.
+    Pod(Arc<Pod>),
+    /// The API does not have it any more.
+    Gone,
+    Volumes(Result<PodVolumes, Error>),
+    Sandbox(Result<Sandbox, Error>),
+    SandboxEnded(u64),
+    Image(usize, Result<Image, Error>),
+    Started(usize, i32, String, Process),
+    NotStarted(usize, Error),
+    HookDone(usize, i32, Result<(), String>),
+    Probed(usize, i32, ProbeKind, bool),
+    Exited(usize, i32, Outcome),
+}
+
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    pod: Arc<Pod>,
+    key: PodKey,
+    folders: PodFolders,
+    state: PodState,
+    inputs: mpsc::UnboundedSender<Input>,
+    /// Everything that was started for the pod; ends with the worker.
+    tasks: JoinSet<()>,
+    volumes: PodVolumes,
+    sandbox: Option<Sandbox>,
+    /// Sandboxes so far: tells an old one's end from the current one's.
+    generation: u64,
+    images: HashMap<usize, Image>,
+    running: HashMap<usize, Running>,
+    written: Option<PodStatus>,
+    gone: bool,
+    removed: bool,
+}
+
+struct Running {
+    process: Process,
+    run: i32,
+    probes: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(probes) = &self.probes {
+            probes.abort();
+        }
+    }
+}
+
+impl Worker {
+    /// Starts a worker for a pod.
+    pub(crate) fn spawn(shared: Arc<Shared>, pod: Arc<Pod>, key: PodKey) -> mpsc::UnboundedSender<Input> {
+        let (inputs, queue) = mpsc::unbounded_channel();
+        let sender = inputs.clone();
+        let tasks = shared.tasks.clone();
+        let worker = async move {
+            let now = Timestamp::now();
+            let mut state = PodState::new(&pod, shared.options.backoff(), now);
+            if let Some(problem) = unsupported(&pod) {
+                state.fail("UnexpectedAdmissionError", problem);
+            }
+            let worker = Self {
+                folders: PodFolders { root: shared.pods_folder().join(&key.uid) },
+                shared,
+                pod,
+                key,
+                state,
+                inputs,
+                tasks: JoinSet::new(),
+                volumes: PodVolumes::default(),
+                sandbox: None,
+                generation: 0,
+                images: HashMap::new(),
+                running: HashMap::new(),
+                written: None,
+                gone: false,
+                removed: false,
+            };
+            worker.run(queue).await;
+        };
+        tasks.lock().spawn(worker);
+        sender
+    }
+
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Input>) {
+        // What an earlier life of the node left: containers are made anew, volumes stay.
+        if let Err(e) = remove_tree(&self.folders.root.join("containers")) {
+            tracing::warn!(error = %e, "an old container's folder could not be removed");
+        }
+        self.take_deletion();
+        let mut refresh = tokio::time::Instant::now() + REFRESH;
+        loop {
+            let now = Timestamp::now();
+            for action in self.state.step(now) {
+                self.perform(action).await;
+            }
+            if self.removed {
+                break;
+            }
+            let written = self.write_status(now).await;
+            let mut wake = refresh;
+            if let Some(at) = self.state.wake_at() {
+                let wait = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+                wake = wake.min(tokio::time::Instant::now() + wait.max(Duration::from_millis(5)));
+            }
+            if !written {
+                wake = wake.min(tokio::time::Instant::now() + API_RETRY);
+            }
+            tokio::select! {
+                input = queue.recv() => {
+                    let Some(input) = input else { break };
+                    self.take(input);
+                    while let Ok(input) = queue.try_recv() {
+                        self.take(input);
+                    }
+                }
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            while self.tasks.try_join_next().is_some() {}
+            if tokio::time::Instant::now() >= refresh {
+                refresh = tokio::time::Instant::now() + REFRESH;
+                self.refresh_volumes();
+            }
+        }
+        self.shared.forget(&self.key);
+    }
+
+    fn container(&self, index: usize) -> Option<&Container> {
+        let spec = self.pod.spec.as_ref()?;
+        spec.init_containers.iter().flatten().chain(&spec.containers).nth(index)
+    }
+
+    fn facts(&self) -> PodFacts {
+        PodFacts { host: self.shared.address, address: self.state.address }
+    }
+
+    fn event(&self, index: Option<usize>, warning: bool, reason: &str, message: String) {
+        let container = index.and_then(|i| self.container(i)).map(|c| c.name.as_str());
+        self.shared.events.pod(&self.pod, container, warning, reason, message);
+    }
+
+    fn take_deletion(&mut self) {
+        if self.pod.metadata.deletion_timestamp.is_none() {
+            return;
+        }
+        let grace =
+            self.pod.metadata.deletion_grace_period_seconds.and_then(|g| u64::try_from(g).ok()).unwrap_or(30);
+        self.state.delete(grace);
+        // Asked again with less patience.
+        for (index, running) in &self.running {
+            if matches!(self.state.containers[*index].run, Run::Running { stopping: true, .. }) {
+                let process = running.process.clone();
+                self.shared.tasks.lock().spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(grace)).await;
+                    process.signal(libc::SIGKILL);
+                });
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = Timestamp::now();
+        match input {
+            Input::Pod(pod) => {
+                let grace = |p: &Pod| {
+                    (p.metadata.deletion_timestamp.clone(), p.metadata.deletion_grace_period_seconds)
+                };
+                let changed = grace(&pod) != grace(&self.pod);
+                self.pod = pod;
+                if changed {
+                    self.take_deletion();
+                }
+            }
+            Input::Gone => {
+                self.gone = true;
+                self.state.delete(1);
+            }
+            Input::Volumes(Ok(volumes)) => {
+                self.volumes = volumes;
+                self.state.volumes(Ok(()), now);
+            }
+            Input::Volumes(Err(e)) => {
+                let message = format!("MountVolume.SetUp failed: {e}");
+                self.event(None, true, "FailedMount", message.clone());
+                self.state.volumes(Err(message), now);
+            }
+            Input::Sandbox(Ok(sandbox)) => {
+                self.generation += 1;
+                let (generation, inputs, ended) = (self.generation, self.inputs.clone(), sandbox.clone());
+                self.tasks.spawn(async move {
+                    ended.ended().await;
+                    let _ = inputs.send(Input::SandboxEnded(generation));
+                });
+                self.state.sandbox(Ok(sandbox.address()), now);
+                self.sandbox = Some(sandbox);
+            }
+            Input::Sandbox(Err(e)) => {
+                let message = format!("Failed to create pod sandbox: {e}");
+                self.event(None, true, "FailedCreatePodSandBox", message.clone());
+                self.state.sandbox(Err(message), now);
+            }
+            Input::SandboxEnded(generation) if generation == self.generation && self.sandbox.is_some() => {
+                self.sandbox = None;
+                self.running.clear();
+                if self.state.ending.is_none() && !self.state.is_over() {
+                    self.event(
+                        None,
+                        false,
+                        "SandboxChanged",
+                        "Pod sandbox changed, it will be killed and re-created.".to_owned(),
+                    );
+                }
+                self.state.sandbox_ended(now);
+            }
+            Input::SandboxEnded(_) => {}
+            Input::Image(index, result) => self.take_image(index, result, now),
+            Input::Started(index, run, id, process) => self.take_started(index, run, id, process, now),
+            Input::NotStarted(index, error) => self.take_not_started(index, error, now),
+            Input::HookDone(index, run, result) => self.take_hook(index, run, result),
+            Input::Probed(index, run, kind, passed) => self.take_probe(index, run, kind, passed),
+            Input::Exited(index, run, outcome) => {
+                if self.running.get(&index).is_some_and(|r| r.run == run) {
+                    self.running.remove(&index);
+                    self.take_exit(index, outcome, now);
+                }
+            }
+        }
+    }
+
+    fn take_image(&mut self, index: usize, result: Result<Image, Error>, now: Timestamp) {
+        match result {
+            Ok(image) => {
+                self.state.image(index, Ok(image.id.clone()), now);
+                self.images.insert(index, image);
+            }
+            Err(e) => {
+                let name = self.state.containers[index].image_name.clone();
+                let reason = match &e {
+                    Error::Reference { .. } => "InvalidImageName",
+                    Error::NeverPull { .. } => "ErrImageNeverPull",
+                    _ => "ErrImagePull",
+                };
+                let message = match &e {
+                    Error::Reference { .. } => format!("Failed to apply default image tag \"{name}\": {e}"),
+                    _ => e.to_string(),
+                };
+                if reason == "ErrImagePull" {
+                    self.event(Some(index), true, "Failed", format!("Failed to pull image \"{name}\": {e}"));
+                    self.event(Some(index), false, "BackOff", format!("Back-off pulling image \"{name}\""));
+                } else if reason == "InvalidImageName" {
+                    self.event(Some(index), true, "InspectFailed", message.clone());
+                } else {
+                    self.event(Some(index), true, "ErrImageNeverPull", message.clone());
+                }
+                self.event(Some(index), true, "Failed", format!("Error: {reason}"));
+                self.state.image(index, Err((reason, message)), now);
+            }
+        }
+    }
+
+    fn take_started(&mut self, index: usize, run: i32, id: String, process: Process, now: Timestamp) {
+        let name = self.state.containers[index].name.clone();
+        self.event(Some(index), false, "Created", format!("Container created: {name}"));
+        self.event(Some(index), false, "Started", format!("Container started: {name}"));
+        self.state.started(index, id, now);
+        self.running.insert(index, Running { process, run, probes: None });
+        let hook =
+            self.container(index).and_then(|c| c.lifecycle.as_ref()).and_then(|l| l.post_start.clone());
+        match hook {
+            None => self.start_probes(index, run),
+            Some(hook) => {
+                self.state.containers[index].has_started = false;
+                self.state.containers[index].is_ready = false;
+                if let (Some(hook), inputs) = (self.hook(index, hook), self.inputs.clone()) {
+                    self.tasks.spawn(async move {
+                        let _ = inputs.send(Input::HookDone(index, run, hook.await));
+                    });
+                }
+            }
+        }
+    }
+
+    fn take_hook(&mut self, index: usize, run: i32, result: Result<(), String>) {
+        if self.running.get(&index).is_none_or(|r| r.run != run) {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                if self.container(index).is_some_and(|c| c.startup_probe.is_none()) {
+                    self.state.probe_started(index);
+                }
+                self.start_probes(index, run);
+            }
+            Err(problem) => {
+                self.event(
+                    Some(index),
+                    true,
+                    "FailedPostStartHook",
+                    format!("PostStartHook failed: {problem}"),
+                );
+                self.stop(index, None, "FailedPostStartHook".to_owned());
+            }
+        }
+    }
+
+    fn take_probe(&mut self, index: usize, run: i32, kind: ProbeKind, passed: bool) {
+        if self.running.get(&index).is_none_or(|r| r.run != run) {
+            return;
+        }
+        match (kind, passed) {
+            (ProbeKind::Startup, true) => self.state.probe_started(index),
+            (ProbeKind::Readiness, ready) => self.state.probe_ready(index, ready),
+            (ProbeKind::Liveness, true) => {}
+            (ProbeKind::Startup | ProbeKind::Liveness, false) => {
+                let name = self.state.containers[index].name.clone();
+                let probe = self.container(index).and_then(|c| match kind {
+                    ProbeKind::Startup => c.startup_probe.as_ref(),
+                    _ => c.liveness_probe.as_ref(),
+                });
+                let grace = probe
+                    .and_then(|p| p.termination_grace_period_seconds)
+                    .and_then(|g| u64::try_from(g).ok());
+                let kind = kind.name().to_lowercase();
+                self.stop(index, grace, format!("Container {name} failed {kind} probe, will be restarted"));
+            }
+        }
+    }
+
+    fn take_not_started(&mut self, index: usize, error: Error, now: Timestamp) {
+        match error {
+            Error::Start { problem, .. } => {
+                let message = format!("failed to start container: {problem}");
+                self.event(Some(index), true, "Failed", format!("Error: {message}"));
+                let how = Ended {
+                    code: 128,
+                    signal: None,
+                    reason: "StartError".to_owned(),
+                    message: Some(message),
+                    started: now,
+                    finished: now,
+                    container_id: String::new(),
+                };
+                self.ended(index, how, now);
+            }
+            error => {
+                self.event(Some(index), true, "Failed", format!("Error: {error}"));
+                self.state.refused(index, "CreateContainerConfigError", error.to_string(), now);
+            }
+        }
+    }
+
+    fn take_exit(&mut self, index: usize, outcome: Outcome, now: Timestamp) {
+        let reason = match (outcome.out_of_memory, outcome.exit.code) {
+            (true, code) if code != 0 => "OOMKilled",
+            (_, 0) => "Completed",
+            _ => "Error",
+        };
+        let how = Ended {
+            code: outcome.exit.code,
+            signal: None,
+            reason: reason.to_owned(),
+            message: outcome.message,
+            started: now,
+            finished: now,
+            container_id: String::new(),
+        };
+        self.ended(index, how, now);
+    }
+
+    fn ended(&mut self, index: usize, how: Ended, now: Timestamp) {
+        self.state.exited(index, how, now);
+        if let Run::Ended { retry: Some(retry), .. } = &self.state.containers[index].run
+            && *retry > now
+        {
+            let metadata = &self.pod.metadata;
+            let message = format!(
+                "Back-off restarting failed container {} in pod {}_{}({})",
+                self.state.containers[index].name,
+                metadata.name.as_deref().unwrap_or_default(),
+                metadata.namespace.as_deref().unwrap_or_default(),
+                self.key.uid
+            );
+            self.event(Some(index), true, "BackOff", message);
+        }
+    }
+
+    /// Ends a container that is to be started again.
+    fn stop(&mut self, index: usize, grace: Option<u64>, message: String) {
+        let default = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
+        self.state.set_grace(default.and_then(|g| u64::try_from(g).ok()).unwrap_or(30));
+        if let Some(Action::Stop(index, grace)) = self.state.stop(index, grace) {
+            self.event(Some(index), false, "Killing", message);
+            self.stop_process(index, grace);
+        }
+    }
+
+    async fn perform(&mut self, action: Action) {
+        match action {
+            Action::PrepareVolumes => {
+                let (shared, pod, folder, facts) =
+                    (self.shared.clone(), self.pod.clone(), self.folders.volumes(), self.facts());
+                let inputs = self.inputs.clone();
+                self.tasks.spawn(async move {
+                    let result = shared.volumes.prepare(&pod, &folder, facts, false).await;
+                    let _ = inputs.send(Input::Volumes(result));
+                });
+            }
+            Action::CreateSandbox => {
+                let create = create_sandbox(
+                    self.shared.clone(),
+                    self.pod.clone(),
+                    self.key.clone(),
+                    self.folders.clone(),
+                    self.volumes.memory.clone(),
+                );
+                let inputs = self.inputs.clone();
+                self.tasks.spawn(async move {
+                    let _ = inputs.send(Input::Sandbox(create.await));
+                });
+            }
+            Action::Pull(index) => self.pull(index),
+            Action::Start(index) => self.start(index),
+            Action::Stop(index, grace) => {
+                let name = self.state.containers[index].name.clone();
+                self.event(Some(index), false, "Killing", format!("Stopping container {name}"));
+                self.stop_process(index, grace);
+            }
+            Action::EndSandbox => {
+                if let Some(sandbox) = self.sandbox.clone() {
+                    self.tasks.spawn(async move { sandbox.end().await });
+                } else {
+                    self.state.sandbox_ended(Timestamp::now());
+                }
+            }
+            Action::Remove => self.remove().await,
+        }
+    }
+
+    fn pull(&mut self, index: usize) {
+        let Some(container) = self.container(index).cloned() else { return };
+        let (shared, pod, inputs) = (self.shared.clone(), self.pod.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let result = pull(&shared, &pod, &container).await;
+            let _ = inputs.send(Input::Image(index, result));
+        });
+    }
+
+    fn start(&mut self, index: usize) {
+        let now = Timestamp::now();
+        let (Some(container), Some(sandbox), Some(image)) =
+            (self.container(index).cloned(), self.sandbox.clone(), self.images.get(&index).cloned())
+        else {
+            self.state.refused(index, "CreateContainerError", "the pod's sandbox has ended".to_owned(), now);
+            return;
+        };
+        let run = ContainerRun {
+            shared: self.shared.clone(),
+            pod: self.pod.clone(),
+            key: self.key.clone(),
+            folders: self.folders.clone(),
+            volumes: self.volumes.clone(),
+            facts: self.facts(),
+            container,
+            image,
+            sandbox,
+            run: self.state.containers[index].restarts,
+        };
+        let inputs = self.inputs.clone();
+        self.tasks.spawn(async move { run.run(index, inputs).await });
+    }
+
+    fn start_probes(&mut self, index: usize, run: i32) {
+        let (Some(container), Some(running), Some(sandbox)) =
+            (self.container(index).cloned(), self.running.get(&index), self.sandbox.as_ref())
+        else {
+            return;
+        };
+        let process = running.process.clone();
+        let probes = super::run::probes(
+            self.shared.clone(),
+            self.pod.clone(),
+            self.key.clone(),
+            container,
+            sandbox.clone(),
+            process,
+            (index, run, self.inputs.clone()),
+        );
+        let handle = self.tasks.spawn(probes);
+        if let Some(running) = self.running.get_mut(&index) {
+            running.probes = Some(handle);
+        }
+    }
+
+    fn hook(
+        &self,
+        index: usize,
+        hook: LifecycleHandler,
+    ) -> Option<impl Future<Output = Result<(), String>> + Send + use<>> {
+        let (container, running, sandbox) =
+            (self.container(index)?.clone(), self.running.get(&index)?, self.sandbox.clone()?);
+        let process = running.process.clone();
+        let (shared, key) = (self.shared.clone(), self.key.clone());
+        Some(async move { super::run::hook(&shared, &key, &container, &sandbox, &process, &hook).await })
+    }
+
+    /// Hook, signal, patience, kill.
+    fn stop_process(&mut self, index: usize, grace: u64) {
+        let Some(running) = self.running.get_mut(&index) else { return };
+        if let Some(probes) = running.probes.take() {
+            probes.abort();
+        }
+        let process = running.process.clone();
+        let signal = self.images.get(&index).and_then(|i| i.config.stop_signal.as_deref()).map_or(
+            libc::SIGTERM,
+            |name| {
+                let named = name.parse::<nix::sys::signal::Signal>().map(|s| s as i32);
+                named.ok().or_else(|| name.parse().ok()).unwrap_or(libc::SIGTERM)
+            },
+        );
+        let lifecycle = self.container(index).and_then(|c| c.lifecycle.as_ref());
+        let pre_stop = lifecycle.and_then(|l| l.pre_stop.clone());
+        let hook = pre_stop.and_then(|hook| self.hook(index, hook));
+        let (shared, pod) = (self.shared.clone(), self.pod.clone());
+        let name = self.state.containers[index].name.clone();
+        self.tasks.spawn(async move {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(grace);
+            if let Some(hook) = hook.filter(|_| grace > 0) {
+                match tokio::time::timeout_at(deadline, hook).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(problem)) => {
+                        let message = format!("PreStopHook failed: {problem}");
+                        shared.events.pod(&pod, Some(&name), true, "FailedPreStopHook", message);
+                    }
+                    Err(_) => {
+                        let message = format!("PreStopHook did not end within {grace} s");
+                        shared.events.pod(&pod, Some(&name), true, "FailedPreStopHook", message);
+                    }
+                }
+            }
+            if grace > 0 {
+                process.signal(signal);
+                // A hook that took all the time leaves a little for the program, as the kubelet does.
+                let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(2.min(grace)));
+                if tokio::time::timeout_at(deadline, process.wait()).await.is_ok() {
+                    return;
+                }
+            }
+            process.signal(libc::SIGKILL);
+        });
+    }
+
+    fn refresh_volumes(&mut self) {
+        if self.sandbox.is_none() || self.state.ending.is_some() {
+            return;
+        }
+        let (shared, pod, folder, facts) =
+            (self.shared.clone(), self.pod.clone(), self.folders.volumes(), self.facts());
+        self.tasks.spawn(async move {
+            if let Err(e) = shared.volumes.prepare(&pod, &folder, facts, true).await {
+                shared.events.pod(&pod, None, true, "FailedMount", format!("MountVolume.SetUp failed: {e}"));
+            }
+        });
+    }
+
+    async fn remove(&mut self) {
+        self.running.clear();
+        for folder in [self.folders.root.clone(), self.shared.log_folder(&self.key)] {
+            let removed = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
+            if let Ok(Err(e)) = removed {
+                tracing::warn!(error = %e, "a pod's folder could not be removed");
+            }
+        }
+        if !self.gone {
+            // Its last words first: a Job wants to know how its pod ended.
+            self.write_status(Timestamp::now()).await;
+            let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
+            let preconditions = Preconditions { uid: Some(self.key.uid.clone()), resource_version: None };
+            let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
+                .grace_period(0);
+            for _ in 0..5 {
+                match timeout(API_PATIENCE, api.delete(&self.key.name, &parameters)).await {
+                    Ok(Ok(_)) => break,
+                    Ok(Err(kube::Error::Api(answer))) if answer.code == 404 || answer.code == 409 => break,
+                    _ => tokio::time::sleep(API_RETRY).await,
+                }
+            }
+        }
+        self.removed = true;
+    }
+
+    /// Writes the status if it has changed; `false` when it must be tried again.
+    async fn write_status(&mut self, now: Timestamp) -> bool {
+        if self.gone {
+            return true;
+        }
+        let status = pod_status(&self.pod, &self.state, self.shared.address, now);
+        if self.written.as_ref() == Some(&status) {
+            return true;
+        }
+        let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
+        // The UID makes a patch of another pod of the same name fail.
+        let patch = serde_json::json!({"metadata": {"uid": self.key.uid}, "status": with_nulls(&status)});
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let patched = api.patch_status(&self.key.name, &parameters, &patch);
+        match timeout(API_PATIENCE, patched).await {
+            Ok(Ok(_)) => {
+                self.written = Some(status);
+                true
+            }
+            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 || answer.code == 409 => {
+                // Gone or replaced; the watch will say so.
+                self.written = Some(status);
+                true
+            }
+            Ok(Err(e)) => {
+                tracing::warn!(pod = %self.key.name, error = %e, "a pod's status could not be written");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// A merge patch removes what it names as null: a pod that lost its sandbox has no address any more.
+fn with_nulls(status: &PodStatus) -> serde_json::Value {
+    let mut json = serde_json::to_value(status).unwrap_or_default();
+    if let Some(fields) = json.as_object_mut() {
+        for name in ["message", "reason", "podIP", "podIPs"] {
+            fields.entry(name).or_insert(serde_json::Value::Null);
+        }
+        if fields.get("qosClass").is_some_and(serde_json::Value::is_null) {
+            fields.remove("qosClass");
+        }
+    }
+    json
+}
+
+async fn create_sandbox(
+    shared: Arc<Shared>,
+    pod: Arc<Pod>,
+    key: PodKey,
+    folders: PodFolders,
+    memory_volumes: Vec<(std::path::PathBuf, u64)>,
+) -> Result<Sandbox> {
+    let namespace = shared.namespace().await?;
+    let shm = folders.shm();
+    tokio::fs::create_dir_all(&shm).await.map_err(Error::io("make", &shm))?;
+    let security = pod.spec.as_ref().and_then(|s| s.security_context.clone()).unwrap_or_default();
+    let sysctls =
+        security.sysctls.unwrap_or_default().into_iter().map(|s| (s.name, s.value)).collect::<Vec<_>>();
+    for (name, _) in &sysctls {
+        let safe = name.starts_with("net.")
+            || name.starts_with("kernel.shm")
+            || name.starts_with("kernel.msg")
+            || name.starts_with("fs.mqueue.")
+            || name == "kernel.sem";
+        if !safe || name.contains(['/', '\0']) || name.contains("..") {
+            return Err(Error::Spec {
+                field: format!("sysctl {name}"),
+                problem: "is not one of a pod's own namespaces".to_owned(),
+            });
+        }
+    }
+    let options =
+        PodOptions { name: key.to_string(), hostname: hostname(&pod), shm, memory_volumes, sysctls };
+    let sandbox = namespace.create_pod(options).await?;
+    for (name, text) in [
+        ("hosts", hosts_file(&pod, sandbox.address())),
+        ("resolv.conf", resolv_conf(&pod, namespace.gateway())),
+        ("hostname", format!("{}\n", hostname(&pod))),
+    ] {
+        let path = folders.file(name);
+        tokio::fs::write(&path, text).await.map_err(Error::io("write", &path))?;
+    }
+    Ok(sandbox)
+}

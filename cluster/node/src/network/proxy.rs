@@ -1,0 +1,141 @@
+//! Service addresses: connections to a service's address go to one of its ready endpoints.
+//!
+//! A proxy rather than packet rules: it needs no privilege and no kernel module, and every port of every service is a
+//! socket that can be seen. What it costs is that endpoints see the bridge as the client.
+
+use super::ServiceTable;
+use crate::sandbox::NodeNamespace;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Endpoints that are tried for one connection.
+const TRIES: usize = 3;
+
+/// Keeps one listener for each TCP port of each service, until dropped.
+///
+/// `api_server` is where connections to the service `default/kubernetes` go: an address of the host.
+pub(crate) async fn serve(
+    namespace: Arc<NodeNamespace>,
+    mut table: watch::Receiver<Arc<ServiceTable>>,
+    api_server: Option<SocketAddr>,
+) {
+    let mut tasks = JoinSet::new();
+    let mut listeners: HashMap<SocketAddrV4, AbortHandle> = HashMap::new();
+    loop {
+        let now = table.borrow_and_update().clone();
+        let wanted: BTreeSet<SocketAddrV4> = now
+            .iter()
+            .filter_map(|(_, _, entry)| {
+                Some((entry.address.filter(|a| namespace.is_service_address(*a))?, entry))
+            })
+            .flat_map(|(address, entry)| {
+                let tcp = entry.ports.iter().filter(|p| p.protocol == "TCP" && p.port != 0);
+                tcp.map(move |p| SocketAddrV4::new(address, p.port))
+            })
+            .collect();
+        listeners.retain(|address, task| {
+            let keep = wanted.contains(address) && !task.is_finished();
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        let mut failed = false;
+        for address in wanted {
+            if listeners.contains_key(&address) {
+                continue;
+            }
+            match namespace.listen(address).await {
+                Ok(listener) => {
+                    let task = accept(namespace.clone(), listener, address, table.clone(), api_server);
+                    listeners.insert(address, tasks.spawn(task));
+                }
+                Err(e) => {
+                    failed = true;
+                    tracing::warn!(%address, error = %e, "cannot listen on a service address");
+                }
+            }
+        }
+        while tasks.try_join_next().is_some() {}
+        let retry = if failed { Duration::from_secs(1) } else { Duration::from_secs(3600) };
+        match timeout(retry, table.changed()).await {
+            Ok(Err(_)) => return,
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+}
+
+async fn accept(
+    namespace: Arc<NodeNamespace>,
+    listener: TcpListener,
+    address: SocketAddrV4,
+    table: watch::Receiver<Arc<ServiceTable>>,
+    api_server: Option<SocketAddr>,
+) {
+    let turn = Arc::new(AtomicUsize::new(0));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (namespace, table, turn) = (namespace.clone(), table.clone(), turn.clone());
+        connections.spawn(async move {
+            carry(&namespace, stream, peer.ip(), address, &table, &turn, api_server).await;
+        });
+    }
+}
+
+async fn carry(
+    namespace: &NodeNamespace,
+    mut client: TcpStream,
+    peer: IpAddr,
+    address: SocketAddrV4,
+    table: &watch::Receiver<Arc<ServiceTable>>,
+    turn: &AtomicUsize,
+    api_server: Option<SocketAddr>,
+) {
+    let (backends, sticky, is_api) = {
+        let table = table.borrow().clone();
+        let Some((space, name, entry)) = table.iter().find(|(_, _, e)| e.address == Some(*address.ip()))
+        else {
+            return;
+        };
+        let port = entry.ports.iter().find(|p| p.port == address.port() && p.protocol == "TCP");
+        let backends = port.map(|p| entry.backends(p)).unwrap_or_default();
+        (backends, entry.sticky, (space, name) == ("default", "kubernetes"))
+    };
+    let mut server = None;
+    if let (true, Some(api)) = (is_api, api_server) {
+        server = timeout(CONNECT, TcpStream::connect(api)).await.ok().and_then(Result::ok);
+    } else if !backends.is_empty() {
+        let first = match (sticky, peer) {
+            (true, IpAddr::V4(ip)) => u32::from(ip).wrapping_mul(2_654_435_761) as usize >> 8,
+            _ => turn.fetch_add(1, Ordering::Relaxed),
+        };
+        for try_number in 0..TRIES.min(backends.len()) {
+            let backend = backends[first.wrapping_add(try_number) % backends.len()];
+            if let Ok(Ok(stream)) = timeout(CONNECT, namespace.dial(backend)).await {
+                server = Some(stream);
+                break;
+            }
+        }
+    }
+    let Some(mut server) = server else {
+        // Refused rather than ended: what a connection to a service without endpoints looks like elsewhere.
+        let _ = client.set_zero_linger();
+        return;
+    };
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
