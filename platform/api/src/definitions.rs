@@ -1,0 +1,431 @@
+//! The CustomResourceDefinitions: structural schemas, columns, short names, and rules in CEL for what crosses fields.
+
+use serde_json::{Map, Value, json};
+
+use crate::{GROUP, VERSION};
+
+/// The CustomResourceDefinitions of all kinds, to be applied as they are.
+pub fn crds() -> Vec<Value> {
+    vec![
+        definition(
+            "Stack",
+            "stacks",
+            &["stk"],
+            stack(),
+            stack_status(),
+            &[
+                ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status", 0),
+                ("Message", "string", ".status.conditions[?(@.type==\"Ready\")].message", 1),
+                ("Age", "date", ".metadata.creationTimestamp", 0),
+            ],
+        ),
+        definition(
+            "Environment",
+            "environments",
+            &["env", "envs"],
+            environment(),
+            environment_status(),
+            &[
+                ("Class", "string", ".spec.class", 0),
+                ("Stack", "string", ".spec.stack", 0),
+                ("Sync", "string", ".status.sync", 0),
+                ("Health", "string", ".status.health", 0),
+                ("Revision", "string", ".status.revision", 0),
+                ("Message", "string", ".status.message", 1),
+                ("Age", "date", ".metadata.creationTimestamp", 0),
+            ],
+        ),
+    ]
+}
+
+fn definition(
+    kind: &str,
+    plural: &str,
+    short_names: &[&str],
+    spec: Value,
+    status: Value,
+    columns: &[(&str, &str, &str, i32)],
+) -> Value {
+    let columns: Vec<Value> = columns
+        .iter()
+        .map(|(name, of, path, priority)| json!({"name": name, "type": of, "jsonPath": path, "priority": priority}))
+        .collect();
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{GROUP}")},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind, "listKind": format!("{kind}List"), "plural": plural,
+                "singular": kind.to_lowercase(), "shortNames": short_names, "categories": ["seaway"],
+            },
+            "versions": [{
+                "name": VERSION, "served": true, "storage": true,
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": columns,
+                "schema": {"openAPIV3Schema": {
+                    "type": "object", "required": ["spec"],
+                    "properties": {
+                        "apiVersion": {"type": "string"}, "kind": {"type": "string"},
+                        "metadata": {"type": "object"},
+                        "spec": spec, "status": status,
+                    },
+                }},
+            }],
+        },
+    })
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn flag(description: &str, default: bool) -> Value {
+    json!({"type": "boolean", "description": description, "default": default})
+}
+
+fn name(description: &str) -> Value {
+    json!({"type": "string", "description": description, "minLength": 1, "maxLength": 63,
+           "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"})
+}
+
+fn choice(description: &str, values: &[&str]) -> Value {
+    json!({"type": "string", "description": description, "enum": values})
+}
+
+fn texts(description: &str) -> Value {
+    json!({"type": "array", "description": description, "items": {"type": "string"}})
+}
+
+fn open(description: &str) -> Value {
+    json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn object(description: &str, required: &[&str], properties: Value) -> Value {
+    let mut schema = Map::new();
+    schema.insert("type".into(), "object".into());
+    schema.insert("description".into(), description.into());
+    if !required.is_empty() {
+        schema.insert("required".into(), required.into());
+    }
+    schema.insert("properties".into(), properties);
+    Value::Object(schema)
+}
+
+/// A list whose elements are told apart by a field.
+fn list(key: &str, most: u32, items: Value) -> Value {
+    json!({"type": "array", "maxItems": most, "items": items,
+           "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
+}
+
+fn with(mut schema: Value, key: &str, value: Value) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert(key.to_owned(), value);
+    }
+    schema
+}
+
+fn rule(schema: Value, rule: &str, field: &str, message: &str) -> Value {
+    with(schema, "x-kubernetes-validations", json!([{"rule": rule, "fieldPath": field, "message": message}]))
+}
+
+fn repository(description: &str) -> Value {
+    json!({"type": "string", "description": description, "minLength": 1, "maxLength": 2048, "pattern": "^[^-]"})
+}
+
+fn stack() -> Value {
+    let source = object(
+        "Where its manifests are.",
+        &["repo"],
+        json!({
+            "repo": repository("What git clone takes."),
+            "path": {"type": "string", "maxLength": 1024, "default": "",
+                     "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."},
+            "revision": text("Branch, tag or commit; absent: the repository's default branch."),
+        }),
+    );
+    let render = object(
+        "How files become objects; absent: detected.",
+        &[],
+        json!({
+            "kind": choice("Absent: detected.", &["plain", "kustomize", "script", "helm"]),
+            "parameters": open("For scripts and charts."),
+        }),
+    );
+    let component = object(
+        "A part of the stack.",
+        &["name", "source"],
+        json!({
+            "name": name("Unique in the stack."),
+            "source": source,
+            "render": render,
+            "dependsOn": {"type": "array", "maxItems": 64, "items": name("A component that must be healthy before this one.")},
+            "copy": choice("Whether a copy of an environment gets its own.", &["copied", "shared"]),
+        }),
+    );
+    let component = rule(
+        component,
+        "!has(self.dependsOn) || !(self.name in self.dependsOn)",
+        ".dependsOn",
+        "a component does not wait for itself",
+    );
+    let allow = object(
+        "What the components may touch; absent: their own repositories, no cluster-scoped kind.",
+        &[],
+        json!({
+            "repositories": texts("URLs; * stands for any text."),
+            "clusterKinds": texts("Cluster-scoped kinds, as Kind (core group) or Kind.group."),
+        }),
+    );
+    let step = object(
+        "A step on the way to production.",
+        &["environment"],
+        json!({
+            "environment": name("The environment."),
+            "gates": {"type": "array", "description": "What must hold before a release enters it.",
+                      "items": open("A gate.")},
+        }),
+    );
+    let ignore = object(
+        "Fields that are left to others.",
+        &[],
+        json!({
+            "group": text("API group; absent: any."), "kind": text("Kind; absent: any."),
+            "name": text("Name; absent: any."), "namespace": text("Namespace; absent: any."),
+            "jsonPointers": {"type": "array", "description": "Fields (RFC 6901).",
+                             "items": {"type": "string", "pattern": "^/"}},
+            "fieldManagers": texts("Every field that one of these managers owns."),
+        }),
+    );
+    object(
+        "What runs.",
+        &["components"],
+        json!({
+            "components": with(list("name", 256, component), "minItems", 1.into()),
+            "allow": allow,
+            "path": list("environment", 64, step),
+            "productionOnly": {"type": "array", "description": "What stays in production, each with its stand-in.",
+                               "items": open("One thing.")},
+            "copies": open("What a copy may change."),
+            "ignore": {"type": "array", "maxItems": 256, "items": ignore},
+        }),
+    )
+}
+
+fn image() -> Value {
+    object(
+        "An image that takes the place of another.",
+        &["name"],
+        json!({
+            "name": text("The image's name, without tag and digest."),
+            "newName": text("What the name becomes."),
+            "tag": text("What the tag becomes."),
+            "digest": {"type": "string", "description": "What the digest becomes.", "pattern": "^sha256:[0-9a-f]{64}$"},
+        }),
+    )
+}
+
+fn environment() -> Value {
+    let destination = object(
+        "Where the objects go.",
+        &["namespace"],
+        json!({
+            "cluster": {"type": "string", "default": "local", "enum": ["local"],
+                        "description": "local is the cluster that holds the Environment."},
+            "namespace": name("For objects without a namespace."),
+            "namespaces": {"type": "array", "maxItems": 64, "description": "Further namespaces that objects may name.",
+                           "items": name("A namespace.")},
+        }),
+    );
+    let pin = object(
+        "Exactly what a component runs.",
+        &["component"],
+        json!({
+            "component": name("The component."),
+            "commit": {"type": "string", "description": "The full commit.", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"},
+            "images": {"type": "array", "items": image()},
+        }),
+    );
+    let deviation = object(
+        "A deviation of one component from the stack.",
+        &["component"],
+        json!({
+            "component": name("The component."),
+            "repo": repository("Another repository, which the stack must allow."),
+            "revision": text("Another revision."),
+            "parameters": open("Parameters that replace the stack's, key by key."),
+            "images": {"type": "array", "items": image()},
+            "expires": {"type": "string", "format": "date-time", "description": "From when on it does not count."},
+            "reason": text("Why."),
+        }),
+    );
+    let sync = with(
+        object(
+            "What happens on its own.",
+            &[],
+            json!({
+                "automated": flag("New commits are applied.", true),
+                "prune": flag("What left Git is deleted.", true),
+                "selfHeal": flag("Changes by others of rendered fields are reverted.", true),
+                "allowEmpty": flag("An empty result may delete everything.", false),
+                "forceConflicts": flag("Take fields from other appliers.", false),
+                "waveTimeoutSeconds": {"type": "integer", "minimum": 1, "maximum": 86400,
+                                       "description": "How long a wave may take to become healthy; absent: 300."},
+            }),
+        ),
+        "default",
+        json!({}),
+    );
+    let class = with(
+        choice("What the environment is for.", &["production", "staging", "preview", "personal"]),
+        "default",
+        "staging".into(),
+    );
+    let spec = object(
+        "Where a stack runs, and how.",
+        &["stack", "destination"],
+        json!({
+            "stack": name("The stack's name, in the same namespace."),
+            "class": class,
+            "copyOf": name("The environment that this one is a copy of."),
+            "overlay": {"type": "string", "pattern": "^[^/]+$", "description": "What ${overlay} stands for; absent: the name."},
+            "destination": destination,
+            "pins": list("component", 256, pin),
+            "overrides": list("component", 256, deviation),
+            "sync": sync,
+            "suspend": flag("Nothing is applied while this is set.", false),
+        }),
+    );
+    rule(
+        spec,
+        "!(has(self.copyOf) && self.class == 'production')",
+        ".copyOf",
+        "a production environment is not a copy",
+    )
+}
+
+fn conditions() -> Value {
+    let condition = object(
+        "A condition.",
+        &["type", "status", "lastTransitionTime", "reason", "message"],
+        json!({
+            "type": text("What."), "status": choice("Whether.", &["True", "False", "Unknown"]),
+            "reason": text("Why, in a word."), "message": text("Why, in a sentence."),
+            "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Since when."},
+            "observedGeneration": {"type": "integer", "format": "int64", "description": "Of which generation."},
+        }),
+    );
+    list("type", 32, condition)
+}
+
+fn observed_generation() -> Value {
+    json!({"type": "integer", "format": "int64", "description": "The generation that was looked at."})
+}
+
+fn stack_status() -> Value {
+    object(
+        "What Seaway says about the stack.",
+        &[],
+        json!({
+            "observedGeneration": observed_generation(), "conditions": conditions(),
+        }),
+    )
+}
+
+fn environment_status() -> Value {
+    let component = object(
+        "What a component runs.",
+        &["name"],
+        json!({
+            "name": text("The component."), "repo": text("Its repository."), "commit": text("The full commit."),
+        }),
+    );
+    object(
+        "What the environment runs, and how well.",
+        &[],
+        json!({
+            "observedGeneration": observed_generation(),
+            "release": text("The release that was last applied as a whole."),
+            "revision": text("The commits of that release, shortened."),
+            "sync": choice("Whether what runs is what Git says.", &["Synced", "OutOfSync", "Unknown"]),
+            "health": choice("How well it runs.",
+                &["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"]),
+            "message": text("What a person should know first."),
+            "components": list("name", 256, component),
+            "conditions": conditions(),
+        }),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn schema(index: usize) -> Value {
+        crds()[index]["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    /// Every field of the Rust types is in the schema: what is not would be dropped by the API without a word.
+    #[test]
+    fn the_schemas_know_every_field_of_the_types() {
+        let image = json!({"name": "i", "newName": "n", "tag": "t", "digest": "d"});
+        let spec: crate::EnvironmentSpec = serde_json::from_value(json!({
+            "stack": "s", "class": "preview", "copyOf": "p", "overlay": "o", "suspend": true,
+            "destination": {"cluster": "local", "namespace": "n", "namespaces": ["m"]},
+            "pins": [{"component": "c", "commit": "x", "images": [image]}],
+            "overrides": [{"component": "c", "repo": "r", "revision": "v", "parameters": {"a": 1},
+                           "images": [image], "expires": "e", "reason": "b"}],
+            "sync": {"automated": false, "prune": false, "selfHeal": false, "allowEmpty": true,
+                     "forceConflicts": true, "waveTimeoutSeconds": 3},
+        }))
+        .unwrap();
+        assert_known(&schema(1)["properties"]["spec"], &serde_json::to_value(spec).unwrap(), "spec");
+        let spec: crate::StackSpec = serde_json::from_value(json!({
+            "components": [{"name": "c", "source": {"repo": "r", "path": "p", "revision": "v"},
+                            "render": {"kind": "plain", "parameters": {"a": 1}},
+                            "dependsOn": ["d"], "copy": "shared"}],
+            "allow": {"repositories": ["r"], "clusterKinds": ["k"]},
+            "path": [{"environment": "e", "gates": [{"a": 1}]}],
+            "productionOnly": [{"a": 1}], "copies": {"rules": []},
+            "ignore": [{"group": "g", "kind": "k", "name": "n", "namespace": "s", "jsonPointers": ["/a"],
+                        "fieldManagers": ["m"]}],
+        }))
+        .unwrap();
+        assert_known(&schema(0)["properties"]["spec"], &serde_json::to_value(spec).unwrap(), "spec");
+        let status: crate::EnvironmentStatus = serde_json::from_value(json!({
+            "observedGeneration": 1, "release": "r", "revision": "v", "sync": "s", "health": "h", "message": "m",
+            "components": [{"name": "n", "repo": "r", "commit": "c"}],
+            "conditions": [{"type": "t", "status": "True", "reason": "r", "message": "m",
+                            "lastTransitionTime": "2024-01-01T00:00:00Z", "observedGeneration": 1}],
+        })).unwrap();
+        assert_known(&schema(1)["properties"]["status"], &serde_json::to_value(status).unwrap(), "status");
+    }
+
+    fn assert_known(schema: &Value, value: &Value, path: &str) {
+        if schema["x-kubernetes-preserve-unknown-fields"] == true {
+            return;
+        }
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    assert!(schema["properties"].get(key).is_some(), "{path}.{key} is not in the schema");
+                    assert_known(&schema["properties"][key], value, &format!("{path}.{key}"));
+                }
+            }
+            Value::Array(items) => {
+                items.iter().for_each(|item| assert_known(&schema["items"], item, &format!("{path}[]")));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_schemas_are_structural() {
+        for index in [0, 1] {
+            seaway_merge::schema::from_structural(&schema(index)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What runs: components, what they may touch, and the path to production.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a stack is made of.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "seaway.dev",
+    version = "v1alpha1",
+    kind = "Stack",
+    namespaced,
+    status = "StackStatus",
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct StackSpec {
+    /// The parts, each from one place in a repository.
+    #[serde(default)]
+    pub components: Vec<Component>,
+    /// What the components may touch; absent: their own repositories and no cluster-scoped kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Allow>,
+    /// The environments on the way to production, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<PathStep>,
+    /// What stays in production, each with its stand-in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub production_only: Vec<Value>,
+    /// What a copy may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Value>,
+    /// Fields that others may write: neither drift nor overwritten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<IgnoreRule>,
+}
+
+/// A part of a stack.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// Unique in the stack.
+    pub name: String,
+    /// Where its manifests are.
+    pub source: Source,
+    /// How they become objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub render: Option<Render>,
+    /// Components that must be applied and healthy before this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// Whether a copy of an environment gets its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<Copies>,
+}
+
+/// A place in a Git repository.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// What `git clone` takes.
+    pub repo: String,
+    /// Directory from the repository's root; `${overlay}` stands for the environment's overlay.
+    #[serde(default)]
+    pub path: String,
+    /// Branch, tag or commit; absent: the repository's default branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// How files become objects.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Render {
+    /// Absent: detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<RenderKind>,
+    /// For scripts and charts; an error elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Value>,
+}
+
+/// A way of rendering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RenderKind {
+    /// Files of objects.
+    Plain,
+    /// A kustomization.
+    Kustomize,
+    /// A TypeScript program.
+    Script,
+    /// A Helm chart.
+    Helm,
+}
+
+/// What a copy of an environment does with a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Copies {
+    /// The copy runs its own.
+    Copied,
+    /// The copy uses that of the environment it is a copy of.
+    Shared,
+}
+
+/// What the components may touch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allow {
+    /// URLs; `*` stands for any text. Absent: the components' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repositories: Option<Vec<String>>,
+    /// Cluster-scoped kinds as `Kind` (core group) or `Kind.group`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_kinds: Vec<String>,
+}
+
+/// A step on the way to production.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStep {
+    /// The environment's name.
+    pub environment: String,
+    /// What must hold before a release enters it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Value>,
+}
+
+/// Fields that are left to others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IgnoreRule {
+    /// API group; absent: any, empty: the core group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kind; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Namespace; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Fields as JSON pointers (RFC 6901).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub json_pointers: Vec<String>,
+    /// Every field that one of these field managers owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub field_managers: Vec<String>,
+}
+
+/// What Seaway says about a stack.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StackStatus {
+    /// The generation that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: whether the spec can be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+}
+
+impl StackSpec {
+    /// Whether a component may come from this repository.
+    pub fn allows_repository(&self, url: &str) -> bool {
+        match self.allow.as_ref().and_then(|allow| allow.repositories.as_ref()) {
+            Some(patterns) => patterns.iter().any(|pattern| matches_pattern(pattern, url)),
+            None => self.components.iter().any(|component| component.source.repo == url),
+        }
+    }
+
+    /// The cluster-scoped kinds that the components may hold.
+    pub fn cluster_kinds(&self) -> &[String] {
+        self.allow.as_ref().map(|allow| allow.cluster_kinds.as_slice()).unwrap_or_default()
+    }
+}
+
+/// `*` stands for any text, also none. A URL that climbs (`..`) matches only itself: it could leave what is meant.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    if pattern == text {
+        return true;
+    }
+    if text.split('/').any(|part| part == "..") {
+        return false;
+    }
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_allowed_by_pattern_or_by_being_a_components_own() {
+        let component = |repo: &str| Component {
+            name: "a".into(),
+            source: Source { repo: repo.into(), ..Source::default() },
+            ..Component::default()
+        };
+        let mut spec = StackSpec { components: vec![component("https://git/a")], ..StackSpec::default() };
+        assert!(spec.allows_repository("https://git/a"));
+        assert!(!spec.allows_repository("https://git/b"));
+        let allow = Allow { repositories: Some(vec!["https://git/team/*".into()]), ..Allow::default() };
+        spec.allow = Some(allow);
+        assert!(spec.allows_repository("https://git/team/x.git"));
+        assert!(!spec.allows_repository("https://git/a"), "a list replaces the default");
+        assert!(!spec.allows_repository("https://git/team/../other"));
+        assert!(!spec.allows_repository("https://git.evil/team/x"));
+    }
+
+    #[test]
+    fn stars_match_any_text() {
+        for (pattern, text, expected) in [
+            ("*", "anything", true),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "acd", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "aXc", false),
+            ("abc", "abcd", false),
+            ("ab*b", "ab", false),
+        ] {
+            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

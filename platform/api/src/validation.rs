@@ -1,0 +1,322 @@
+//! What a schema cannot say: references between fields, circles, names that must differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::environment::{Class, EnvironmentSpec};
+use crate::stack::StackSpec;
+
+/// A field that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field: `spec.components[1].dependsOn[0]`.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+fn error(field: impl Into<String>, message: impl Into<String>) -> FieldError {
+    FieldError { field: field.into(), message: message.into() }
+}
+
+/// Everything that is wrong with a stack, in the order of its fields.
+pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if spec.components.is_empty() {
+        errors.push(error("spec.components", "a stack has at least one component"));
+    }
+    let names: BTreeSet<&str> = spec.components.iter().map(|component| component.name.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    for (index, component) in spec.components.iter().enumerate() {
+        let at = format!("spec.components[{index}]");
+        if !is_dns_label(&component.name) {
+            errors.push(error(format!("{at}.name"), NAME_RULE));
+        } else if !seen.insert(component.name.as_str()) {
+            let message = format!("{:?} is the name of another component", component.name);
+            errors.push(error(format!("{at}.name"), message));
+        }
+        if let Some(problem) = repository_problem(&component.source.repo) {
+            errors.push(error(format!("{at}.source.repo"), problem));
+        } else if !spec.allows_repository(&component.source.repo) {
+            let message =
+                format!("{:?} matches no pattern of spec.allow.repositories", component.source.repo);
+            errors.push(error(format!("{at}.source.repo"), message));
+        }
+        if let Some(problem) = path_problem(&component.source.path) {
+            errors.push(error(format!("{at}.source.path"), problem));
+        }
+        if let Some(problem) = component.source.revision.as_deref().and_then(revision_problem) {
+            errors.push(error(format!("{at}.source.revision"), problem));
+        }
+        for (number, dependency) in component.depends_on.iter().enumerate() {
+            if !names.contains(dependency.as_str()) {
+                let message = format!("{dependency:?} is not a component of this stack");
+                errors.push(error(format!("{at}.dependsOn[{number}]"), message));
+            }
+        }
+    }
+    if let Some(circle) = circle(spec) {
+        let message = format!("the components wait for each other: {}", circle.join(" → "));
+        errors.push(error("spec.components", message));
+    }
+    let mut steps = BTreeSet::new();
+    for (index, step) in spec.path.iter().enumerate() {
+        if !steps.insert(step.environment.as_str()) {
+            let message = format!("{:?} is on the path already", step.environment);
+            errors.push(error(format!("spec.path[{index}].environment"), message));
+        }
+    }
+    for (index, rule) in spec.ignore.iter().enumerate() {
+        let at = format!("spec.ignore[{index}]");
+        if rule.json_pointers.is_empty() && rule.field_managers.is_empty() {
+            errors.push(error(&at, "name fields with jsonPointers or managers with fieldManagers"));
+        }
+        for (number, pointer) in rule.json_pointers.iter().enumerate() {
+            if !pointer.starts_with('/') {
+                let message = format!("{pointer:?} is not a JSON pointer: it starts with /");
+                errors.push(error(format!("{at}.jsonPointers[{number}]"), message));
+            }
+        }
+    }
+    errors
+}
+
+/// Everything that is wrong with an environment; with its stack also what does not fit that one.
+pub fn validate_environment(
+    name: &str,
+    spec: &EnvironmentSpec,
+    stack: Option<&StackSpec>,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !is_dns_label(name) {
+        errors.push(error("metadata.name", NAME_RULE));
+    }
+    if spec.stack.is_empty() {
+        errors.push(error("spec.stack", "name the stack that runs here"));
+    }
+    if spec.class == Class::Production && spec.copy_of.is_some() {
+        errors.push(error("spec.copyOf", "a production environment is not a copy"));
+    }
+    if spec.copy_of.as_deref() == Some(name) {
+        errors.push(error("spec.copyOf", "an environment is not a copy of itself"));
+    }
+    if let Some(overlay) = &spec.overlay
+        && (overlay.is_empty() || overlay.contains('/') || overlay == "..")
+    {
+        errors.push(error("spec.overlay", "one part of a path, without /"));
+    }
+    if spec.destination.cluster != "local" {
+        let message = format!("{:?} is not known: only the cluster \"local\" is", spec.destination.cluster);
+        errors.push(error("spec.destination.cluster", message));
+    }
+    let further = spec.destination.namespaces.iter().enumerate();
+    let further = further.map(|(index, name)| (format!("spec.destination.namespaces[{index}]"), name));
+    let first = ("spec.destination.namespace".to_owned(), &spec.destination.namespace);
+    for (field, namespace) in std::iter::once(first).chain(further) {
+        if !is_dns_label(namespace) {
+            errors.push(error(field, NAME_RULE));
+        } else if namespace.starts_with("kube-") {
+            errors.push(error(field, format!("{namespace:?} belongs to the cluster")));
+        }
+    }
+    let known = |component: &str| {
+        stack.is_none_or(|stack| stack.components.iter().any(|known| known.name == component))
+    };
+    let unknown = |component: &str| format!("{component:?} is not a component of stack {:?}", spec.stack);
+    for (index, pin) in spec.pins.iter().enumerate() {
+        let at = format!("spec.pins[{index}]");
+        if !known(&pin.component) {
+            errors.push(error(format!("{at}.component"), unknown(&pin.component)));
+        }
+        if pin.commit.as_deref().is_some_and(|commit| !is_commit(commit)) {
+            errors.push(error(format!("{at}.commit"), "a full commit has 40 or 64 hexadecimal digits"));
+        }
+    }
+    for (index, deviation) in spec.overrides.iter().enumerate() {
+        let at = format!("spec.overrides[{index}]");
+        if !known(&deviation.component) {
+            errors.push(error(format!("{at}.component"), unknown(&deviation.component)));
+        }
+        if let Some(repo) = &deviation.repo {
+            if let Some(problem) = repository_problem(repo) {
+                errors.push(error(format!("{at}.repo"), problem));
+            } else if stack.is_some_and(|stack| !stack.allows_repository(repo)) {
+                let message = format!("stack {:?} does not allow the repository {repo:?}", spec.stack);
+                errors.push(error(format!("{at}.repo"), message));
+            }
+        }
+        if let Some(problem) = deviation.revision.as_deref().and_then(revision_problem) {
+            errors.push(error(format!("{at}.revision"), problem));
+        }
+    }
+    errors
+}
+
+const NAME_RULE: &str = "a name has at most 63 lower-case letters, digits and -, and begins and ends with a \
+                         letter or digit";
+
+fn is_dns_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty()
+        && name.len() <= 63
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// What would be an option or a program to `git`, not a repository.
+fn repository_problem(url: &str) -> Option<String> {
+    if url.is_empty() {
+        Some("name the repository by the URL that git clone takes".to_owned())
+    } else if url.starts_with('-') || url.contains("::") || url.contains(char::is_control) {
+        Some(format!("{url:?} is not the URL of a repository"))
+    } else {
+        None
+    }
+}
+
+fn revision_problem(revision: &str) -> Option<String> {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
+    (revision.is_empty() || revision.starts_with('-') || revision.contains("..") || revision.contains(bad))
+        .then(|| format!("{revision:?} is not a branch, a tag or a commit"))
+}
+
+fn path_problem(path: &str) -> Option<String> {
+    (path.starts_with('/') || path.split('/').any(|part| part == ".."))
+        .then(|| format!("{path:?} leaves the repository: paths are relative to its root"))
+}
+
+/// Components that wait for each other, the first one repeated at the end.
+fn circle(spec: &StackSpec) -> Option<Vec<String>> {
+    let graph: BTreeMap<&str, Vec<&str>> = spec
+        .components
+        .iter()
+        .map(|component| (component.name.as_str(), component.depends_on.iter().map(String::as_str).collect()))
+        .collect();
+    let mut done = BTreeSet::new();
+    for start in graph.keys() {
+        let mut way = vec![(*start, 0)];
+        while let Some((name, next)) = way.last().copied() {
+            let Some(dependency) = graph.get(name).and_then(|all| all.get(next)) else {
+                done.insert(name);
+                way.pop();
+                continue;
+            };
+            if let Some(last) = way.last_mut() {
+                last.1 += 1;
+            }
+            if let Some(from) = way.iter().position(|(seen, _)| seen == dependency) {
+                let mut names: Vec<String> = way[from..].iter().map(|(name, _)| (*name).to_owned()).collect();
+                names.push((*dependency).to_owned());
+                return Some(names);
+            }
+            if !done.contains(dependency) {
+                way.push((dependency, 0));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn stack(spec: Value) -> StackSpec {
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn component(name: &str, depends_on: &[&str]) -> Value {
+        json!({"name": name, "source": {"repo": "https://git/a", "path": "a"}, "dependsOn": depends_on})
+    }
+
+    fn fields(errors: &[FieldError]) -> Vec<&str> {
+        errors.iter().map(|error| error.field.as_str()).collect()
+    }
+
+    #[test]
+    fn a_good_stack_has_no_errors() {
+        let spec =
+            json!({"components": [component("a", &["b", "c"]), component("b", &["c"]), component("c", &[])]});
+        assert_eq!(validate_stack(&stack(spec)), []);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_stack_is_named_by_its_field() {
+        let source = |source: Value| json!({"components": [{"name": "a", "source": source}]});
+        for (spec, field) in [
+            (json!({"components": []}), "spec.components"),
+            (json!({"components": [component("A", &[])]}), "spec.components[0].name"),
+            (json!({"components": [component("a", &[]), component("a", &[])]}), "spec.components[1].name"),
+            (json!({"components": [component("a", &["x"])]}), "spec.components[0].dependsOn[0]"),
+            (source(json!({"repo": ""})), "spec.components[0].source.repo"),
+            (source(json!({"repo": "--upload-pack=x"})), "spec.components[0].source.repo"),
+            (source(json!({"repo": "ext::sh -c x"})), "spec.components[0].source.repo"),
+            (source(json!({"repo": "r", "path": "../x"})), "spec.components[0].source.path"),
+            (source(json!({"repo": "r", "path": "/etc"})), "spec.components[0].source.path"),
+            (source(json!({"repo": "r", "revision": "-x"})), "spec.components[0].source.revision"),
+            (
+                json!({"components": [component("a", &[])], "allow": {"repositories": ["https://other/*"]}}),
+                "spec.components[0].source.repo",
+            ),
+            (
+                json!({"components": [component("a", &[])], "ignore": [{"jsonPointers": ["spec"]}]}),
+                "spec.ignore[0].jsonPointers[0]",
+            ),
+        ] {
+            assert_eq!(fields(&validate_stack(&stack(spec.clone()))), [field], "{spec}");
+        }
+    }
+
+    #[test]
+    fn components_that_wait_for_each_other_are_named() {
+        let spec =
+            json!({"components": [component("a", &["b"]), component("b", &["c"]), component("c", &["b"])]});
+        let errors = validate_stack(&stack(spec));
+        assert_eq!(errors[0].message, "the components wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_environment_is_named_by_its_field() {
+        let stack = stack(json!({"components": [component("a", &[])]}));
+        let good = json!({"stack": "shop", "class": "production", "destination": {"namespace": "shop"}});
+        let check = |change: Value| {
+            let mut spec = good.clone();
+            for (key, value) in change.as_object().unwrap() {
+                spec[key] = value.clone();
+            }
+            validate_environment("production", &serde_json::from_value(spec).unwrap(), Some(&stack))
+        };
+        assert_eq!(check(json!({})), []);
+        for (change, field) in [
+            (json!({"stack": ""}), "spec.stack"),
+            (json!({"copyOf": "other"}), "spec.copyOf"),
+            (json!({"overlay": "a/b"}), "spec.overlay"),
+            (json!({"destination": {"namespace": ""}}), "spec.destination.namespace"),
+            (json!({"destination": {"namespace": "kube-system"}}), "spec.destination.namespace"),
+            (
+                json!({"destination": {"namespace": "a", "namespaces": ["B"]}}),
+                "spec.destination.namespaces[0]",
+            ),
+            (json!({"destination": {"namespace": "a", "cluster": "far"}}), "spec.destination.cluster"),
+            (json!({"pins": [{"component": "x"}]}), "spec.pins[0].component"),
+            (json!({"pins": [{"component": "a", "commit": "main"}]}), "spec.pins[0].commit"),
+            (json!({"overrides": [{"component": "a", "repo": "https://other"}]}), "spec.overrides[0].repo"),
+            (json!({"overrides": [{"component": "a", "revision": "a b"}]}), "spec.overrides[0].revision"),
+        ] {
+            assert_eq!(fields(&check(change.clone())), [field], "{change}");
+        }
+    }
+}

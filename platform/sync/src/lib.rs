@@ -1,0 +1,1 @@
+//! An environment follows Git.
