@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use serde_json::Value;
 
+use super::CONCURRENCY;
 use super::garbage::{remove_finalizer, report};
 use super::{CRDS, NAMESPACES};
 use crate::api::Api;
@@ -75,14 +77,14 @@ pub(super) async fn last_of_definition(api: &Arc<Api>, resource: &str) {
 
 /// Begins the deletion of all objects; true when none is left.
 async fn delete_all(api: &Arc<Api>, served: &Arc<Served>, namespace: Option<&str>) -> bool {
-    for entry in api.store.all(&served.storage, namespace) {
-        if entry.meta.deleting {
-            continue;
-        }
-        let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
-        if let Err(error) = delete_object(api, served, entry, &deletion).await {
-            tracing::debug!(%error, "an object changed while it was deleted");
-        }
-    }
+    let present = api.store.all(&served.storage, namespace).into_iter().filter(|e| !e.meta.deleting);
+    futures::stream::iter(present)
+        .for_each_concurrent(CONCURRENCY, |entry| async move {
+            let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
+            if let Err(error) = delete_object(api, served, entry, &deletion).await {
+                tracing::debug!(%error, "an object changed while it was deleted");
+            }
+        })
+        .await;
     api.store.all(&served.storage, namespace).is_empty()
 }

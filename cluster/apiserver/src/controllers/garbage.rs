@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use serde_json::Value;
 
+use super::CONCURRENCY;
 use crate::api::Api;
 use crate::catalog::Served;
 use crate::resources::{Deletion, FOREGROUND, ORPHAN, Outcome, Propagation, delete_object, finish_if_done};
@@ -11,9 +13,14 @@ use crate::store::{Change, Entry, ObjectKey, ResourceKey, WriteError};
 
 /// An owner is gone: its dependents go too, unless somebody else owns them.
 pub(super) async fn owner_gone(api: &Arc<Api>, owner: &Entry) {
-    for (resource, key) in api.store.read(|s| s.dependents(&owner.meta.uid)) {
-        look_at(api, &resource, &key).await;
-    }
+    let dependents = api.store.read(|s| s.dependents(&owner.meta.uid));
+    // Side by side, so that their deletions share commits.
+    futures::stream::iter(dependents)
+        .for_each_concurrent(
+            CONCURRENCY,
+            |(resource, key)| async move { look_at(api, &resource, &key).await },
+        )
+        .await;
 }
 
 /// A dependent is gone: an owner that waits for it in the foreground may go on.

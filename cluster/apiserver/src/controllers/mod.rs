@@ -8,6 +8,7 @@ mod accounts;
 mod aggregation;
 pub(crate) mod bootstrap;
 mod cleanup;
+mod expiry;
 mod garbage;
 
 use std::collections::HashSet;
@@ -22,13 +23,21 @@ use crate::store::{Event, EventKind, ObjectKey, ResourceKey};
 const NAMESPACES: &str = "/namespaces";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 
+/// Objects that one controller changes at the same time.
+const CONCURRENCY: usize = 64;
+
 /// Follows every change until the server stops.
 pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceKey, Arc<Event>)>) {
     everything(&api).await;
     let mut batch = Vec::new();
+    let mut expire = tokio::time::interval(expiry::EVERY);
     loop {
         let count = tokio::select! {
             () = api.stopping.cancelled() => return,
+            _ = expire.tick() => {
+                expiry::events(&api, jiff::Timestamp::now()).await;
+                continue;
+            }
             count = changes.recv_many(&mut batch, 512) => count,
         };
         if count == 0 {

@@ -230,7 +230,18 @@ pub(super) async fn create(context: &Context, body: &Bytes) -> Result<Response<B
     let Decoded { mut value, warnings } = decode(context, body)?;
     place(context, &mut value)?;
     let request = Request::of(context, Operation::Create)?;
-    let entry = write_object(&request, None, value).await?;
+    let generated = value["metadata"]["name"].as_str().is_none_or(str::is_empty);
+    let mut entry = write_object(&request, None, value.clone()).await;
+    // A generated name can be taken; another one is made, a few times.
+    for _ in 0..7 {
+        match &entry {
+            Err(e) if generated && e.reason == "AlreadyExists" => {
+                entry = write_object(&request, None, value.clone()).await;
+            }
+            _ => break,
+        }
+    }
+    let entry = entry?;
     let mut response = answer(context, StatusCode::CREATED, &entry);
     negotiation::warn(&mut response, &warnings);
     Ok(response)
