@@ -1,7 +1,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Client, World, fetch, get, request, serve};
+use crate::support::{Answer, Backend, Client, World, fetch, full, get, request, serve};
 
 async fn echo_with(filters: Value, backend_filters: Value) -> (Backend, seaway_gateway::proxy::Proxy) {
     let backend = Backend::echo("web").await;
@@ -98,4 +98,24 @@ async fn an_absolute_target_decides_the_host() {
     sent.headers_mut().insert("host", "elsewhere.localhost".parse().unwrap());
     let seen = Answer::of(client.send(sent).await).await.json();
     assert_eq!((&seen["target"], &seen["headers"]["host"]), (&json!("/x"), &json!("shop.localhost")));
+}
+
+#[tokio::test]
+async fn what_a_backend_says_about_its_connection_or_seaways_session_stops_here() {
+    let backend = Backend::start(|_| async {
+        let response = http::Response::builder()
+            .header("keep-alive", "timeout=5")
+            .header("connection", "x-internal")
+            .header("x-internal", "1")
+            .header("set-cookie", "seaway_session=stolen; Domain=localhost")
+            .header("set-cookie", "theirs=1");
+        response.body(full("")).unwrap()
+    })
+    .await;
+    let proxy = serve(&World::of("web", &[backend.address])).await;
+    let answer = get(&proxy, "/").await;
+    for gone in ["keep-alive", "x-internal"] {
+        assert!(!answer.headers.contains_key(gone), "{gone}");
+    }
+    assert_eq!(answer.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["theirs=1"]);
 }
