@@ -21,6 +21,6 @@ pub mod sandbox;
 
 pub use error::{Error, Result};
 pub use helper::helper_main;
-pub use kubelet::{Dialer, Exec, ExecOptions, Node, NodeOptions, Resizer};
+pub use kubelet::{Dialer, Exec, ExecOptions, Node, NodeOptions, Resizer, cluster_role_rules};
 pub use logs::{LogOptions, Rotation};
 pub use network::CLUSTER_DOMAIN;

@@ -113,6 +113,26 @@ impl NodeOptions {
     }
 }
 
+/// What the node's account must be allowed to do: the rules of a ClusterRole.
+pub fn cluster_role_rules() -> Vec<serde_json::Value> {
+    let rule = |group: &str, resources: &[&str], verbs: &[&str]| serde_json::json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+    vec![
+        rule("", &["nodes"], &["create", "get", "patch"]),
+        rule("", &["nodes/status", "pods/status", "persistentvolumeclaims/status"], &["patch"]),
+        rule("", &["pods"], &["get", "list", "watch", "delete"]),
+        rule("", &["services"], &["list", "watch"]),
+        rule(
+            "",
+            &["configmaps", "secrets", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"],
+            &["get"],
+        ),
+        rule("", &["serviceaccounts/token"], &["create"]),
+        rule("", &["events"], &["create", "patch"]),
+        rule("discovery.k8s.io", &["endpointslices"], &["list", "watch"]),
+        rule("coordination.k8s.io", &["leases"], &["create", "get", "patch"]),
+    ]
+}
+
 /// A command to run in a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecOptions {
@@ -151,6 +171,26 @@ impl Exec {
     /// Tells its terminal the size of the window. Without a terminal nothing happens.
     pub fn resize(&self, columns: u16, rows: u16) -> std::io::Result<()> {
         self.resizer().map_or(Ok(()), |resizer| resizer?.resize(columns, rows))
+    }
+
+    /// Takes the streams apart from the process, so that both can be waited for at the same time: standard input,
+    /// standard output, standard error, and the future of its end.
+    #[allow(clippy::type_complexity)]
+    pub fn into_parts(
+        self,
+    ) -> (
+        Option<pipe::Sender>,
+        pipe::Receiver,
+        Option<pipe::Receiver>,
+        impl Future<Output = Exit> + Send + use<>,
+    ) {
+        let Self { stdin, stdout, stderr, process, terminal } = self;
+        let end = async move {
+            let exit = process.wait().await;
+            drop(terminal);
+            exit
+        };
+        (stdin, stdout, stderr, end)
     }
 
     /// A handle that resizes while the streams are used elsewhere; `None` without a terminal.
@@ -327,9 +367,9 @@ impl Node {
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
         let processes = self.shared.processes();
-        let workers = std::mem::take(&mut *self.shared.tasks.lock());
+        let mut workers = std::mem::take(&mut *self.shared.tasks.lock());
         // The workers first: they would start again what ends now.
-        drop(workers);
+        workers.shutdown().await;
         for process in &processes {
             process.signal(libc::SIGTERM);
         }
@@ -341,6 +381,16 @@ impl Node {
             namespace.close().await;
         }
         self.shared.cgroups.remove();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Workers share what keeps them running; only ending them lets it go.
+        drop(std::mem::take(&mut *self.shared.tasks.lock()));
+        if let Some(namespace) = self.namespace.send_replace(None) {
+            namespace.start_closing();
+        }
     }
 }
 

@@ -104,8 +104,7 @@ async fn renew(client: &kube::Client, name: &str) -> Result<()> {
 }
 
 fn status(name: &str, address: Ipv4Addr, data: &Path, ready: bool) -> serde_json::Value {
-    let storage =
-        nix::sys::statvfs::statvfs(data).map_or(0, |s| s.blocks() as u64 * s.fragment_size() as u64);
+    let storage = nix::sys::statvfs::statvfs(data).map_or(0, |s| s.blocks() * s.fragment_size());
     let amounts = json!({
         "cpu": node_amount("cpu"), "memory": node_amount("memory"), "pods": MAX_PODS.to_string(),
         "ephemeral-storage": storage.to_string(),

@@ -66,9 +66,8 @@ pub(crate) async fn serve(
         }
         while tasks.try_join_next().is_some() {}
         let retry = if failed { Duration::from_secs(1) } else { Duration::from_secs(3600) };
-        match timeout(retry, table.changed()).await {
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(_)) = timeout(retry, table.changed()).await {
+            return;
         }
     }
 }

@@ -169,8 +169,13 @@ impl NodeNamespace {
 
     /// Ends the helper and all pods, and waits for it.
     pub async fn close(&self) {
-        self.closing.send_replace(true);
+        self.start_closing();
         self.lost().await;
+    }
+
+    /// Ends the helper and all pods without waiting.
+    pub(crate) fn start_closing(&self) {
+        self.closing.send_replace(true);
     }
 
     /// Connects to an address of the node's network.

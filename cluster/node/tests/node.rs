@@ -1,0 +1,572 @@
+//! The node with the API: pods that are applied really run, and what they do shows in the API.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, Node as ApiNode, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use seaway_apiserver::{ApiServer, Identity, Options};
+use seaway_node::image::LayoutFolder;
+use seaway_node::sandbox::NamespaceOptions;
+use seaway_node::{ExecOptions, LogOptions, Node, NodeOptions};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Cluster {
+    folder: TempDir,
+    server: ApiServer,
+    node: Option<Node>,
+    name: String,
+}
+
+impl Cluster {
+    /// An API and a node; `None` (and why) where this machine has no busybox or forbids namespaces.
+    async fn start() -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        support::busybox_layout(&folder.path().join("layout"))?;
+        let server = ApiServer::start(Options::new(folder.path().join("api"))).await.unwrap();
+        let name = format!("test-{}", std::process::id());
+        let mut cluster = Self { folder, server, node: None, name };
+        cluster.allow_node().await;
+        let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin(), "default");
+        while accounts.get_opt("default").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.start_node().await.then_some(cluster)
+    }
+
+    /// The node acts as an account of its own, with the rights that it asks for and no more.
+    async fn allow_node(&self) {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_json::from_value(
+            json!({"metadata": {"name": "test-node"}, "rules": seaway_node::cluster_role_rules()}),
+        )
+        .unwrap();
+        let binding: k8s_openapi::api::rbac::v1::ClusterRoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": "test-node"},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "test-node"},
+            "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "test-node"}]}))
+        .unwrap();
+        let client = self.admin();
+        Api::all(client.clone()).create(&PostParams::default(), &role).await.unwrap();
+        Api::all(client).create(&PostParams::default(), &binding).await.unwrap();
+    }
+
+    async fn start_node(&mut self) -> bool {
+        let client = self.server.client(Identity::user("test-node", Vec::<String>::new()));
+        let mut options = NodeOptions::new(client, self.folder.path().join("node"), &self.name);
+        options.layouts = vec![LayoutFolder::new(self.folder.path().join("layout"))];
+        options.first_backoff = Duration::from_millis(300);
+        options.longest_backoff = Duration::from_secs(1);
+        options.namespace = NamespaceOptions {
+            helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))),
+            ..NamespaceOptions::default()
+        };
+        match Node::start(options).await {
+            Ok(node) => {
+                self.node = Some(node);
+                true
+            }
+            Err(e @ seaway_node::Error::Forbidden { .. }) => {
+                println!("skipped: {e}");
+                false
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    fn node(&self) -> &Node {
+        self.node.as_ref().unwrap()
+    }
+
+    fn admin(&self) -> kube::Client {
+        self.server.client(Identity::admin())
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.admin(), "default")
+    }
+
+    /// A pod that is bound to the node.
+    async fn run(&self, name: &str, mut spec: Value) {
+        spec["nodeName"] = json!(self.name);
+        if spec.get("terminationGracePeriodSeconds").is_none() {
+            spec["terminationGracePeriodSeconds"] = json!(1);
+        }
+        let pod = json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": spec});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        self.pods().create(&PostParams::default(), &pod).await.unwrap();
+    }
+
+    /// Waits until a pod (as JSON) is as wanted.
+    async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..600 {
+            if let Some(pod) = self.pods().get_opt(name).await.unwrap() {
+                last = serde_json::to_value(pod).unwrap();
+                if wanted(&last) {
+                    return last;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{name} is not {what}: {:#}\n{:#?}", last["status"], self.events(name).await);
+    }
+
+    async fn until_ready(&self, name: &str) -> Value {
+        self.until(name, "ready", |pod| {
+            let conditions = pod["status"]["conditions"].as_array();
+            conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+        })
+        .await
+    }
+
+    async fn until_phase(&self, name: &str, phase: &str) -> Value {
+        self.until(name, phase, |pod| pod["status"]["phase"] == phase).await
+    }
+
+    async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let api: Api<Event> = Api::namespaced(self.admin(), "default");
+        let all = api.list(&Default::default()).await.unwrap();
+        all.items
+            .into_iter()
+            .filter(|e| e.involved_object.name.as_deref() == Some(name))
+            .map(|e| (e.reason.unwrap_or_default(), e.message.unwrap_or_default()))
+            .collect()
+    }
+
+    async fn until_event(&self, name: &str, reason: &str) -> String {
+        for _ in 0..200 {
+            if let Some((_, message)) = self.events(name).await.into_iter().find(|(r, _)| r == reason) {
+                return message;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no event {reason}: {:#?}", self.events(name).await);
+    }
+
+    async fn logs(&self, pod: &str, options: LogOptions) -> String {
+        let mut stream = self.node().logs("default", pod, "c", options).unwrap();
+        let mut text = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            text.extend_from_slice(&chunk.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    async fn exec(&self, pod: &str, script: &str) -> (i32, String) {
+        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let options = ExecOptions { command, ..ExecOptions::default() };
+        let mut exec = self.node().exec("default", pod, "c", options).await.unwrap();
+        let mut text = String::new();
+        exec.stdout.read_to_string(&mut text).await.unwrap();
+        exec.stderr.as_mut().unwrap().read_to_string(&mut text).await.unwrap();
+        (exec.wait().await.code, text)
+    }
+
+    async fn end(mut self) {
+        if let Some(node) = self.node.take() {
+            node.shutdown().await;
+        }
+        self.server.stop().await;
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "a mount was left behind");
+    }
+}
+
+fn container(script: &str) -> Value {
+    json!({"name": "c", "image": "registry.test/busybox:1", "command": ["sh", "-c", script]})
+}
+
+fn pod(script: &str) -> Value {
+    json!({"containers": [container(script)]})
+}
+
+const SLEEP: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_runs_is_seen_in_the_api_and_goes_without_a_trace() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let status = Api::<ApiNode>::all(cluster.admin()).get(&cluster.name).await.unwrap().status.unwrap();
+    assert!(status.conditions.unwrap().iter().any(|c| c.type_ == "Ready" && c.status == "True"));
+    cluster.run("web", pod(&format!("echo started; echo oops >&2; {SLEEP}"))).await;
+    let pod = cluster.until_ready("web").await;
+    assert_eq!(pod["status"]["phase"], "Running");
+    assert!(pod["status"]["podIP"].as_str().unwrap().starts_with("10.244.0."));
+    let state = &pod["status"]["containerStatuses"][0];
+    assert!(state["imageID"].as_str().unwrap().starts_with("registry.test/busybox@sha256:"), "{state:#}");
+    assert!(state["containerID"].as_str().unwrap().starts_with("seaway://"));
+    let log = cluster.logs("web", LogOptions::default()).await;
+    assert!(log.contains("started\n") && log.contains("oops\n"), "{log}");
+    assert_eq!(cluster.exec("web", "hostname; exit 3").await, (3, "web\n".to_owned()));
+    for reason in ["Pulling", "Pulled", "Created", "Started"] {
+        cluster.until_event("web", reason).await;
+    }
+    let data = cluster.folder.path().join("node");
+    assert_eq!(std::fs::read_dir(data.join("pods")).unwrap().count(), 1);
+    cluster.pods().delete("web", &DeleteParams::default()).await.unwrap();
+    for _ in 0..200 {
+        if cluster.pods().get_opt("web").await.unwrap().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(cluster.pods().get_opt("web").await.unwrap().is_none(), "the pod is still there");
+    assert_eq!(std::fs::read_dir(data.join("pods")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(data.join("logs")).unwrap().count(), 0);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn environment_and_volumes_come_from_the_api() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let map: ConfigMap = serde_json::from_value(
+        json!({"metadata": {"name": "settings"}, "data": {"color": "blue", "size": "9"}}),
+    )
+    .unwrap();
+    let secret: Secret =
+        serde_json::from_value(json!({"metadata": {"name": "key"}, "stringData": {"password": "hunter2"}}))
+            .unwrap();
+    let claim: PersistentVolumeClaim = serde_json::from_value(json!({"metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
+    .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.admin(), "default");
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    Api::<Secret>::namespaced(cluster.admin(), "default")
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.admin(), "default");
+    claims.create(&PostParams::default(), &claim).await.unwrap();
+    let script = "echo $COLOR $PASSWORD $POD $IP; cat /settings/color /key/password; echo; ls -A /settings; \
+                  cat /labels/labels; echo; touch /settings/x && echo LEAK; echo kept > /data/file; cat /memory/* ; \
+                  mount | grep ' /memory ' | cut -d' ' -f5; \
+                  wc -c < /var/run/secrets/kubernetes.io/serviceaccount/token; \
+                  cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; id -u; id -G; sleep 1000";
+    let mut spec = pod(script);
+    spec["containers"][0]["env"] = json!([
+        {"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}},
+        {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "key", "key": "password"}}},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]);
+    spec["containers"][0]["volumeMounts"] = json!([
+        {"name": "settings", "mountPath": "/settings"}, {"name": "key", "mountPath": "/key"},
+        {"name": "labels", "mountPath": "/labels"}, {"name": "data", "mountPath": "/data"},
+        {"name": "memory", "mountPath": "/memory"}]);
+    spec["volumes"] = json!([
+        {"name": "settings", "configMap": {"name": "settings"}}, {"name": "key", "secret": {"secretName": "key"}},
+        {"name": "labels", "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "memory", "emptyDir": {"medium": "Memory"}}]);
+    spec["securityContext"] = json!({"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000});
+    cluster.run("full", spec).await;
+    let status = cluster.until_ready("full").await;
+    let ip = status["status"]["podIP"].as_str().unwrap();
+    let follow = LogOptions { follow: true, ..LogOptions::default() };
+    let mut stream = cluster.node().logs("default", "full", "c", follow).unwrap();
+    let mut log = String::new();
+    while !log.contains("1000 2000") && !log.contains("2000\n") {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect(&log);
+        log.push_str(std::str::from_utf8(&chunk.expect(&log).unwrap()).unwrap());
+    }
+    assert!(log.contains(&format!("blue hunter2 full {ip}\nbluehunter2\n")), "{log}");
+    assert!(log.contains("app=\"full\"") && log.contains("\ntmpfs\n") && !log.contains("LEAK"), "{log}");
+    assert!(log.contains("\ndefault"), "{log}");
+    assert_eq!(claims.get("data").await.unwrap().status.unwrap().phase.as_deref(), Some("Bound"));
+    let kept = std::fs::read_dir(cluster.folder.path().join("node/claims")).unwrap().next().unwrap().unwrap();
+    assert_eq!(std::fs::read_to_string(kept.path().join("file")).unwrap(), "kept\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_have_names_and_addresses_that_lead_to_ready_pods() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.run("server", pod("while true; do echo hello from $(hostname) | nc -l -p 8080; done")).await;
+    let server = cluster.until_ready("server").await;
+    let service = json!({"metadata": {"name": "shop"}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}});
+    let service: Service = serde_json::from_value(service).unwrap();
+    Api::<Service>::namespaced(cluster.admin(), "default")
+        .create(&PostParams::default(), &service)
+        .await
+        .unwrap();
+    let slice: EndpointSlice = serde_json::from_value(json!({
+        "metadata": {"name": "shop-1", "labels": {"kubernetes.io/service-name": "shop"}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": [server["status"]["podIP"]], "conditions": {"ready": true}}],
+        "ports": [{"name": "http", "port": 8080}]}))
+    .unwrap();
+    Api::<EndpointSlice>::namespaced(cluster.admin(), "default")
+        .create(&PostParams::default(), &slice)
+        .await
+        .unwrap();
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do nc -w 2 shop 80 </dev/null | grep hello && exit 0; sleep 0.3; done; \
+                  cat /etc/resolv.conf; nslookup shop; exit 1";
+    let mut spec = pod(script);
+    spec["restartPolicy"] = json!("Never");
+    cluster.run("client", spec).await;
+    let done = cluster.until("client", "over", |p| {
+        ["Succeeded", "Failed"].contains(&p["status"]["phase"].as_str().unwrap_or(""))
+    });
+    let done = done.await;
+    let log = cluster.logs("client", LogOptions::default()).await;
+    assert_eq!((done["status"]["phase"].as_str(), log.as_str()), (Some("Succeeded"), "hello from server\n"));
+    let ip = server["status"]["podIP"].as_str().unwrap().parse().unwrap();
+    let mut stream = cluster.node().dialer().dial(ip, 8080).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "hello from server\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_fails_is_started_again_and_its_last_words_are_kept() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let script = "echo run; echo last words > /dev/termination-log; exit 7";
+    cluster.run("crash", pod(script)).await;
+    let status = cluster
+        .until("crash", "in CrashLoopBackOff", |pod| {
+            let state = &pod["status"]["containerStatuses"][0];
+            state["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+                && state["restartCount"].as_i64() >= Some(1)
+        })
+        .await;
+    let last = &status["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!(
+        (&last["exitCode"], &last["reason"], &last["message"]),
+        (&json!(7), &json!("Error"), &json!("last words\n"))
+    );
+    let previous = LogOptions { previous: true, ..LogOptions::default() };
+    assert_eq!(cluster.logs("crash", previous).await, "run\n");
+    assert!(
+        cluster
+            .until_event("crash", "BackOff")
+            .await
+            .contains("Back-off restarting failed container c in pod crash_default")
+    );
+    let mut spec = pod("exit 0");
+    spec["containers"][0]["command"] = json!(["no-such-program"]);
+    cluster.run("missing", spec).await;
+    cluster
+        .until("missing", "told what is wrong", |pod| {
+            let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+            last["reason"] == "StartError"
+                && last["message"].as_str().is_some_and(|m| m.contains("not found in $PATH"))
+        })
+        .await;
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_decide_about_readiness_and_restarts() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mut spec = pod(
+        "touch /alive; (while true; do echo -e 'HTTP/1.1 200 OK\\r\\n\\r' | nc -l -p 8080; done) & sleep 1000",
+    );
+    let exec = |command: &str| json!({"exec": {"command": ["sh", "-c", command]}, "periodSeconds": 1, "failureThreshold": 1});
+    spec["containers"][0]["readinessProbe"] = exec("test -e /ready");
+    spec["containers"][0]["livenessProbe"] = exec("test -e /alive");
+    spec["containers"][0]["startupProbe"] =
+        json!({"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "failureThreshold": 30});
+    cluster.run("probed", spec).await;
+    cluster.until("probed", "started", |p| p["status"]["containerStatuses"][0]["started"] == true).await;
+    assert!(cluster.until_event("probed", "Unhealthy").await.contains("probe failed"));
+    cluster.exec("probed", "touch /ready").await;
+    cluster.until_ready("probed").await;
+    cluster.exec("probed", "rm /ready").await;
+    cluster.until("probed", "not ready", |p| p["status"]["containerStatuses"][0]["ready"] == false).await;
+    cluster.exec("probed", "rm /alive").await;
+    cluster.until("probed", "restarted", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    assert_eq!(
+        cluster.until_event("probed", "Killing").await,
+        "Container c failed liveness probe, will be restarted"
+    );
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_containers_hooks_and_the_end_happen_in_order() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mount = json!([{"name": "shared", "mountPath": "/shared"}]);
+    let mut init = container("echo init >> /shared/order");
+    init["name"] = json!("first");
+    let mut main = container(
+        "trap 'echo term >> /shared/order; exit 0' TERM; echo main >> /shared/order; while true; do sleep 0.1; done",
+    );
+    main["lifecycle"] = json!({
+        "postStart": {"exec": {"command": ["sh", "-c", "sleep 0.3; echo postStart >> /shared/order"]}},
+        "preStop": {"exec": {"command": ["sh", "-c", "echo preStop >> /shared/order"]}}});
+    for container in [&mut init, &mut main] {
+        container["volumeMounts"] = mount.clone();
+    }
+    let claim: PersistentVolumeClaim = serde_json::from_value(json!({"metadata": {"name": "shared"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
+    .unwrap();
+    Api::namespaced(cluster.admin(), "default").create(&PostParams::default(), &claim).await.unwrap();
+    let volumes = json!([{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]);
+    let spec = json!({"initContainers": [init], "containers": [main], "volumes": volumes, "terminationGracePeriodSeconds": 10});
+    cluster.run("ordered", spec).await;
+    cluster.until_ready("ordered").await;
+    cluster.pods().delete("ordered", &DeleteParams::default()).await.unwrap();
+    for _ in 0..200 {
+        if cluster.pods().get_opt("ordered").await.unwrap().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let folder =
+        std::fs::read_dir(cluster.folder.path().join("node/claims")).unwrap().next().unwrap().unwrap();
+    let order = std::fs::read_to_string(folder.path().join("order")).unwrap();
+    assert_eq!(order, "init\nmain\npostStart\npreStop\nterm\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_run_says_why() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
+    let mut spec = pod("true");
+    spec["containers"][0]["image"] = json!("127.0.0.1:1/none:1");
+    cluster.run("no-image", spec).await;
+    cluster.until("no-image", "ImagePullBackOff", |p| waiting(p) == "ImagePullBackOff").await;
+    assert!(cluster.until_event("no-image", "Failed").await.contains("127.0.0.1:1"));
+    let mut spec = pod("true");
+    spec["containers"][0]["image"] = json!("registry.test/other:1");
+    spec["containers"][0]["imagePullPolicy"] = json!("Never");
+    cluster.run("never", spec).await;
+    cluster.until("never", "ErrImageNeverPull", |p| waiting(p) == "ErrImageNeverPull").await;
+    let mut spec = pod("true");
+    spec["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "missing"}}]);
+    cluster.run("no-map", spec).await;
+    let status =
+        cluster.until("no-map", "CreateContainerConfigError", |p| waiting(p) == "CreateContainerConfigError");
+    let status = status.await;
+    let message = &status["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
+    assert_eq!(message, "configmap \"missing\": not found");
+    let mut spec = pod("true");
+    spec["volumes"] = json!([{"name": "v", "hostPath": {"path": "/etc"}}]);
+    cluster.run("host-path", spec).await;
+    assert!(cluster.until_event("host-path", "FailedMount").await.contains("hostPath /etc is not allowed"));
+    let mut spec = pod("true");
+    spec["hostNetwork"] = json!(true);
+    cluster.run("host-network", spec).await;
+    let status = cluster.until_phase("host-network", "Failed").await;
+    assert!(status["status"]["message"].as_str().unwrap().contains("hostNetwork is not possible"));
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_node_everything_runs_again() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut spec = pod(&format!("ls /scratch; touch /scratch/mark; {SLEEP}"));
+    spec["volumes"] = json!([{"name": "scratch", "emptyDir": {}}]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "scratch", "mountPath": "/scratch"}]);
+    cluster.run("again", spec).await;
+    cluster.until_ready("again").await;
+    let mut spec = pod(SLEEP);
+    spec["restartPolicy"] = json!("Never");
+    cluster.run("once", spec).await;
+    cluster.until_ready("once").await;
+    // Dropped, not shut down: as after `kill -9`.
+    drop(cluster.node.take());
+    assert!(cluster.start_node().await);
+    cluster
+        .until("again", "running for the second time", |pod| {
+            let state = &pod["status"]["containerStatuses"][0];
+            state["restartCount"] == 1 && !state["state"]["running"].is_null()
+        })
+        .await;
+    cluster.until_ready("again").await;
+    cluster.until_phase("once", "Failed").await;
+    for _ in 0..100 {
+        if cluster.logs("again", LogOptions::default()).await == "mark\n" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(cluster.logs("again", LogOptions::default()).await, "mark\n", "the volume was lost");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_gives_a_terminal_with_a_size() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.run("tty", pod(SLEEP)).await;
+    cluster.until_ready("tty").await;
+    let options = ExecOptions { command: vec!["sh".to_owned()], stdin: true, tty: true };
+    let mut exec = cluster.node().exec("default", "tty", "c", options).await.unwrap();
+    exec.resize(123, 45).unwrap();
+    exec.stdin.as_mut().unwrap().write_all(b"stty size; exit 5\n").await.unwrap();
+    let mut text = Vec::new();
+    let _ = exec.stdout.read_to_end(&mut text).await; // A terminal ends with an error.
+    assert!(String::from_utf8_lossy(&text).contains("45 123"), "{}", String::from_utf8_lossy(&text));
+    assert_eq!(exec.wait().await.code, 5);
+    let options = ExecOptions { command: vec!["cat".to_owned()], stdin: true, tty: false };
+    let mut exec = cluster.node().exec("default", "tty", "c", options).await.unwrap();
+    let mut stdin = exec.stdin.take().unwrap();
+    stdin.write_all(b"through").await.unwrap();
+    drop(stdin);
+    let mut text = String::new();
+    exec.stdout.read_to_string(&mut text).await.unwrap();
+    assert_eq!((text.as_str(), exec.wait().await.code), ("through", 0));
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_beyond_the_limit_is_told_as_oom() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mut spec = pod("a=x; while true; do a=$a$a; done");
+    spec["restartPolicy"] = json!("Never");
+    spec["containers"][0]["resources"] = json!({"limits": {"memory": "32Mi"}});
+    let limited = !Api::<Event>::namespaced(cluster.admin(), "default")
+        .list(&Default::default())
+        .await
+        .unwrap()
+        .items
+        .iter()
+        .any(|e| e.reason.as_deref() == Some("LimitsNotEnforced"));
+    if !limited || !nix::unistd::geteuid().is_root() {
+        println!("skipped: this machine lets us make no control groups");
+        cluster.end().await;
+        return;
+    }
+    cluster.run("hungry", spec).await;
+    let status = cluster.until_phase("hungry", "Failed").await;
+    let ended = &status["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("OOMKilled"), &json!(137)));
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_the_helper_starts_all_pods_again() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.run("survivor", pod(SLEEP)).await;
+    cluster.until_ready("survivor").await;
+    let children = std::fs::read_dir(format!("/proc/{}/task", std::process::id())).unwrap().flatten();
+    let helpers: Vec<i32> = children
+        .flat_map(|t| {
+            let list = std::fs::read_to_string(t.path().join("children")).unwrap_or_default();
+            list.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<i32>>()
+        })
+        .collect();
+    for pid in helpers {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    cluster
+        .until("survivor", "running again", |p| {
+            let state = &p["status"]["containerStatuses"][0];
+            state["restartCount"].as_i64() >= Some(1) && !state["state"]["running"].is_null()
+        })
+        .await;
+    cluster.until_ready("survivor").await;
+    assert_eq!(cluster.exec("survivor", "hostname").await, (0, "survivor\n".to_owned()));
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"seen": "yes"}}}));
+    cluster.pods().patch("survivor", &PatchParams::default(), &patch).await.unwrap();
+    cluster.end().await;
+}
