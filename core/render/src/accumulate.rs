@@ -68,12 +68,8 @@ struct File<'a> {
 /// Render the kustomization at the loader's root.
 pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMap, Stop> {
     let file = File::open(context, loader, Trail::default())?;
-    context.metadata = BuildMetadata::parse(&file.kustomization.build_metadata)
-        .map_err(|problem| problem.at(file.place("buildMetadata", None)))?;
+    context.metadata = BuildMetadata::new(&file.kustomization.build_metadata);
     choose_schema(context, &file)?;
-    if file.kustomization.kind == Kustomization::COMPONENT && file.kustomization.resources.is_empty() {
-        // kustomize renders a component by itself as though nobody used it.
-    }
     let mut gathered = accumulate(context, &file, Accumulator::default())?;
     let whole = |problem: Problem| problem.at(Place::file(file.name.as_str()));
     names::add_hashes(&mut gathered.map).map_err(whole)?;

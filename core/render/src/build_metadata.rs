@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::error::Problem;
 use crate::remote::RemoteBase;
 use crate::resmap::ResMap;
 use crate::resource::{BuildOrigin, Resource};
@@ -21,17 +20,14 @@ pub(crate) struct BuildMetadata {
 }
 
 impl BuildMetadata {
-    pub(crate) fn parse(options: &[String]) -> Result<Self, Problem> {
-        let mut it = Self::default();
-        for option in options {
-            match option.as_str() {
-                "originAnnotations" => it.origin = true,
-                "transformerAnnotations" => it.transformations = true,
-                "managedByLabel" => it.managed_by = true,
-                other => return Err(Problem(format!("{other:?} is no option of buildMetadata"))),
-            }
+    /// What a kustomization asks for; what nobody knows is ignored, as by kustomize.
+    pub(crate) fn new(options: &[String]) -> Self {
+        let has = |option: &str| options.iter().any(|other| other == option);
+        Self {
+            origin: has("originAnnotations"),
+            transformations: has("transformerAnnotations"),
+            managed_by: has("managedByLabel"),
         }
-        Ok(it)
     }
 
     /// Whether origins have to be followed.

@@ -99,7 +99,6 @@ fn pairs(
         ..place.clone()
     };
     let mut add = |key: String, value: Vec<u8>, place: Place| -> Result<(), Error> {
-        check_key(&key).map_err(|problem| problem.at(place.clone()))?;
         if pairs.insert(key.clone(), value).is_some() {
             let (kind, name) = (made.kind().to_lowercase(), &args.name);
             return Err(Problem(format!("{kind} {name} illegally repeats the key `{key}`")).at(place));
@@ -110,11 +109,10 @@ fn pairs(
         let place = within("envs", index);
         let (text, name) = loader.text(file, &place)?;
         for (line, text) in text.lines().enumerate() {
-            let at = || Place { line: Some(line + 1), ..Place::file(name.as_str()) };
-            let Some((key, value)) = env_line(text, line == 0).map_err(|problem| problem.at(at()))? else {
-                continue;
-            };
-            add(key, value.into_bytes(), at())?;
+            if let Some((key, value)) = env_line(text, line == 0) {
+                let place = Place { line: Some(line + 1), ..Place::file(name.as_str()) };
+                add(key.to_owned(), value.as_bytes().to_vec(), place)?;
+            }
         }
     }
     for (index, literal) in args.literals.iter().enumerate() {
@@ -137,22 +135,12 @@ fn pairs(
     Ok(pairs)
 }
 
-/// A line of an env file; `None` for empty lines and comments.
-fn env_line(line: &str, first: bool) -> Result<Option<(String, String)>, Problem> {
+/// A line of an env file; `None` for lines without a key, and comments. Kubernetes decides which keys are legal.
+fn env_line(line: &str, first: bool) -> Option<(&str, &str)> {
     let line = if first { line.trim_start_matches('\u{feff}') } else { line };
     let line = line.trim_start();
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
     let (key, value) = line.split_once('=').unwrap_or((line, ""));
-    let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if key.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) || !key.chars().all(legal) {
-        return Err(Problem(format!(
-            "{key:?} is not a valid key name: a valid environment variable name must consist of alphabetic \
-             characters, digits, '_', '-', or '.', and must not start with a digit"
-        )));
-    }
-    Ok(Some((key.to_owned(), value.to_owned())))
+    (!key.is_empty() && !key.starts_with('#')).then_some((key, value))
 }
 
 /// A value without the quotes around it.
@@ -179,17 +167,6 @@ fn file_source(source: &str) -> Result<(&str, &str), Problem> {
         },
         _ => Err(Problem("key names or file paths cannot contain '='".to_owned())),
     }
-}
-
-fn check_key(key: &str) -> Result<(), Problem> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if key.is_empty() || key.len() > 253 || !key.chars().all(legal) || key == "." || key.starts_with("..") {
-        return Err(Problem(format!(
-            "{key:?} is not a valid key name: a valid config key must consist of alphanumeric characters, '-', '_' \
-             or '.'"
-        )));
-    }
-    Ok(())
 }
 
 /// Base64, broken into lines of 70 characters when it is longer than one.

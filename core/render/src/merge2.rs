@@ -96,7 +96,11 @@ fn walk(
 ) -> Result<Option<Node>, Problem> {
     let first = present(&object).or_else(|| present(&patch));
     match first {
-        None => Ok(None),
+        // A null that the patch does not mention stays, unless it is nothing at all.
+        None => Ok(match (object, patch) {
+            (Some(null), None) if !null.raw_text().is_empty() => Some(Node::implicit(null.raw_text())),
+            _ => None,
+        }),
         Some(Node::Map(_)) => walk_map(object, patch, schema, path),
         Some(Node::Seq(_)) => match schema.and_then(Schema::list_merge) {
             Some(merge) => walk_list(object, patch, &merge, schema, path),
@@ -189,24 +193,19 @@ fn walk_map(
 fn prune(object: Map, schema: Option<&Schema>, path: &mut Path) -> Result<Map, Problem> {
     let mut pruned = Vec::with_capacity(object.len());
     for (key, value) in object.into_entries() {
-        let value = match value {
-            null if null.is_null() => continue,
-            Node::Scalar(scalar) => Node::Scalar(scalar),
-            other => {
-                let below = schema.and_then(|schema| schema.field(&key));
-                path.push(key);
-                let value = walk(Some(other), None, below.as_ref(), path)?;
-                let key = path.pop().unwrap_or_default();
-                match value {
-                    Some(value) => {
-                        pruned.push((key, value));
-                        continue;
-                    }
-                    None => continue,
-                }
-            }
-        };
-        pruned.push((key, value));
+        if let Node::Scalar(scalar) = &value
+            && !value.is_null()
+        {
+            pruned.push((key, Node::Scalar(scalar.clone())));
+            continue;
+        }
+        let below = schema.and_then(|schema| schema.field(&key));
+        path.push(key);
+        let value = walk(Some(value), None, below.as_ref(), path)?;
+        let key = path.pop().unwrap_or_default();
+        if let Some(value) = value {
+            pruned.push((key, value));
+        }
     }
     Ok(pruned.into_iter().collect())
 }
@@ -263,15 +262,6 @@ fn merge_values(object: Vec<Node>, patch: Option<Vec<Node>>) -> Vec<Node> {
     merged
 }
 
-/// The keys of an element that have a value; all of them when none has.
-fn usable<'a>(values: &'a [String], keys: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
-    let some: Vec<usize> = (0..values.len()).filter(|&index| !values[index].is_empty()).collect();
-    if some.is_empty() {
-        return (keys.iter().map(String::as_str).collect(), values.iter().map(String::as_str).collect());
-    }
-    (some.iter().map(|&i| keys[i].as_str()).collect(), some.iter().map(|&i| values[i].as_str()).collect())
-}
-
 fn key_values(item: &Node, keys: &[String]) -> Vec<String> {
     let value = |key: &String| match item.get(key) {
         Some(value) if !value.is_null_or_empty() => value.raw_text().to_owned(),
@@ -280,13 +270,10 @@ fn key_values(item: &Node, keys: &[String]) -> Vec<String> {
     keys.iter().map(value).collect()
 }
 
-/// Whether an element has these values. An empty value is matched by a field without text.
-fn has(item: &Node, keys: &[&str], values: &[&str]) -> bool {
-    item.as_map().is_some_and(|map| {
-        keys.iter().zip(values).all(|(key, value)| map.get(key).is_some_and(|it| it.raw_text() == *value))
-    })
-}
-
+/// Merge lists whose elements are told apart by `keys`.
+///
+/// The result is what kustomize gives, which is not always what one would expect: with two keys (port and protocol)
+/// elements without the second one stand in each other's way. Keys that no element has do not count.
 fn merge_elements(
     object: Vec<Node>,
     patch: Option<Vec<Node>>,
@@ -294,77 +281,117 @@ fn merge_elements(
     schema: Option<&Schema>,
     path: &mut Path,
 ) -> Result<Vec<Node>, Problem> {
+    let all = || patch.iter().flatten().chain(&object);
+    let mut used: Vec<String> = keys
+        .iter()
+        .filter(|key| all().any(|item| !key_values(item, &[(*key).clone()])[0].is_empty()))
+        .cloned()
+        .collect();
+    if used.is_empty() {
+        used = keys.to_vec();
+    }
     let mut identities: Vec<Vec<String>> = Vec::new();
-    for item in patch.iter().flatten().chain(&object) {
-        let values = key_values(item, keys);
+    for item in all() {
+        let values = key_values(item, &used);
         if !identities.contains(&values) {
             identities.push(values);
         }
     }
-    let mut object = object;
+    match used.as_slice() {
+        [key] => merge_by_one(object, patch, key, &identities, schema, path),
+        keys => merge_by_several(object, patch, keys, &identities, schema, path),
+    }
+}
+
+/// Elements of the patch come first, in its order, then the others of the object.
+fn merge_by_one(
+    mut object: Vec<Node>,
+    patch: Option<Vec<Node>>,
+    key: &str,
+    identities: &[Vec<String>],
+    schema: Option<&Schema>,
+    path: &mut Path,
+) -> Result<Vec<Node>, Problem> {
+    let has = |item: &Node, value: &str| item.get(key).is_some_and(|it| it.raw_text() == value);
     let mut merged: Vec<Node> = Vec::new();
-    for identity in &identities {
-        let (keys, values) = usable(identity, keys);
-        let find = |items: &[Node]| items.iter().find(|item| has(item, &keys, &values)).cloned();
-        let mine = find(&object);
-        let theirs = patch.as_deref().and_then(find);
-        path.push(format!("[{}]", values.join(",")));
-        let value = walk(mine.clone(), theirs, schema, path)?;
+    for value in identities.iter().flatten() {
+        let mine = object.iter().position(|item| has(item, value));
+        let theirs = patch.iter().flatten().find(|item| has(item, value));
+        path.push(format!("[{value}]"));
+        let result = walk(mine.map(|at| object[at].clone()), theirs.cloned(), schema, path)?;
         path.pop();
-        match value {
-            Some(value) if !value.is_null_or_empty() => {
-                // The element of the object has become the merged one, wherever it stands.
-                if let Some(mine) = mine
-                    && let Some(at) = object.iter().position(|item| *item == mine)
-                {
-                    object[at] = value.clone();
+        match result {
+            Some(result) if !result.is_null_or_empty() => {
+                if let Some(at) = mine {
+                    object[at] = result.clone();
                 }
-                set_element(&mut merged, Some(&value), &keys, &values);
+                set(&mut merged, &result, |item| has(item, value));
             }
-            _ => set_element(&mut object, None, &keys, &values),
+            // An element without the key takes all that have it with it.
+            _ if value.is_empty() => object.retain(|item| item.get(key).is_none()),
+            _ => object.retain(|item| !has(item, value)),
         }
     }
-    // What is left of the object's elements comes last.
-    for identity in &identities {
-        let (keys, _) = usable(identity, keys);
-        if keys.len() > 1 {
-            continue;
-        }
-        for item in object.clone() {
-            let values: Vec<&str> = keys.iter().filter_map(|key| item.get(key)).map(Node::raw_text).collect();
-            if values.len() < keys.len() && !merged.contains(&item) {
-                merged.push(item);
-            } else if values.len() == keys.len() {
-                set_element(&mut merged, Some(&item), &keys, &values);
-            }
+    for item in object {
+        match item.get(key).map(|value| value.raw_text().to_owned()) {
+            Some(value) => set(&mut merged, &item, |other| has(other, &value)),
+            None => merged = vec![item],
         }
     }
     Ok(merged)
 }
 
-/// Replace the elements with these values, or add one; without an element, remove them.
-fn set_element(items: &mut Vec<Node>, element: Option<&Node>, keys: &[&str], values: &[&str]) {
-    let matches = |item: &Node| {
-        item.as_map().is_some_and(|map| {
-            keys.iter().zip(values).all(|(key, value)| {
-                map.get(key).is_some_and(|it| value.is_empty() || it.raw_text() == *value)
-            })
-        })
+/// What only the patch has comes first, then the object's elements in their order. An element without some keys
+/// stands for every other one that agrees with it in those that it has.
+fn merge_by_several(
+    mut object: Vec<Node>,
+    patch: Option<Vec<Node>>,
+    keys: &[String],
+    identities: &[Vec<String>],
+    schema: Option<&Schema>,
+    path: &mut Path,
+) -> Result<Vec<Node>, Problem> {
+    let agrees = |partial: &[String], other: &[String]| {
+        partial.iter().zip(other).all(|(value, other)| value.is_empty() || value == other)
     };
-    items.retain(|item| !item.is_null() && !matches!(item, Node::Map(map) if map.is_empty()));
-    match element {
-        None => items.retain(|item| !matches(item)),
-        Some(element) => {
-            let mut found = false;
-            for item in items.iter_mut() {
-                if matches(item) {
-                    *item = element.clone();
-                    found = true;
-                }
-            }
-            if !found {
-                items.push(element.clone());
-            }
+    let mut merged: Vec<Node> = Vec::new();
+    for identity in identities {
+        let is_partial = identity.iter().any(String::is_empty);
+        if is_partial && identities.iter().any(|other| other != identity && agrees(identity, other)) {
+            continue;
         }
+        let is = |item: &Node| key_values(item, keys) == *identity;
+        let mine = object.iter().position(is);
+        let theirs = patch.iter().flatten().find(|item| is(item));
+        path.push(format!("[{}]", identity.join(",")));
+        let result = walk(mine.map(|at| object[at].clone()), theirs.cloned(), schema, path)?;
+        path.pop();
+        match result {
+            Some(result) if !result.is_null_or_empty() => match mine {
+                Some(at) => object[at] = result,
+                None => merged.push(result),
+            },
+            // An element that lacks a key is not deleted this way, only those that have all.
+            _ if is_partial => {}
+            _ => object.retain(|item| !is(item)),
+        }
+    }
+    for item in object {
+        let identity = key_values(&item, keys);
+        merged.retain(|other| !agrees(&identity, &key_values(other, keys)));
+        merged.push(item);
+    }
+    Ok(merged)
+}
+
+/// Replace the elements that are the same, or add one.
+fn set(items: &mut Vec<Node>, element: &Node, is: impl Fn(&Node) -> bool) {
+    let mut found = false;
+    for item in items.iter_mut().filter(|item| is(item)) {
+        *item = element.clone();
+        found = true;
+    }
+    if !found {
+        items.push(element.clone());
     }
 }

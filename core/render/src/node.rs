@@ -12,7 +12,8 @@ use serde_json::Value;
 pub(crate) enum Tag {
     /// Text, whatever it looks like.
     Text,
-    Number,
+    Int,
+    Float,
     Bool,
     Null,
     Timestamp,
@@ -173,9 +174,13 @@ impl Scalar {
                     return as_text();
                 }
                 match yaml::resolve(document, Dialect::Kustomize) {
-                    Ok(Value::Number(number)) => (Tag::Number, Value::Number(number)),
+                    Ok(Value::Number(number)) => {
+                        let is_hex = text.trim_start_matches(['+', '-']).starts_with("0x");
+                        let is_int = !number.is_f64() && (is_hex || !text.contains(['.', 'e', 'E']));
+                        (if is_int { Tag::Int } else { Tag::Float }, Value::Number(number))
+                    }
                     Ok(Value::String(other)) if other != text => (Tag::Timestamp, Value::String(other)),
-                    Err(_) => (Tag::Number, Value::Null),
+                    Err(_) => (Tag::Float, Value::Null),
                     _ => as_text(),
                 }
             }
@@ -191,15 +196,17 @@ impl Scalar {
             _ => {}
         }
         let (tag, value) = Self::meaning(&self.text);
-        if tag == Tag::Number && value.is_null() {
+        if tag == Tag::Float && value.is_null() {
             return Err(format!("{} has no JSON value: quote it if it is meant as text", self.text));
         }
-        if self.tag != Tag::Implicit && self.tag != tag {
+        let fits = self.tag == tag || self.tag == Tag::Implicit || (self.tag, tag) == (Tag::Float, Tag::Int);
+        if !fits {
             return Err(format!(
                 "cannot write {:?} where {} stands",
                 self.text,
                 match self.tag {
-                    Tag::Number => "a number",
+                    Tag::Int => "a whole number",
+                    Tag::Float => "a number",
                     Tag::Bool => "a boolean",
                     Tag::Null => "null",
                     _ => "a timestamp",
@@ -350,7 +357,9 @@ impl Node {
         match value {
             Value::Null => scalar("null".to_owned(), Tag::Null),
             Value::Bool(value) => scalar(value.to_string(), Tag::Bool),
-            Value::Number(number) => scalar(number.to_string(), Tag::Number),
+            Value::Number(number) => {
+                scalar(number.to_string(), if number.is_f64() { Tag::Float } else { Tag::Int })
+            }
             Value::String(text) => scalar(text.clone(), Tag::Text),
             Value::Array(items) => Self::Seq(items.iter().map(Self::from_value).collect()),
             Value::Object(object) => {
@@ -422,7 +431,8 @@ fn scalar_from_yaml(
                 let text = decoded.as_str().unwrap_or_default().to_owned();
                 return Ok(Scalar { text, tag: Tag::Text, style });
             }
-            Some("int" | "float") => Tag::Number,
+            Some("int") => Tag::Int,
+            Some("float") => Tag::Float,
             Some("bool") => Tag::Bool,
             Some("null") => Tag::Null,
             Some("timestamp") => Tag::Timestamp,

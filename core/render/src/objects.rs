@@ -42,7 +42,8 @@ pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Reso
             continue;
         }
         match node.get("items") {
-            None => {}
+            // A kind of its own that happens to be called a list.
+            None => resources.push(Resource::new(node, Arc::new(Origin { file: file.to_owned(), line }))),
             Some(null) if null.is_null() => {}
             Some(Node::Seq(items)) => {
                 for item in items {

@@ -31,9 +31,10 @@ impl<'a> ImageRule<'a> {
 
     fn apply_to(&self, resource: &mut Resource, specs: &[FieldSpec]) -> Result<(), Problem> {
         // A definition of pods is no pod.
-        if resource.kind() != "CustomResourceDefinition" {
-            self.visit(&mut resource.node);
+        if resource.kind() == "CustomResourceDefinition" {
+            return Ok(());
         }
+        self.visit(&mut resource.node);
         let id = resource.id();
         for spec in specs {
             spec.apply(&mut resource.node, None, &mut |node| match node {

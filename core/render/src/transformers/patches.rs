@@ -207,10 +207,29 @@ fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), P
     }
     let mut value = resource.to_value()?;
     json_patch::apply(&mut value, operations).map_err(fail)?;
+    as_go_reads(&mut value);
     if !value.is_object() {
         return Err(fail(Problem("the patch leaves no object".to_owned())));
     }
     resource.node = Node::from_value(&value);
     resource.settle_texts("annotations");
     Ok(())
+}
+
+/// What a patched object is when Go has read it back from JSON: every number is a float, which has 53 bits.
+fn as_go_reads(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(as_go_reads),
+        Value::Object(object) => object.values_mut().for_each(as_go_reads),
+        Value::Number(number) if number.as_i64().is_none_or(|it| it.unsigned_abs() > 1 << 53) => {
+            let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0) else { return };
+            let digits = format!("{float}");
+            if let Ok(signed) = digits.parse::<i64>() {
+                *value = Value::from(signed);
+            } else if let Ok(unsigned) = digits.parse::<u64>() {
+                *value = Value::from(unsigned);
+            }
+        }
+        _ => {}
+    }
 }

@@ -126,10 +126,9 @@ fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(
         if is_rejected_by_text {
             continue;
         }
-        let selected = resource.any_id(|id| {
-            id.is_selected_by(&wanted)
-                && !rejected.iter().any(|(named, _)| !named.is_empty() && id.is_selected_by(named))
-        });
+        let is_rejected = resource
+            .any_id(|id| rejected.iter().any(|(named, _)| !named.is_empty() && id.is_selected_by(named)));
+        let selected = !is_rejected && resource.any_id(|id| id.is_selected_by(&wanted));
         if selected {
             write_into(resource, value, target)?;
         }
@@ -303,11 +302,8 @@ fn visit(
         return visit(item, rest, create, set);
     }
     if part == "*" {
-        return match node {
-            Node::Seq(items) => items.iter_mut().try_for_each(|item| visit(item, rest, create, set)),
-            Node::Map(map) => map.values_mut().try_for_each(|(_, value)| visit(value, rest, create, set)),
-            Node::Scalar(_) => Err(wrong(part, node, "a list or a map")),
-        };
+        let Node::Seq(items) = node else { return Err(wrong(part, node, "a list")) };
+        return items.iter_mut().try_for_each(|item| visit(item, rest, create, set));
     }
     if let Some((field, pattern)) = element(part)? {
         let Node::Seq(items) = node else { return Err(wrong(part, node, "a list")) };

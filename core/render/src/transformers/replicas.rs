@@ -16,7 +16,7 @@ pub(crate) fn set(map: &mut ResMap, replica: &Replica, specs: &[FieldSpec]) -> R
             found = true;
             spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| {
                 let text = replica.count.to_string();
-                *node = Node::Scalar(Scalar { text, tag: Tag::Number, style: Style::Plain });
+                *node = Node::Scalar(Scalar { text, tag: Tag::Int, style: Style::Plain });
                 Ok(())
             })
             .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;

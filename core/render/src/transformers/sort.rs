@@ -73,7 +73,9 @@ fn sort_by_kind(map: &mut ResMap, lists: Option<&LegacySortOptions>) {
     map.list.sort_by_cached_key(|resource| {
         let id = resource.id();
         let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);
-        (rank, kind_key(&id.gvk), name_key(&id))
+        // Other kinds that are called so do not come before the namespaces that they need.
+        let is_other = id.gvk.kind == "Namespace" && !id.gvk.group.is_empty();
+        (rank, is_other, kind_key(&id.gvk), name_key(&id))
     });
 }
 
