@@ -4,7 +4,7 @@
 //! needs; those are written as ClusterRoles, so that `kubectl` shows who may do what.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -13,33 +13,57 @@ use kube::discovery::ApiResource;
 use miette::{IntoDiagnostic, WrapErr};
 use seaway_apiserver::{ApiServer, Identity};
 use seaway_gateway::{Gateway, GatewayOptions};
+use seaway_node::image::LayoutFolder;
+use seaway_node::{Node, NodeOptions};
+use seaway_workloads::Workloads;
 use serde_json::{Value, json};
+
+use crate::node_streams::Streams;
+use crate::rights;
 
 /// Field manager of what the program itself installs.
 const MANAGER: &str = "seaway";
 /// Group of the program's own parts.
 const PARTS: &str = "system:seaway:parts";
 
-/// Where the parts listen.
-pub(crate) struct Addresses {
+/// What to start, and where it listens.
+pub(crate) struct Options {
+    pub(crate) data_dir: PathBuf,
     pub(crate) kube: SocketAddr,
     pub(crate) gateway: SocketAddr,
+    /// Whether pods run here.
+    pub(crate) node: bool,
+    /// OCI image layout folders, asked before registries.
+    pub(crate) layouts: Vec<PathBuf>,
 }
 
 /// Everything that runs.
 pub(crate) struct Machine {
     pub(crate) server: ApiServer,
     pub(crate) gateway: Gateway,
+    workloads: Workloads,
+    /// Why no pods run, when they should.
+    pub(crate) without_node: Option<String>,
+    node: Option<Arc<Node>>,
+}
+
+struct Parts {
+    gateway: Gateway,
+    workloads: Workloads,
+    node: Option<Arc<Node>>,
+    without_node: Option<String>,
 }
 
 impl Machine {
     /// Starts everything on a data folder.
-    pub(crate) async fn start(data_dir: &Path, listen: &Addresses) -> miette::Result<Self> {
-        let mut options = seaway_apiserver::Options::new(data_dir);
-        options.listen = Some(listen.kube);
-        let server = ApiServer::start(options).await.into_diagnostic()?;
-        match Self::parts(&server, listen).await {
-            Ok(gateway) => Ok(Self { server, gateway }),
+    pub(crate) async fn start(options: &Options) -> miette::Result<Self> {
+        let mut server_options = seaway_apiserver::Options::new(&options.data_dir);
+        server_options.listen = Some(options.kube);
+        let server = ApiServer::start(server_options).await.into_diagnostic()?;
+        match Self::parts(&server, options).await {
+            Ok(Parts { gateway, workloads, node, without_node }) => {
+                Ok(Self { server, gateway, workloads, without_node, node })
+            }
             Err(error) => {
                 server.stop().await;
                 Err(error)
@@ -47,31 +71,78 @@ impl Machine {
         }
     }
 
-    async fn parts(server: &ApiServer, listen: &Addresses) -> miette::Result<Gateway> {
+    async fn parts(server: &ApiServer, options: &Options) -> miette::Result<Parts> {
         install(&server.client(Identity::admin()))
             .await
             .into_diagnostic()
             .wrap_err("Seaway's own kinds and roles could not be installed")?;
         let account = |name: &str| server.client(Identity::user(format!("system:seaway:{name}"), [PARTS]));
-        let dial: seaway_gateway::proxy::Dial =
-            Arc::new(|address| Box::pin(tokio::net::TcpStream::connect(address)));
-        Gateway::start(GatewayOptions::new(account("gateway"), listen.gateway, dial))
+        let (node, without_node) = match options.node {
+            false => (None, None),
+            true => match start_node(account("node"), server.address(), options).await {
+                Ok(node) => (Some(Arc::new(node)), None),
+                // The API is of use without pods; the reason is printed.
+                Err(error) => (None, Some(error.to_string())),
+            },
+        };
+        if let Some(node) = &node {
+            server.serve_node(Arc::new(Streams(node.clone())));
+        }
+        let workloads = Workloads::start(account("workloads"), seaway_workloads::Options::default()).await;
+        let gateway = GatewayOptions::new(account("gateway"), options.gateway, dial(node.as_deref()));
+        let gateway = Gateway::start(gateway)
             .await
             .into_diagnostic()
-            .wrap_err("the gateway did not start; choose another address with --gateway-listen")
+            .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
+        Ok(Parts { gateway, workloads, node, without_node })
     }
 
     /// Stops everything; returns when all is on disk.
     pub(crate) async fn stop(self) {
         self.gateway.shutdown().await;
+        self.workloads.shutdown().await;
+        if let Some(node) = self.node.and_then(Arc::into_inner) {
+            node.shutdown().await;
+        }
         self.server.stop().await;
     }
+}
+
+async fn start_node(
+    client: kube::Client,
+    api_server: Option<SocketAddr>,
+    options: &Options,
+) -> seaway_node::Result<Node> {
+    let name = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).map(|n| n.to_lowercase());
+    let mut node =
+        NodeOptions::new(client, options.data_dir.join("node"), name.unwrap_or_else(|| "node".into()));
+    node.layouts = options.layouts.iter().map(LayoutFolder::new).collect();
+    node.api_server = api_server;
+    Node::start(node).await
+}
+
+/// Pods live in a network of their own: sockets to them are opened there.
+fn dial(node: Option<&Node>) -> seaway_gateway::proxy::Dial {
+    let dialer = node.map(Node::dialer);
+    Arc::new(move |address| {
+        let dialer = dialer.clone();
+        Box::pin(async move {
+            match (dialer, address) {
+                (Some(dialer), SocketAddr::V4(v4)) => {
+                    dialer.dial(*v4.ip(), v4.port()).await.map_err(std::io::Error::other)
+                }
+                _ => Err(std::io::Error::other("no node runs here")),
+            }
+        })
+    })
 }
 
 /// Installs the kinds and the rights of the parts. Applied at each start: unchanged objects are not written.
 async fn install(client: &kube::Client) -> kube::Result<()> {
     let mut objects = seaway_gateway::crds();
-    objects.extend(rights("gateway", &seaway_gateway::cluster_role_rules()));
+    objects.extend(bound("gateway", &seaway_gateway::cluster_role_rules()));
+    objects.extend(bound("node", &rights::node()));
+    objects.extend(bound("workloads", &rights::workloads()));
     for object in objects {
         let gvk =
             GroupVersionKind::try_from(&types(&object)).map_err(|e| kube::Error::Service(Box::new(e)))?;
@@ -88,7 +159,7 @@ fn types(object: &Value) -> kube::core::TypeMeta {
 }
 
 /// A part's ClusterRole, bound to its account.
-fn rights(part: &str, rules: &[Value]) -> [Value; 2] {
+fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let name = format!("system:seaway:{part}");
     [

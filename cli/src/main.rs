@@ -8,6 +8,8 @@
 mod commands;
 mod kubeconfig;
 mod machine;
+mod node_streams;
+mod rights;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before any thread: pods' helpers are this program started again.
+    if let Some(code) = seaway_node::helper_main(std::env::args_os()) {
+        return code;
+    }
     // Before anything can open a TLS connection: rustls takes one provider per process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();

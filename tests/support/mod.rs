@@ -33,11 +33,17 @@ impl Seaway {
         seaway
     }
 
-    /// Starts on a folder that is there already.
+    /// Starts on a folder that is there already; no pods run.
     pub(crate) fn start_in(folder: &Path) -> Self {
+        Self::start_with(folder, &["--node", "none"])
+    }
+
+    /// Starts with further options.
+    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Self {
         let mut child = program()
             .args(["up", "--kube-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -60,6 +66,13 @@ impl Seaway {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
+    }
+
+    /// Address of the gateway.
+    pub(crate) fn gateway(&self) -> std::net::SocketAddr {
+        let address =
+            self.ready_line.split("gateway at http://").nth(1).and_then(|rest| rest.split(',').next());
+        address.unwrap().parse().unwrap()
     }
 
     pub(crate) fn kubectl(&self) -> Kubectl {
@@ -89,6 +102,15 @@ impl Printed {
     }
 }
 
+/// Where `./dev` puts a current kubectl.
+fn installed() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let folders = std::fs::read_dir(cache.join("seaway/tools")).ok()?.flatten();
+    folders.map(|f| f.path().join("bin/kubectl")).find(|program| program.is_file())
+}
+
 /// A current kubectl with a kubeconfig.
 #[derive(Clone)]
 pub(crate) struct Kubectl {
@@ -100,7 +122,8 @@ impl Kubectl {
     pub(crate) fn new(kubeconfig: &Path) -> Self {
         let program = std::env::var_os("SEAWAY_TEST_KUBECTL")
             .map(PathBuf::from)
-            .expect("SEAWAY_TEST_KUBECTL names a current kubectl: run the tests by `./dev test`");
+            .or_else(installed)
+            .expect("a current kubectl: run the tests by `./dev test`, or set SEAWAY_TEST_KUBECTL");
         Self { program, kubeconfig: kubeconfig.to_owned() }
     }
 

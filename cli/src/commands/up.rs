@@ -8,7 +8,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::kubeconfig;
-use crate::machine::{Addresses, Machine};
+use crate::machine::{self, Machine};
 
 /// Options of `seaway up`.
 #[derive(clap::Args)]
@@ -29,6 +29,21 @@ pub(crate) struct Options {
     /// Address of the gateway, which serves HTTPRoutes; port 0 takes a free one
     #[arg(long, env = "SEAWAY_GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     gateway_listen: SocketAddr,
+    /// Folder with images (OCI image layout), asked before registries; can be repeated
+    #[arg(long = "image-layout", env = "SEAWAY_IMAGE_LAYOUT", value_name = "DIR", value_delimiter = ',')]
+    image_layouts: Vec<PathBuf>,
+    /// How pods run
+    #[arg(long, env = "SEAWAY_NODE", value_enum, default_value_t = NodeRuntime::Sandbox)]
+    node: NodeRuntime,
+}
+
+/// How pods run.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum NodeRuntime {
+    /// As processes in namespaces of their own
+    Sandbox,
+    /// Not at all: pods stay pending
+    None,
 }
 
 /// Where data lies when no folder is given (XDG base directory specification).
@@ -53,8 +68,17 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
 
-    let listen = Addresses { kube: options.kube_listen, gateway: options.gateway_listen };
-    let machine = Machine::start(&data_dir, &listen).await?;
+    let machine = Machine::start(&machine::Options {
+        data_dir: data_dir.clone(),
+        kube: options.kube_listen,
+        gateway: options.gateway_listen,
+        node: options.node == NodeRuntime::Sandbox,
+        layouts: options.image_layouts,
+    })
+    .await?;
+    if let Some(reason) = &machine.without_node {
+        eprintln!("Warning: pods cannot run here and will stay pending: {reason}");
+    }
     let server = &machine.server;
     let address = server.address().unwrap_or(options.kube_listen);
     let path = data_dir.join("kubeconfig");

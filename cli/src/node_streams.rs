@@ -1,0 +1,83 @@
+//! Logs and commands in containers, from the API server to the node.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use seaway_apiserver::{
+    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams,
+};
+use seaway_node::Node;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The node of this machine, as the API server sees it.
+pub(crate) struct Streams(pub(crate) Arc<Node>);
+
+fn node_error(error: seaway_node::Error) -> NodeError {
+    match error {
+        seaway_node::Error::NotFound { .. } => NodeError::NotFound(error.to_string()),
+        other => NodeError::Internal(other.to_string()),
+    }
+}
+
+impl NodeStreams for Streams {
+    fn logs(
+        &self,
+        container: ContainerRef,
+        options: LogOptions,
+    ) -> BoxFuture<'static, Result<LogStream, NodeError>> {
+        let options = seaway_node::LogOptions {
+            follow: options.follow,
+            tail: options.tail_lines,
+            since: options.since,
+            previous: options.previous,
+            timestamps: options.timestamps,
+            limit_bytes: options.limit_bytes,
+        };
+        let lines = self.0.logs(&container.namespace, &container.pod, &container.container, options);
+        let lines = lines.map(|lines| Box::pin(lines) as LogStream).map_err(|error| match error {
+            // A container that has not started yet is a wrong request, not a missing page.
+            seaway_node::Error::NotFound { .. } => NodeError::BadRequest(error.to_string()),
+            other => node_error(other),
+        });
+        futures::future::ready(lines).boxed()
+    }
+
+    fn exec(
+        &self,
+        container: ContainerRef,
+        options: ExecOptions,
+    ) -> BoxFuture<'static, Result<ExecSession, NodeError>> {
+        let node = self.0.clone();
+        async move {
+            if options.command.is_empty() {
+                return Err(NodeError::BadRequest(
+                    "attaching to a container's process is not supported yet".into(),
+                ));
+            }
+            let options =
+                seaway_node::ExecOptions { command: options.command, stdin: options.stdin, tty: options.tty };
+            let exec = node
+                .exec(&container.namespace, &container.pod, &container.container, options)
+                .await
+                .map_err(node_error)?;
+            let (resize, mut sizes) = tokio::sync::mpsc::channel::<(u16, u16)>(4);
+            if let Some(Ok(resizer)) = exec.resizer() {
+                tokio::spawn(async move {
+                    while let Some((columns, rows)) = sizes.recv().await {
+                        let _ = resizer.resize(columns, rows);
+                    }
+                });
+            }
+            let (stdin, stdout, stderr, end) = exec.into_parts();
+            Ok(ExecSession {
+                stdin: stdin.map(|s| Box::new(s) as Box<dyn AsyncWrite + Send + Unpin>),
+                stdout: Box::new(stdout),
+                stderr: stderr.map(|s| Box::new(s) as Box<dyn AsyncRead + Send + Unpin>),
+                resize,
+                exit: async move { Ok(end.await.code) }.boxed(),
+            })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,83 @@
+//! The rights of the program's own parts, as ClusterRoles that `kubectl` shows.
+
+use serde_json::{Value, json};
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+const WRITE: [&str; 4] = ["create", "delete", "patch", "update"];
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+}
+
+/// The node reads what its pods need and writes what becomes of them.
+pub(crate) fn node() -> Vec<Value> {
+    vec![
+        rule(
+            "",
+            &[
+                "configmaps",
+                "namespaces",
+                "persistentvolumeclaims",
+                "persistentvolumes",
+                "pods",
+                "secrets",
+                "serviceaccounts",
+                "services",
+            ],
+            &READ,
+        ),
+        rule("", &["nodes"], &["create", "get", "patch", "update"]),
+        rule("", &["nodes/status", "pods/status"], &["patch", "update"]),
+        rule("", &["pods"], &["delete"]),
+        rule("", &["serviceaccounts/token"], &["create"]),
+        rule("", &["events"], &["create", "patch", "update"]),
+        rule("events.k8s.io", &["events"], &["create", "patch", "update"]),
+        rule("coordination.k8s.io", &["leases"], &["create", "get", "patch", "update"]),
+        rule("discovery.k8s.io", &["endpointslices"], &READ),
+    ]
+}
+
+/// The workload controllers and the scheduler write what workloads consist of.
+pub(crate) fn workloads() -> Vec<Value> {
+    let read_write: Vec<&str> = [&READ[..], &WRITE[..]].concat();
+    vec![
+        rule(
+            "apps",
+            &["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"],
+            &read_write,
+        ),
+        rule(
+            "apps",
+            &["daemonsets/status", "deployments/status", "replicasets/status", "statefulsets/status"],
+            &["patch", "update"],
+        ),
+        rule("batch", &["cronjobs", "jobs"], &read_write),
+        rule("batch", &["cronjobs/status", "jobs/status"], &["patch", "update"]),
+        rule("", &["persistentvolumeclaims", "persistentvolumes", "pods"], &read_write),
+        rule(
+            "",
+            &["persistentvolumeclaims/status", "persistentvolumes/status", "pods/status"],
+            &["patch", "update"],
+        ),
+        rule("", &["pods/binding"], &["create"]),
+        rule("", &["endpoints", "namespaces", "nodes", "replicationcontrollers", "services"], &READ),
+        rule("", &["events"], &["create", "patch", "update"]),
+        rule("events.k8s.io", &["events"], &["create", "patch", "update"]),
+        rule("discovery.k8s.io", &["endpointslices"], &read_write),
+        rule("policy", &["poddisruptionbudgets"], &READ),
+        rule("policy", &["poddisruptionbudgets/status"], &["patch", "update"]),
+        rule("storage.k8s.io", &["storageclasses"], &READ),
+        // A controller that sets itself as an owner which blocks deletion must be able to take that back.
+        rule(
+            "apps",
+            &[
+                "daemonsets/finalizers",
+                "deployments/finalizers",
+                "replicasets/finalizers",
+                "statefulsets/finalizers",
+            ],
+            &["update"],
+        ),
+        rule("batch", &["cronjobs/finalizers", "jobs/finalizers"], &["update"]),
+    ]
+}
