@@ -1,1 +1,22 @@
-//! An environment follows Git.
+//! An environment follows Git, and shows what it would do, did, and why.
+//!
+//! What it does: resolves the revisions of an environment's components, renders them, compares the result with the
+//! cluster ([`plan`]), applies it in order ([`order`]) as the environment's own account, waits for health ([`health`]),
+//! prunes what left Git, reverts drift, and records all of it.
+//!
+//! What it never does: apply as itself what a stack holds, force a field that another applier keeps unless the
+//! environment says so, delete what it cannot prove to be its own, or show the value of a secret.
+//!
+//! Start reading at [`plan`]: everything before it gathers what it needs, everything after it does what it says.
+
+pub mod applyset;
+pub mod desired;
+pub mod diff;
+pub mod health;
+pub mod options;
+pub mod order;
+pub mod ownership;
+pub mod plan;
+pub mod release;
+
+pub use health::{Health, HealthStatus, health};

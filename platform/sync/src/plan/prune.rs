@@ -1,0 +1,92 @@
+//! What has left Git.
+//!
+//! Operators copy labels to what they create, so that a label alone proves nothing: an object is pruned only if it
+//! carries our label, we have applied it, no controller owns it, and it is the very object that the last inventory
+//! names. A namespace goes only if Seaway made it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use seaway_api::FIELD_MANAGER;
+use seaway_object::{GroupVersionKind, ObjectId, identity};
+use serde_json::Value;
+
+use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
+use crate::applyset::PART_OF_LABEL;
+use crate::options::{ObjectOptions, Phase, Prune, deletion_approved};
+use crate::ownership::Ownership;
+
+pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<PlannedObject> {
+    let known: HashMap<ObjectId, &InventoryEntry> =
+        input.inventory.iter().map(|entry| (entry.object.id(), entry)).collect();
+    let mut objects = Vec::new();
+    for (id, live) in input.live {
+        if kept.contains(id) || !is_ours(input, live) {
+            continue;
+        }
+        let Ok(kind) = GroupVersionKind::of(live) else { continue };
+        let options = ObjectOptions::of(live);
+        // Hooks have their own policies of deletion.
+        if options.skip || options.is_hook() {
+            continue;
+        }
+        let entry = known.get(id).copied();
+        let reason = reason_to_keep(input, &kind, live, entry, &options);
+        objects.push(PlannedObject {
+            object: ObjectRef::new(&kind, id),
+            action: Action::Prune,
+            component: String::new(),
+            origin: None,
+            phase: Phase::Sync,
+            wave: options.wave,
+            fields: Vec::new(),
+            held_back: reason.is_some(),
+            message: reason.unwrap_or_default(),
+            value: None,
+            digest: String::new(),
+            options,
+            live_uid: identity::uid(live).map(str::to_owned),
+        });
+    }
+    objects.sort_by(|a, b| a.object.cmp(&b.object));
+    objects
+}
+
+/// Applied by us under this environment's label, and nobody's child.
+fn is_ours(input: &PlanInput<'_>, live: &Value) -> bool {
+    let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let controlled = owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true));
+    identity::label(live, PART_OF_LABEL) == Some(input.apply_set)
+        && Ownership::of(live).applied_by(FIELD_MANAGER).is_some()
+        && !controlled
+}
+
+fn reason_to_keep(
+    input: &PlanInput<'_>,
+    kind: &GroupVersionKind,
+    live: &Value,
+    entry: Option<&InventoryEntry>,
+    options: &ObjectOptions,
+) -> Option<String> {
+    let approved = deletion_approved(live);
+    let Some(entry) = entry.filter(|entry| Some(entry.uid.as_str()) == identity::uid(live)) else {
+        return (!approved).then(|| {
+            "it carries the environment's label but is not in the inventory: annotate it with \
+             seaway.dev/deletion-approved=true if it may go"
+                .to_owned()
+        });
+    };
+    if kind.group.is_empty() && kind.kind == "Namespace" && !entry.created {
+        return Some("Seaway did not make this namespace: delete it by hand".to_owned());
+    }
+    match options.prune {
+        Prune::Never => return Some("its options forbid deletion".to_owned()),
+        Prune::Confirm if !approved => {
+            return Some(
+                "its options ask for a confirmation: annotate it with seaway.dev/deletion-approved=true"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
+    (!input.policy.prune).then(|| "pruning is off (spec.sync.prune)".to_owned())
+}
