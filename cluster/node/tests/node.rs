@@ -4,190 +4,14 @@
 mod support;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Event, Node as ApiNode, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node as ApiNode, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use seaway_apiserver::{ApiServer, Identity, Options};
-use seaway_node::image::LayoutFolder;
-use seaway_node::sandbox::NamespaceOptions;
-use seaway_node::{ExecOptions, LogOptions, Node, NodeOptions};
+use seaway_node::{ExecOptions, LogOptions};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::time::Duration;
-use tempfile::TempDir;
+use support::cluster::{Cluster, container, pod};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-struct Cluster {
-    folder: TempDir,
-    server: ApiServer,
-    node: Option<Node>,
-    name: String,
-}
-
-impl Cluster {
-    /// An API and a node; `None` (and why) where this machine has no busybox or forbids namespaces.
-    async fn start() -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        support::busybox_layout(&folder.path().join("layout"))?;
-        let server = ApiServer::start(Options::new(folder.path().join("api"))).await.unwrap();
-        let name = format!("test-{}", std::process::id());
-        let mut cluster = Self { folder, server, node: None, name };
-        cluster.allow_node().await;
-        let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin(), "default");
-        while accounts.get_opt("default").await.unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        cluster.start_node().await.then_some(cluster)
-    }
-
-    /// The node acts as an account of its own, with the rights that it asks for and no more.
-    async fn allow_node(&self) {
-        const GROUP: &str = "rbac.authorization.k8s.io";
-        let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_json::from_value(
-            json!({"metadata": {"name": "test-node"}, "rules": seaway_node::cluster_role_rules()}),
-        )
-        .unwrap();
-        let binding: k8s_openapi::api::rbac::v1::ClusterRoleBinding = serde_json::from_value(json!({
-            "metadata": {"name": "test-node"},
-            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "test-node"},
-            "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "test-node"}]}))
-        .unwrap();
-        let client = self.admin();
-        Api::all(client.clone()).create(&PostParams::default(), &role).await.unwrap();
-        Api::all(client).create(&PostParams::default(), &binding).await.unwrap();
-    }
-
-    async fn start_node(&mut self) -> bool {
-        let client = self.server.client(Identity::user("test-node", Vec::<String>::new()));
-        let mut options = NodeOptions::new(client, self.folder.path().join("node"), &self.name);
-        options.layouts = vec![LayoutFolder::new(self.folder.path().join("layout"))];
-        options.first_backoff = Duration::from_millis(300);
-        options.longest_backoff = Duration::from_secs(1);
-        options.namespace = NamespaceOptions {
-            helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))),
-            ..NamespaceOptions::default()
-        };
-        match Node::start(options).await {
-            Ok(node) => {
-                self.node = Some(node);
-                true
-            }
-            Err(e @ seaway_node::Error::Forbidden { .. }) => {
-                println!("skipped: {e}");
-                false
-            }
-            Err(e) => panic!("{e}"),
-        }
-    }
-
-    fn node(&self) -> &Node {
-        self.node.as_ref().unwrap()
-    }
-
-    fn admin(&self) -> kube::Client {
-        self.server.client(Identity::admin())
-    }
-
-    fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.admin(), "default")
-    }
-
-    /// A pod that is bound to the node.
-    async fn run(&self, name: &str, mut spec: Value) {
-        spec["nodeName"] = json!(self.name);
-        if spec.get("terminationGracePeriodSeconds").is_none() {
-            spec["terminationGracePeriodSeconds"] = json!(1);
-        }
-        let pod = json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": spec});
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        self.pods().create(&PostParams::default(), &pod).await.unwrap();
-    }
-
-    /// Waits until a pod (as JSON) is as wanted.
-    async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        for _ in 0..600 {
-            if let Some(pod) = self.pods().get_opt(name).await.unwrap() {
-                last = serde_json::to_value(pod).unwrap();
-                if wanted(&last) {
-                    return last;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{name} is not {what}: {:#}\n{:#?}", last["status"], self.events(name).await);
-    }
-
-    async fn until_ready(&self, name: &str) -> Value {
-        self.until(name, "ready", |pod| {
-            let conditions = pod["status"]["conditions"].as_array();
-            conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
-        })
-        .await
-    }
-
-    async fn until_phase(&self, name: &str, phase: &str) -> Value {
-        self.until(name, phase, |pod| pod["status"]["phase"] == phase).await
-    }
-
-    async fn events(&self, name: &str) -> Vec<(String, String)> {
-        let api: Api<Event> = Api::namespaced(self.admin(), "default");
-        let all = api.list(&Default::default()).await.unwrap();
-        all.items
-            .into_iter()
-            .filter(|e| e.involved_object.name.as_deref() == Some(name))
-            .map(|e| (e.reason.unwrap_or_default(), e.message.unwrap_or_default()))
-            .collect()
-    }
-
-    async fn until_event(&self, name: &str, reason: &str) -> String {
-        for _ in 0..200 {
-            if let Some((_, message)) = self.events(name).await.into_iter().find(|(r, _)| r == reason) {
-                return message;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("no event {reason}: {:#?}", self.events(name).await);
-    }
-
-    async fn logs(&self, pod: &str, options: LogOptions) -> String {
-        let mut stream = self.node().logs("default", pod, "c", options).unwrap();
-        let mut text = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            text.extend_from_slice(&chunk.unwrap());
-        }
-        String::from_utf8(text).unwrap()
-    }
-
-    async fn exec(&self, pod: &str, script: &str) -> (i32, String) {
-        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let options = ExecOptions { command, ..ExecOptions::default() };
-        let mut exec = self.node().exec("default", pod, "c", options).await.unwrap();
-        let mut text = String::new();
-        exec.stdout.read_to_string(&mut text).await.unwrap();
-        exec.stderr.as_mut().unwrap().read_to_string(&mut text).await.unwrap();
-        (exec.wait().await.code, text)
-    }
-
-    async fn end(mut self) {
-        if let Some(node) = self.node.take() {
-            node.shutdown().await;
-        }
-        self.server.stop().await;
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "a mount was left behind");
-    }
-}
-
-fn container(script: &str) -> Value {
-    json!({"name": "c", "image": "registry.test/busybox:1", "command": ["sh", "-c", script]})
-}
-
-fn pod(script: &str) -> Value {
-    json!({"containers": [container(script)]})
-}
 
 const SLEEP: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
 
@@ -249,7 +73,7 @@ async fn environment_and_volumes_come_from_the_api() {
                   cat /labels/labels; echo; touch /settings/x && echo LEAK; echo kept > /data/file; cat /memory/* ; \
                   mount | grep ' /memory ' | cut -d' ' -f5; \
                   wc -c < /var/run/secrets/kubernetes.io/serviceaccount/token; \
-                  cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; id -u; id -G; sleep 1000";
+                  cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; id -u; id -G; echo end; trap 'exit 0' TERM; while true; do sleep 0.1; done";
     let mut spec = pod(script);
     spec["containers"][0]["env"] = json!([
         {"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}},
@@ -272,13 +96,17 @@ async fn environment_and_volumes_come_from_the_api() {
     let follow = LogOptions { follow: true, ..LogOptions::default() };
     let mut stream = cluster.node().logs("default", "full", "c", follow).unwrap();
     let mut log = String::new();
-    while !log.contains("1000 2000") && !log.contains("2000\n") {
+    while !log.contains("\nend\n") {
         let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect(&log);
         log.push_str(std::str::from_utf8(&chunk.expect(&log).unwrap()).unwrap());
     }
     assert!(log.contains(&format!("blue hunter2 full {ip}\nbluehunter2\n")), "{log}");
     assert!(log.contains("app=\"full\"") && log.contains("\ntmpfs\n") && !log.contains("LEAK"), "{log}");
-    assert!(log.contains("\ndefault"), "{log}");
+    assert!(log.contains("\ndefault1000\n1000"), "{log}");
+    if nix::unistd::geteuid().is_root() {
+        // An ordinary user has no other groups to give.
+        assert!(log.contains("1000 2000\n"), "{log}");
+    }
     assert_eq!(claims.get("data").await.unwrap().status.unwrap().phase.as_deref(), Some("Bound"));
     let kept = std::fs::read_dir(cluster.folder.path().join("node/claims")).unwrap().next().unwrap().unwrap();
     assert_eq!(std::fs::read_to_string(kept.path().join("file")).unwrap(), "kept\n");
@@ -435,7 +263,7 @@ async fn what_cannot_run_says_why() {
     spec["containers"][0]["image"] = json!("127.0.0.1:1/none:1");
     cluster.run("no-image", spec).await;
     cluster.until("no-image", "ImagePullBackOff", |p| waiting(p) == "ImagePullBackOff").await;
-    assert!(cluster.until_event("no-image", "Failed").await.contains("127.0.0.1:1"));
+    cluster.until_event_with("no-image", "Failed", "127.0.0.1:1").await;
     let mut spec = pod("true");
     spec["containers"][0]["image"] = json!("registry.test/other:1");
     spec["containers"][0]["imagePullPolicy"] = json!("Never");

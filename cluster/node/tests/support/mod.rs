@@ -1,6 +1,8 @@
 //! What the tests of the node share: archives and images made on the spot.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod cluster;
+
 use seaway_node::image::{ImageConfig, LayoutWriter};
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
@@ -79,4 +81,38 @@ pub fn busybox_layout(folder: &Path) -> Option<()> {
     let mut writer = LayoutWriter::create(folder).unwrap();
     writer.add("registry.test/busybox:1", &config, &[layer]).unwrap();
     Some(())
+}
+
+/// A layer with programs of this machine and the libraries that they need, as `ldd` names them.
+pub fn programs_layer(programs: &[&str], folders: &[&str]) -> Vec<u8> {
+    let mut files: std::collections::BTreeSet<String> = programs.iter().map(|p| (*p).to_owned()).collect();
+    let mut pending: Vec<String> = folders.iter().map(|f| (*f).to_owned()).collect();
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let path = entry.path().to_str().unwrap().to_owned();
+            if entry.path().is_dir() {
+                pending.push(path);
+            } else if !path.contains("llvmjit") {
+                // Just-in-time compilation would bring a whole compiler along.
+                files.insert(path);
+            }
+        }
+    }
+    let needs: Vec<String> =
+        files.iter().filter(|f| f.contains("bin/") || f.contains(".so")).cloned().collect();
+    let ldd = std::process::Command::new("ldd").args(needs).output().unwrap();
+    for word in String::from_utf8_lossy(&ldd.stdout)
+        .split_whitespace()
+        .filter(|w| w.starts_with('/') && !w.ends_with(':'))
+    {
+        files.insert(word.to_owned());
+    }
+    let mut layer = Layer::new();
+    for file in files {
+        let Ok(content) = std::fs::read(&file) else { continue };
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        layer = layer.file(file.trim_start_matches('/'), mode, &content);
+    }
+    layer.build()
 }
