@@ -1,0 +1,36 @@
+//! Mirrors of Git repositories.
+//!
+//! What it does: keeps one bare mirror per repository URL ([`Mirrors`]), brings a branch, tag or commit into it with
+//! the `git` program ([`Mirrors::fetch`]), asks cheaply whether something changed ([`Mirrors::ls_remote`]), hands out
+//! the files of a commit ([`Mirrors::tree`]) and what lies between two commits ([`Mirrors::commits_between`]).
+//! Every connection goes through one [`Dialer`], which resolves a name, checks the addresses against the
+//! [`OutgoingPolicy`] and connects to a checked one; redirects are connections like any other.
+//!
+//! What it never does: ask a person, read the configuration of a user or of the machine, run hooks, follow
+//! submodules, check files out, or put a secret on a command line.
+//!
+//! Start reading at [`Mirrors::fetch`].
+
+mod credentials;
+mod dialer;
+mod error;
+mod folder;
+mod history;
+mod mirrors;
+mod policy;
+mod program;
+mod proxy;
+mod remote;
+mod revision;
+mod session;
+mod url;
+
+pub use credentials::{Authentication, CredentialSet, Credentials, Secret};
+pub use dialer::{DialError, Dialer};
+pub use error::Error;
+pub use history::{Commit, CommitRange, Person};
+pub use mirrors::{Mirrors, Options};
+pub use policy::{OutgoingPolicy, Refusal};
+pub use remote::RemoteRef;
+pub use revision::{CommitId, Revision};
+pub use url::{RepositoryUrl, Transport};

@@ -1,0 +1,247 @@
+//! Runs the `git` program: without anybody's configuration, without prompts, with limits.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+use tokio::time::{interval, sleep};
+
+use crate::folder;
+use crate::remote::Connection;
+
+/// More output than this ends the program, in bytes.
+const MAX_OUTPUT: usize = 32 << 20;
+/// The end of the error output that is kept, in bytes.
+const MAX_ERRORS: usize = 16 << 10;
+/// How often the size of a growing mirror is looked at.
+const SIZE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Holds for every run.
+const CONFIGURATION: &[(&str, &str)] = &[
+    // An empty value forgets the helpers before it.
+    ("credential.helper", ""),
+    ("core.askPass", ""),
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    // Larger blobs are streamed instead of held in memory.
+    ("core.bigFileThreshold", "32m"),
+    ("protocol.version", "2"),
+    ("submodule.recurse", "false"),
+    ("fetch.recurseSubmodules", "false"),
+    // What is received becomes a pack, which appears whole or not at all.
+    ("fetch.unpackLimit", "1"),
+    ("transfer.bundleURI", "false"),
+    // Housekeeping is done when we say so.
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("http.followRedirects", "initial"),
+    ("i18n.logOutputEncoding", "UTF-8"),
+    ("log.showSignature", "false"),
+];
+
+/// Why a run did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Start(std::io::Error),
+    /// It took longer than this.
+    TimedOut(Duration),
+    /// The mirror grew above the limit.
+    TooLarge,
+    /// It printed more than anybody reads.
+    TooMuchOutput,
+    /// It ended with an error and printed this.
+    Exit(String),
+}
+
+impl Failure {
+    /// What it printed, if it ended by itself.
+    pub(crate) fn message(&self) -> &str {
+        if let Self::Exit(message) = self { message } else { "" }
+    }
+}
+
+/// One run.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// The repository, if there is one.
+    pub(crate) repository: Option<&'a Path>,
+    /// How to reach the remote repository, if there is one.
+    pub(crate) connection: Option<&'a Connection>,
+    /// Stays locked until the program has ended, even when this process ends first.
+    pub(crate) lock: Option<&'a File>,
+    /// The most bytes that `repository` may have.
+    pub(crate) max_size: Option<u64>,
+}
+
+pub(crate) struct Program {
+    git: PathBuf,
+    /// The working directory: a folder that is in no repository.
+    folder: PathBuf,
+    slots: Semaphore,
+}
+
+impl Program {
+    pub(crate) fn new(git: PathBuf, folder: PathBuf, concurrency: usize) -> Self {
+        Self { git, folder, slots: Semaphore::new(concurrency.max(1)) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.git
+    }
+
+    /// Runs `git` with these arguments; what it printed. The time limit begins when it starts.
+    pub(crate) async fn run<A: AsRef<OsStr>>(
+        &self,
+        call: Call<'_>,
+        arguments: &[A],
+        limit: Duration,
+    ) -> Result<Vec<u8>, Failure> {
+        let _slot = self.slots.acquire().await.map_err(|e| Failure::Start(std::io::Error::other(e)))?;
+        let mut command = self.command(call).map_err(Failure::Start)?;
+        let mut child = command.args(arguments).spawn().map_err(Failure::Start)?;
+        let mut group = Group::led_by(&child);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let failure = tokio::select! {
+            (output, errors, status) = async {
+                tokio::join!(read_all(stdout), read_end(stderr), child.wait())
+            } => {
+                group.ended();
+                let status = status.map_err(Failure::Start)?;
+                return match output {
+                    Err(failure) => Err(failure),
+                    Ok(_) if status.success() && is_outgrown(call).await => Err(Failure::TooLarge),
+                    Ok(output) if status.success() => Ok(output),
+                    Ok(_) if errors.is_empty() => Err(Failure::Exit(format!("git ended with {status}"))),
+                    Ok(_) => Err(Failure::Exit(errors)),
+                };
+            }
+            () = sleep(limit) => Failure::TimedOut(limit),
+            () = outgrown(call) => Failure::TooLarge,
+        };
+        group.kill();
+        let _ = child.wait().await;
+        group.ended();
+        Err(failure)
+    }
+
+    fn command(&self, call: Call<'_>) -> std::io::Result<Command> {
+        let mut command = Command::new(&self.git);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin")))
+            .env("HOME", &self.folder)
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", "none")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .current_dir(&self.folder)
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(match call.lock {
+                Some(lock) => Stdio::from(lock.try_clone()?),
+                None => Stdio::null(),
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        match call.repository {
+            Some(repository) => command.env("GIT_DIR", repository),
+            // Nothing above is taken for a repository.
+            None => command.env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(Path::new("/"))),
+        };
+        let own = CONFIGURATION.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        let configuration: Vec<(String, String)> = match call.connection {
+            Some(connection) => {
+                command.envs(connection.environment());
+                own.chain(connection.configuration()).collect()
+            }
+            None => own.collect(),
+        };
+        command.env("GIT_CONFIG_COUNT", configuration.len().to_string());
+        for (index, (key, value)) in configuration.iter().enumerate() {
+            command
+                .env(format!("GIT_CONFIG_KEY_{index}"), key)
+                .env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+        Ok(command)
+    }
+}
+
+/// Ends when the repository is larger than allowed; never when there is no limit.
+async fn outgrown(call: Call<'_>) {
+    if call.max_size.is_none() {
+        return std::future::pending().await;
+    }
+    let mut ticks = interval(SIZE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if is_outgrown(call).await {
+            return;
+        }
+    }
+}
+
+async fn is_outgrown(call: Call<'_>) -> bool {
+    let (Some(repository), Some(limit)) = (call.repository, call.max_size) else { return false };
+    let repository = repository.to_owned();
+    tokio::task::spawn_blocking(move || folder::size(&repository)).await.is_ok_and(|size| size > limit)
+}
+
+async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Failure> {
+    let mut output = Vec::new();
+    if let Some(stream) = stream {
+        let mut stream = stream.take(MAX_OUTPUT as u64 + 1);
+        stream.read_to_end(&mut output).await.map_err(Failure::Start)?;
+    }
+    if output.len() > MAX_OUTPUT { Err(Failure::TooMuchOutput) } else { Ok(output) }
+}
+
+async fn read_end(stream: Option<impl AsyncRead + Unpin>) -> String {
+    let mut end = Vec::new();
+    if let Some(mut stream) = stream {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut chunk).await {
+            end.extend_from_slice(&chunk[..count]);
+            let surplus = end.len().saturating_sub(MAX_ERRORS);
+            end.drain(..surplus);
+        }
+    }
+    String::from_utf8_lossy(&end).into_owned()
+}
+
+/// The processes that a run started. Killed when dropped before their end.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn led_by(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    fn kill(&self) {
+        if let Some(group) = self.0 {
+            // Fails only when all of them have ended.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

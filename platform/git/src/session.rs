@@ -1,0 +1,293 @@
+//! One fetch.
+
+use std::fs::File;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::history::{self, Commit};
+use crate::mirrors::{Mirror, Mirrors};
+use crate::program::{Call, Failure};
+use crate::remote::{self, Connection};
+use crate::{CommitId, Error, Revision};
+
+/// Names of the remote side, each as one path part: no name is in the way of another.
+const FOLLOWED: &str = "refs/followed/";
+/// Commits that are kept whatever becomes of the names on the remote side: pinned ones, and force-pushed away ones.
+const KEPT: &str = "refs/kept/";
+/// All branches and tags, fetched when a server does not give a commit by its id.
+const EVERYTHING: [&str; 2] = ["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"];
+
+/// One fetch, while nobody else writes to the mirror.
+pub(crate) struct Session<'a> {
+    mirrors: &'a Mirrors,
+    mirror: &'a Mirror,
+    lock: &'a File,
+    connection: Connection,
+    /// A `git` was ended before its end.
+    pub(crate) killed: bool,
+    /// There was no mirror before.
+    pub(crate) created: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        mirrors: &'a Mirrors,
+        mirror: &'a Mirror,
+        lock: &'a File,
+        connection: Connection,
+    ) -> Self {
+        Self { mirrors, mirror, lock, connection, killed: false, created: false }
+    }
+
+    pub(crate) async fn fetch(&mut self, revision: &Revision, dirty: &mut bool) -> Result<Commit, Error> {
+        if *dirty {
+            self.mirror.folder.clean()?;
+            *dirty = false;
+        }
+        if !self.mirror.folder.exists() {
+            self.create().await?;
+        }
+        match revision {
+            Revision::Commit(id) => self.fetch_commit(id).await,
+            Revision::Head | Revision::Ref(_) => {
+                let name = remote::candidates(revision).remove(0);
+                match self.follow(&name, revision).await? {
+                    Some(commit) => Ok(commit),
+                    None => Err(self.not_found(revision).await),
+                }
+            }
+            Revision::Name(name) => {
+                // A branch that was there last time most likely still is: that saves a question.
+                let branch = format!("refs/heads/{name}");
+                if self.resolve(&followed(&branch)).await?.is_some()
+                    && let Some(commit) = self.follow(&branch, revision).await?
+                {
+                    return Ok(commit);
+                }
+                let url = &self.mirror.url;
+                if let Some(found) = self.mirrors.look_up(url, revision, &self.connection).await?
+                    && let Some(commit) = self.follow(&found.name, revision).await?
+                {
+                    return Ok(commit);
+                }
+                match revision.as_prefix() {
+                    Some(prefix) => self.fetch_prefix(prefix, revision).await,
+                    None => Err(self.not_found(revision).await),
+                }
+            }
+        }
+    }
+
+    async fn create(&mut self) -> Result<(), Error> {
+        let new = self.mirror.folder.unfinished();
+        let path = new.display().to_string();
+        // Without a template there are no hooks.
+        self.git(&["init", "--quiet", "--bare", "--template=", "--", &path], Call::default())
+            .await
+            .map_err(|failure| self.explain(failure))?;
+        let place = &self.mirror.folder.repository;
+        // What was there, if anything, has no HEAD: it is no repository.
+        self.mirror.folder.remove()?;
+        self.created = true;
+        std::fs::rename(&new, place).map_err(|error| Error::io(place, error))
+    }
+
+    /// Fetch a name of the remote side; `None` when it is not there (any more).
+    async fn follow(&mut self, name: &str, revision: &Revision) -> Result<Option<Commit>, Error> {
+        let local = followed(name);
+        let before = self.resolve(&local).await?;
+        if let Err(failure) = self.fetch_refs(&[&format!("+{name}:{local}")]).await {
+            if failure.message().contains("couldn't find remote ref") {
+                if let Some(gone) = before {
+                    self.keep(&gone).await?;
+                    self.git(&["update-ref", "-d", &local], self.here())
+                        .await
+                        .map_err(|failure| self.explain(failure))?;
+                }
+                return Ok(None);
+            }
+            return Err(self.explain(failure));
+        }
+        let mut commit = self.describe(&local, revision).await?;
+        if let Some(before) = before
+            && before != commit.id.as_str()
+            && !self.is_ancestor(&before, commit.id.as_str()).await
+        {
+            // Force-pushed away; somebody may have to go back to it.
+            self.keep(&before).await?;
+        }
+        commit.refs = vec![name.to_owned()];
+        Ok(Some(commit))
+    }
+
+    async fn fetch_commit(&mut self, id: &CommitId) -> Result<Commit, Error> {
+        let revision = Revision::Commit(id.clone());
+        let kept = format!("{KEPT}{id}");
+        if self.resolve(&kept).await?.is_some() {
+            return self.describe(&kept, &revision).await;
+        }
+        if !self.contains(id).await {
+            match self.fetch_refs(&[&format!("+{id}:{kept}")]).await {
+                Ok(()) => return self.describe(&kept, &revision).await,
+                Err(failure @ (Failure::TimedOut(_) | Failure::TooLarge | Failure::Start(_))) => {
+                    return Err(self.explain(failure));
+                }
+                // Old servers give only what a name points to.
+                Err(failure) => {
+                    if is_refused_id(failure.message()) {
+                        self.fetch_everything().await?;
+                    } else {
+                        return Err(self.explain(failure));
+                    }
+                }
+            }
+            if !self.contains(id).await {
+                return Err(self.not_found(&revision).await);
+            }
+        }
+        let commit = self.describe(id.as_str(), &revision).await?;
+        self.keep(id.as_str()).await?;
+        Ok(commit)
+    }
+
+    async fn fetch_prefix(&mut self, prefix: &str, revision: &Revision) -> Result<Commit, Error> {
+        self.fetch_everything().await?;
+        let commit = format!("{prefix}^{{commit}}");
+        match self.git(&["rev-parse", "--verify", "--end-of-options", &commit], self.here()).await {
+            Ok(output) => {
+                let id = String::from_utf8_lossy(&output).trim().to_owned();
+                self.describe(&id, revision).await
+            }
+            Err(failure)
+                if failure.message().contains("ambiguous") && failure.message().contains("short") =>
+            {
+                Err(Error::Ambiguous { url: self.mirror.url.clone(), revision: revision.clone() })
+            }
+            Err(Failure::Exit(_)) => Err(self.not_found(revision).await),
+            Err(failure) => Err(self.explain(failure)),
+        }
+    }
+
+    async fn fetch_everything(&mut self) -> Result<(), Error> {
+        // Names of before could be in the way of new ones, as `a` is in the way of `a/b`.
+        let mut arguments = vec!["--prune"];
+        arguments.extend(EVERYTHING);
+        self.fetch_with(&arguments[..1], &arguments[1..]).await.map_err(|failure| self.explain(failure))
+    }
+
+    async fn fetch_refs(&mut self, refspecs: &[&str]) -> Result<(), Failure> {
+        self.fetch_with(&[], refspecs).await
+    }
+
+    async fn fetch_with(&mut self, options: &[&str], refspecs: &[&str]) -> Result<(), Failure> {
+        let url = self.mirror.url.to_string();
+        let mut arguments = vec![
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--no-show-forced-updates",
+        ];
+        arguments.extend(options);
+        arguments.extend(["--", &url]);
+        arguments.extend(refspecs);
+        let call = Call {
+            repository: Some(&self.mirror.folder.repository),
+            connection: Some(&self.connection),
+            lock: Some(self.lock),
+            max_size: Some(self.mirrors.0.options.max_size),
+        };
+        let result = self.mirrors.0.program.run(call, &arguments, self.mirrors.0.options.time_limit).await;
+        self.killed |= matches!(result, Err(Failure::TimedOut(_) | Failure::TooLarge));
+        result.map(drop)
+    }
+
+    /// Whether objects are missing or cannot be read.
+    pub(crate) async fn is_damaged(&mut self) -> bool {
+        if !self.mirror.folder.exists() {
+            return false;
+        }
+        let arguments = ["rev-list", "--objects", "--all", "--quiet"];
+        matches!(self.git(&arguments, self.here()).await, Err(Failure::Exit(_)))
+    }
+
+    /// The object that a name in the mirror stands for.
+    async fn resolve(&mut self, name: &str) -> Result<Option<String>, Error> {
+        match self.git(&["rev-parse", "--verify", "--quiet", "--end-of-options", name], self.here()).await {
+            Ok(output) => Ok(Some(String::from_utf8_lossy(&output).trim().to_owned())),
+            Err(Failure::Exit(_)) => Ok(None),
+            Err(failure) => Err(self.explain(failure)),
+        }
+    }
+
+    /// Whether a commit and all that it needs is in the mirror. An object alone does not prove that.
+    async fn contains(&mut self, id: &CommitId) -> bool {
+        let containing = format!("--contains={id}");
+        let arguments = ["for-each-ref", "--count=1", &containing];
+        self.git(&arguments, self.here()).await.is_ok_and(|names| !names.is_empty())
+    }
+
+    async fn is_ancestor(&mut self, old: &str, new: &str) -> bool {
+        self.git(&["merge-base", "--is-ancestor", old, new], self.here()).await.is_ok()
+    }
+
+    async fn keep(&mut self, id: &str) -> Result<(), Error> {
+        let name = format!("{KEPT}{id}");
+        self.git(&["update-ref", &name, id], self.here()).await.map_err(|failure| self.explain(failure))?;
+        Ok(())
+    }
+
+    async fn describe(&mut self, name: &str, revision: &Revision) -> Result<Commit, Error> {
+        let not_a_commit = || Error::NotACommit { url: self.mirror.url.clone(), revision: revision.clone() };
+        let mut arguments = history::log(1);
+        arguments.extend([format!("{name}^{{commit}}"), "--".to_owned()]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match self.git(&arguments, self.here()).await {
+            Ok(output) => history::parse(&output)?.pop().ok_or_else(not_a_commit),
+            Err(Failure::Exit(_)) => Err(not_a_commit()),
+            Err(failure) => Err(self.explain(failure)),
+        }
+    }
+
+    async fn not_found(&self, revision: &Revision) -> Error {
+        self.mirrors.not_found(&self.mirror.url, revision, &self.connection).await
+    }
+
+    async fn git(&self, arguments: &[&str], call: Call<'_>) -> Result<Vec<u8>, Failure> {
+        self.mirrors.0.program.run(call, arguments, self.mirrors.0.options.time_limit).await
+    }
+
+    fn here(&self) -> Call<'_> {
+        Call { repository: Some(&self.mirror.folder.repository), lock: Some(self.lock), ..Call::default() }
+    }
+
+    fn explain(&self, failure: Failure) -> Error {
+        self.mirrors.explain(&self.mirror.url, failure, Some(&self.connection))
+    }
+}
+
+/// The name in the mirror of a name on the remote side.
+fn followed(name: &str) -> String {
+    let mut part = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            part.push(char::from(byte));
+        } else {
+            part.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // The name becomes a file name.
+    if part.len() > 200 {
+        part = format!("sha256%3A{}", hex::encode(Sha256::digest(name)));
+    }
+    format!("{FOLLOWED}{part}")
+}
+
+/// The messages of git-fetch(1) and git-upload-pack(1) when a commit is not given by its id, or is not there.
+fn is_refused_id(message: &str) -> bool {
+    ["not our ref", "unadvertised object", "no such remote ref", "couldn't find remote ref", "remote error"]
+        .iter()
+        .any(|m| message.contains(m))
+}
