@@ -21,8 +21,10 @@ mod cluster;
 mod controller;
 mod dependents;
 mod deployment;
+mod endpoints;
 mod error;
 mod events;
+mod job;
 mod owners;
 mod pods;
 mod queue;
@@ -77,6 +79,8 @@ impl Workloads {
         scheduler::start(&cluster, &mut tasks);
         replicaset::start(&cluster, &mut tasks);
         deployment::start(&cluster, &mut tasks);
+        endpoints::start(&cluster, &mut tasks);
+        job::start(&cluster, &mut tasks);
         cluster.watch(&mut tasks);
         cluster.filled().await;
         Self { tasks, _stop_on_drop: stop_on_drop }

@@ -41,6 +41,14 @@ impl Writer {
         }
     }
 
+    /// Replaces an object as it was read; a conflict when somebody else wrote since.
+    pub(crate) async fn replace<K: Kind>(&self, object: &K) -> Result<Arc<K>, Error> {
+        match self.endpoint(object).replace(&object.name_any(), &self.post(), object).await {
+            Ok(written) => Ok(K::store(&self.cluster).wrote(written)),
+            Err(error) => Err(self.gone_or(object, Error::api("update", title(object), error))),
+        }
+    }
+
     /// Replaces the status of an object as it was read.
     pub(crate) async fn replace_status<K: Kind>(&self, object: &K) -> Result<Arc<K>, Error> {
         match self.endpoint(object).replace_status(&object.name_any(), &self.post(), object).await {
