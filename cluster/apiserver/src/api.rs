@@ -29,6 +29,8 @@ pub(crate) struct Api {
     pub(crate) node: std::sync::OnceLock<Arc<dyn crate::NodeStreams>>,
     pub(crate) stopping: tokio_util::sync::CancellationToken,
     pub(crate) metrics: crate::metrics::Metrics,
+    /// Turns for writing in namespaces that have quotas.
+    pub(crate) quota_turns: [tokio::sync::Mutex<()>; 64],
 }
 
 /// One request on a resource, after authorization.
@@ -84,6 +86,14 @@ pub(crate) fn now() -> String {
 }
 
 impl Api {
+    /// Who holds this is the only one to write in the namespace (and a few others).
+    pub(crate) fn quota_turn(&self, namespace: &str) -> &tokio::sync::Mutex<()> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        namespace.hash(&mut hasher);
+        &self.quota_turns[usize::try_from(hasher.finish() % 64).unwrap_or(0)]
+    }
+
     /// Answers one request.
     pub(crate) async fn serve<B>(self: &Arc<Self>, peer: Peer, request: Request<B>) -> Response<Body>
     where

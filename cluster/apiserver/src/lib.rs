@@ -149,6 +149,7 @@ impl ApiServer {
             node: std::sync::OnceLock::new(),
             stopping: CancellationToken::new(),
             metrics: metrics::Metrics::default(),
+            quota_turns: [const { tokio::sync::Mutex::const_new(()) }; 64],
             store,
         });
         let changes = api.store.observe();

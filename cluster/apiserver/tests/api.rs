@@ -221,3 +221,90 @@ async fn events_are_one_resource_in_two_groups() {
     assert_eq!((&read.data["message"], &read.data["involvedObject"]["name"]), (&json!("hello"), &json!("p")));
     assert_eq!(api.get("e").await.unwrap().data["note"], "hello");
 }
+
+fn dynamic(client: Client, namespace: &str, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+    let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+    Api::namespaced_with(client, namespace, &kube::discovery::ApiResource::from_gvk(&gvk))
+}
+
+async fn make(api: &Api<DynamicObject>, object: serde_json::Value) -> Result<DynamicObject, Error> {
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
+}
+
+fn pod(name: &str) -> serde_json::Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+           "spec": {"containers": [{"name": "c", "image": "x"}]}})
+}
+
+/// The `default` ServiceAccount is made soon after its namespace.
+async fn account(server: &Server, namespace: &str) {
+    let accounts = dynamic(server.admin(), namespace, "", "v1", "ServiceAccount");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while accounts.get_opt("default").await.unwrap().is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "no ServiceAccount");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_quota_is_never_exceeded_also_by_writers_at_the_same_time() {
+    let server = start().await;
+    account(&server, "default").await;
+    let quotas = dynamic(server.admin(), "default", "", "v1", "ResourceQuota");
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+                       "spec": {"hard": {"pods": "3", "count/deployments.apps": "0"}}});
+    make(&quotas, quota).await.unwrap();
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    let made = futures::future::join_all((0..10).map(|n| {
+        let pods = pods.clone();
+        async move { make(&pods, pod(&format!("p{n}"))).await }
+    }))
+    .await;
+    assert_eq!(made.iter().filter(|m| m.is_ok()).count(), 3);
+    let refused = made.into_iter().find_map(Result::err).unwrap().to_string();
+    assert!(
+        refused.contains("exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3"),
+        "{refused}"
+    );
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while quotas.get("q").await.unwrap().data["status"]["used"]["pods"] != "3" {
+        assert!(tokio::time::Instant::now() < deadline, "the status does not follow");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_range_fills_in_and_bounds() {
+    let server = start().await;
+    account(&server, "default").await;
+    let ranges = dynamic(server.admin(), "default", "", "v1", "LimitRange");
+    let range = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "r"}, "spec": {"limits": [
+        {"type": "Container", "default": {"memory": "64Mi"}, "max": {"memory": "128Mi"}}]}});
+    make(&ranges, range).await.unwrap();
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    let made = make(&pods, pod("a")).await.unwrap();
+    let resources = &made.data["spec"]["containers"][0]["resources"];
+    assert_eq!(*resources, json!({"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}));
+    let mut large = pod("b");
+    large["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "1Gi"}});
+    let refused = make(&pods, large).await.unwrap_err().to_string();
+    assert!(refused.contains("maximum memory usage per Container is 128Mi, but limit is 1Gi"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_namespace_can_ask_for_pod_security() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    let shop = json!({"metadata": {"name": "shop", "labels": labels}});
+    namespaces.create(&PostParams::default(), &serde_json::from_value(shop).unwrap()).await.unwrap();
+    account(&server, "shop").await;
+    let pods = dynamic(server.admin(), "shop", "", "v1", "Pod");
+    let refused = make(&pods, pod("a")).await.unwrap_err();
+    assert_eq!(code(&refused), (403, "Forbidden".into()));
+    assert!(
+        refused
+            .to_string()
+            .contains("violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false")
+    );
+}

@@ -10,6 +10,7 @@ pub(crate) mod bootstrap;
 mod cleanup;
 mod expiry;
 mod garbage;
+mod quota;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,9 +48,11 @@ pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceK
         let mut owned: HashSet<(ResourceKey, ObjectKey)> = HashSet::new();
         // Namespaces and definitions that may be waiting for these very objects to go.
         let mut ending: HashSet<String> = HashSet::new();
+        let mut changed: HashSet<String> = HashSet::new();
         for (resource, event) in batch.drain(..) {
             let key = &event.entry.key;
             let gone = event.kind == EventKind::Deleted;
+            changed.insert(key.namespace.clone());
             match &*resource {
                 NAMESPACES if !gone => {
                     accounts::namespace(&api, &key.name).await;
@@ -80,6 +83,9 @@ pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceK
         }
         for namespace in ending {
             cleanup::namespace(&api, &namespace).await;
+        }
+        for namespace in changed.iter().filter(|n| !n.is_empty()) {
+            quota::namespace(&api, namespace).await;
         }
         if roles_changed {
             aggregation::run(&api).await;

@@ -53,6 +53,7 @@ pub(super) async fn patch_through(
     .await?;
     let mut response = answer(context, StatusCode::OK, &entry);
     negotiation::warn(&mut response, &warnings);
+    negotiation::warn(&mut response, &request.warnings.lock());
     Ok(response)
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Request<'a> {
     pub(crate) dry_run: bool,
     /// Ownership is settled already (server-side apply).
     pub(crate) owned: bool,
+    /// What the client is told beside the answer.
+    pub(crate) warnings: parking_lot::Mutex<Vec<String>>,
 }
 
 impl<'a> Request<'a> {
@@ -55,6 +57,7 @@ impl<'a> Request<'a> {
             manager: context.manager(),
             dry_run: context.query.dry_run()?,
             owned: false,
+            warnings: parking_lot::Mutex::default(),
         })
     }
 
@@ -244,6 +247,7 @@ pub(super) async fn create(context: &Context, body: &Bytes) -> Result<Response<B
     let entry = entry?;
     let mut response = answer(context, StatusCode::CREATED, &entry);
     negotiation::warn(&mut response, &warnings);
+    negotiation::warn(&mut response, &request.warnings.lock());
     Ok(response)
 }
 
@@ -387,6 +391,18 @@ pub(crate) async fn write_object(
     {
         return Ok(old.expect("there is a state before").clone());
     }
+    let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
+    let quotas = match request.operation {
+        Operation::Status => vec![],
+        _ if namespace.is_empty() => vec![],
+        _ => admission::quota::quotas(&request.api.store, namespace),
+    };
+    if quotas.is_empty() {
+        return store(request, old, value).await;
+    }
+    // Two writes that each fit alone may not fit together: one after the other here.
+    let _turn = request.api.quota_turn(namespace).lock().await;
+    admission::within_quota(request, &quotas, before.as_ref(), &value)?;
     store(request, old, value).await
 }
 

@@ -1,5 +1,9 @@
 //! What is checked and filled in between strategy and validation, with the rest of the cluster in view.
 
+mod limits;
+mod pod_security;
+pub(crate) mod quota;
+
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -14,7 +18,7 @@ const NAMESPACES: &str = "/namespaces";
 /// Namespaces that cannot be deleted.
 pub(crate) const PERMANENT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// Checks and completes an object.
+/// Checks and completes an object, before it is validated.
 pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &mut Value) -> Result<()> {
     let served = request.served;
     if before.is_none() {
@@ -22,6 +26,24 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
     }
     if request.operation == Operation::Status {
         return Ok(());
+    }
+    let namespace = text(&value["metadata"], "namespace").to_owned();
+    let ranges = || -> Vec<Value> {
+        request.api.store.all("/limitranges", Some(&namespace)).iter().map(|e| e.value()).collect()
+    };
+    match (served.group(), served.kind()) {
+        ("", "Pod") if before.is_none() => {
+            limits::default_pod(&ranges(), &mut value["spec"]);
+            // Requests that are not said follow the limits, also those that were just filled in.
+            seaway_kinds::defaults::default_object("", "v1", "Pod", value);
+            within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
+            pod_security(request, value)?;
+        }
+        ("", "PersistentVolumeClaim") => {
+            within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
+        }
+        ("apps", _) | ("batch", "Job") => pod_security(request, value)?,
+        _ => {}
     }
     match (served.group(), served.kind()) {
         ("", "Pod") if before.is_none() => service_account(request.api, value),
@@ -44,6 +66,58 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
+}
+
+/// Checks the finished object against the quotas of its namespace. The caller keeps others from writing there
+/// until this one is stored.
+pub(crate) fn within_quota(
+    request: &WriteRequest<'_>,
+    quotas: &[Value],
+    before: Option<&Value>,
+    value: &Value,
+) -> Result<()> {
+    match quota::refusal(&request.api.store, request.served, quotas, before, value) {
+        None => Ok(()),
+        Some(why) => Err(refused(request, value, why)),
+    }
+}
+
+fn refused(request: &WriteRequest<'_>, value: &Value, why: impl std::fmt::Display) -> ApiError {
+    let name = text(&value["metadata"], "name");
+    ApiError::forbidden(request.served.group(), request.served.plural(), name, why)
+}
+
+fn within_limits(request: &WriteRequest<'_>, value: &Value, found: Vec<String>) -> Result<()> {
+    match found.as_slice() {
+        [] => Ok(()),
+        [one] => Err(refused(request, value, one)),
+        many => Err(refused(request, value, format!("[{}]", many.join(", ")))),
+    }
+}
+
+/// Pod Security as the namespace's labels ask: enforced for pods, said as a warning for what makes pods.
+fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
+    use pod_security::{Level, violation};
+    let namespace = text(&value["metadata"], "namespace");
+    let Some(entry) = request.api.store.get(NAMESPACES, &ObjectKey::new("", namespace)) else {
+        return Ok(());
+    };
+    let label =
+        |name: &str| entry.meta.labels.get(&format!("pod-security.kubernetes.io/{name}")).map(String::as_str);
+    let version = |mode: &str| label(&format!("{mode}-version")).unwrap_or("latest").to_owned();
+    let is_pod = request.served.kind() == "Pod";
+    let (metadata, spec) = match is_pod {
+        true => (&value["metadata"], &value["spec"]),
+        false => (&value["spec"]["template"]["metadata"], &value["spec"]["template"]["spec"]),
+    };
+    if is_pod && let Some(found) = violation(Level::of(label("enforce")), &version("enforce"), metadata, spec)
+    {
+        return Err(refused(request, value, format!("violates {found}")));
+    }
+    if let Some(found) = violation(Level::of(label("warn")), &version("warn"), metadata, spec) {
+        request.warnings.lock().push(format!("would violate {found}"));
+    }
+    Ok(())
 }
 
 /// New objects need a namespace that exists and is not going away.
