@@ -272,6 +272,7 @@ fn collect(
         }
         let read = file.loader.text(path, &place);
         let Some((text, name)) = or_need(context, read)? else { continue };
+        objects::check_separators(&text, &name).map_err(|problem| problem.at(place.clone()))?;
         let documents = file.loader.documents(&text, &name)?;
         let mut resources = objects::read(&documents, &name).map_err(|problem| problem.at(place.clone()))?;
         if context.metadata.tracks() {

@@ -43,7 +43,8 @@ pub(crate) struct Kustomization {
     bases: Vec<String>,
     pub(crate) config_map_generator: Vec<GeneratorArgs>,
     pub(crate) secret_generator: Vec<GeneratorArgs>,
-    helm_globals: Option<Value>,
+    #[serde(rename = "helmGlobals")]
+    _helm_globals: Option<Value>,
     pub(crate) helm_charts: Vec<Value>,
     pub(crate) helm_chart_inflation_generator: Vec<Value>,
     pub(crate) generator_options: Option<GeneratorOptions>,
@@ -291,10 +292,10 @@ impl Kustomization {
                 }
             }
         }
-        let mut it: Self = serde_json::from_value(value).map_err(|error| Problem(error.to_string()))?;
-        if it.is_empty() {
+        if is_empty(&value) {
             return Err(Problem("is empty: it names nothing to render".to_owned()));
         }
+        let mut it: Self = serde_json::from_value(value).map_err(|error| Problem(error.to_string()))?;
         if it.kind.is_empty() {
             "Kustomization".clone_into(&mut it.kind);
         }
@@ -315,41 +316,15 @@ impl Kustomization {
         }
         Ok(it)
     }
+}
 
-    /// The number of entries of `resources` that were written there; the rest came from `bases`.
-    fn is_empty(&self) -> bool {
-        let texts = [&self.name_prefix, &self.name_suffix, &self.namespace];
-        texts.iter().all(|text| text.is_empty())
-            && self.openapi.is_empty()
-            && self.common_labels.is_empty()
-            && self.labels.is_empty()
-            && self.common_annotations.is_empty()
-            && self.patches_strategic_merge.is_empty()
-            && self.patches_json6902.is_empty()
-            && self.patches.is_empty()
-            && self.images.is_empty()
-            && self.image_tags.is_empty()
-            && self.replacements.is_empty()
-            && self.replicas.is_empty()
-            && self.vars.is_empty()
-            && self.sort_options.is_none()
-            && self.resources.is_empty()
-            && self.components.is_empty()
-            && self.crds.is_empty()
-            && self.bases.is_empty()
-            && self.config_map_generator.is_empty()
-            && self.secret_generator.is_empty()
-            && self.helm_globals.is_none()
-            && self.helm_charts.is_empty()
-            && self.helm_chart_inflation_generator.is_empty()
-            && self.generator_options.is_none()
-            && self.configurations.is_empty()
-            && self.generators.is_empty()
-            && self.transformers.is_empty()
-            && self.validators.is_empty()
-            && self.build_metadata.is_empty()
-            && self._metadata.is_none()
-    }
+/// Whether a file names nothing at all: only its kind, or texts without characters. An empty list is something.
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_none_or(|object| {
+        object.iter().all(|(key, value)| {
+            matches!(key.as_str(), "apiVersion" | "kind") || value.as_str().is_some_and(str::is_empty)
+        })
+    })
 }
 
 /// The fields of the file, as they are spelled.

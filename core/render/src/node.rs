@@ -439,6 +439,8 @@ fn scalar_from_yaml(
             _ => Tag::Text,
         },
     };
+    // In a flow collection yaml.v3 prints what has a colon in quotes, and so a time comes back as text.
+    let tag = if in_flow && tag == Tag::Timestamp && text.contains(':') { Tag::Text } else { tag };
     Ok(Scalar { text: text.to_owned(), tag, style })
 }
 
@@ -458,6 +460,14 @@ fn map_from_yaml(
             return Err(seaway_object::Error::Key { message, position: key.span.start });
         };
         if &**text == "<<" && *style == ScalarStyle::Plain {
+            if !merges.is_empty() {
+                let (key_name, first) = ("<<".to_owned(), position);
+                return Err(seaway_object::Error::DuplicateKey {
+                    key: key_name,
+                    first,
+                    position: key.span.start,
+                });
+            }
             merges.push(value);
             continue;
         }

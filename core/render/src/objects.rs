@@ -63,6 +63,18 @@ pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Reso
     Ok(resources)
 }
 
+/// kustomize splits a file at its `---` lines before it reads it as YAML: nothing but a comment may stand on such a
+/// line, and no directive before it.
+pub(crate) fn check_separators(text: &str, file: &str) -> Result<(), Problem> {
+    for (index, line) in text.lines().enumerate() {
+        let content = line.strip_prefix("---").map(str::trim).unwrap_or_default();
+        if (index > 0 && !content.is_empty() && !content.starts_with('#')) || line.starts_with("%YAML ") {
+            return Err(Problem(format!("{file}:{}: invalid document separator: {line}", index + 1)));
+        }
+    }
+    Ok(())
+}
+
 /// An object has a kind and, unless it is a list, a name.
 fn check(node: &Node) -> Result<(), String> {
     let Some(map) = node.as_map() else {

@@ -36,10 +36,11 @@ impl ReadPatch {
         let merge = merge_patches(&text, &name);
         let json = json_operations(&text);
         let content = match (merge, json) {
-            (Ok(patches), None) if !patches.is_empty() => Content::Merge(patches),
+            // A file with nothing but comments patches nothing.
+            (Ok(patches), None) => Content::Merge(patches),
             (Err(_), Some(Ok(operations))) => Content::Json(operations),
-            (Ok(_), _) => {
-                let problem = format!("{name} holds no patch: it is empty, or both a merge and a JSON patch");
+            (Ok(_), Some(_)) => {
+                let problem = format!("{name} qualifies as both a merge and a JSON patch: split it");
                 return Err(Problem(problem).at(place.clone()).into());
             }
             (Err(_), Some(Err(Problem(problem)))) | (Err(Problem(problem)), None) => {
@@ -176,6 +177,7 @@ pub(crate) fn text_of(
 }
 
 pub(crate) fn merge_patches(text: &str, name: &str) -> Result<Vec<Resource>, Problem> {
+    objects::check_separators(text, name)?;
     let documents = parse(text, name, &Limits::default()).map_err(|error| Problem(error.to_string()))?;
     objects::read(&documents, name)
 }
