@@ -20,7 +20,7 @@ use crate::merge2::Merging;
 use crate::objects;
 use crate::plugins::{self, Plugin};
 use crate::refs;
-use crate::remote::Remote;
+use crate::remote::{self, Remote};
 use crate::resmap::ResMap;
 use crate::resource::BuildOrigin;
 use crate::schema::Schemas;
@@ -251,10 +251,11 @@ fn collect(
         if path.is_empty() {
             return Err(Problem("an empty path names nothing".to_owned()).at(place).into());
         }
+        // What is no directory and no file here may be one elsewhere.
         let is_base = file.loader.is_directory(path)
-            || (file.loader.bytes(path, &place).is_err()
-                && crate::remote::parse_base(path).is_ok_and(|base| base.is_some())
-                && !crate::remote::names_file(path));
+            || (!remote::names_file(path)
+                && file.loader.bytes(path, &place).is_err()
+                && remote::parse_base(path).map_err(|problem| problem.at(place.clone()))?.is_some());
         if is_base {
             let loaded = file.loader.enter(path, &place);
             let Some(loader) = or_need(context, loaded)? else { continue };

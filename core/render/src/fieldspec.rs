@@ -40,7 +40,17 @@ impl FieldSpec {
         if !self.gvk.is_empty() && !Gvk::new(api_version, kind).is_selected_by(&self.gvk) {
             return Ok(());
         }
-        self.visit(object, &self.parts, create.filter(|_| self.create), set)
+        self.apply_to_any(object, create.filter(|_| self.create), set)
+    }
+
+    /// As [`FieldSpec::apply`], whatever kind the object is of now.
+    pub(crate) fn apply_to_any(
+        &self,
+        object: &mut Node,
+        create: Option<Kind>,
+        set: &mut dyn FnMut(&mut Node) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        self.visit(object, &self.parts, create, set)
             .map_err(|Problem(problem)| Problem(format!("field {}: {problem}", self.path)))
     }
 

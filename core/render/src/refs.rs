@@ -64,9 +64,8 @@ pub(crate) fn fix(map: &mut ResMap, references: &[NameReference]) -> Result<(), 
             role: role(resource),
         };
         for (target, field) in fields {
-            let field = FieldSpec::new(Gvk::default(), &field.path, false);
             field
-                .apply(&mut map.list[index].node, None, &mut |node| {
+                .apply_to_any(&mut map.list[index].node, None, &mut |node| {
                     referrer.rewrite(node, target, &field.path)
                 })
                 .map_err(|Problem(problem)| {

@@ -107,7 +107,9 @@ pub(crate) fn parse_base(url: &str) -> Result<Option<RemoteBase>, Problem> {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let address = if starts_with(address, "git::") { &address["git::".len()..] } else { address };
     let Some((host, rest)) = split_host(address) else { return Ok(None) };
-    if host.starts_with('-') || rest.starts_with('-') || starts_with(address, "ext::") {
+    // git would take what begins with a dash for an option of its own or of ssh.
+    let machine = host.rsplit(['/', '@']).find(|part| !part.is_empty()).unwrap_or_default();
+    if machine.starts_with('-') || host.starts_with('-') || rest.starts_with('-') {
         return Err(Problem(format!("{url:?} is not the address of a repository")));
     }
     let reference = ["ref", "version"].iter().find_map(|name| {
