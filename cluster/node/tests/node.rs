@@ -144,6 +144,10 @@ async fn services_have_names_and_addresses_that_lead_to_ready_pods() {
     let done = done.await;
     let log = cluster.logs("client", LogOptions::default()).await;
     assert_eq!((done["status"]["phase"].as_str(), log.as_str()), (Some("Succeeded"), "hello from server\n"));
+    // The API itself is a service, though it listens on the host's loopback, which no pod can reach.
+    let (code, text) = cluster.exec("server", "echo | nc -w 2 kubernetes.default.svc 443").await;
+    assert_eq!(code, 0, "{text}");
+    assert_ne!(cluster.exec("server", "echo | nc -w 2 shop 81").await.0, 0);
     let ip = server["status"]["podIP"].as_str().unwrap().parse().unwrap();
     let mut stream = cluster.node().dialer().dial(ip, 8080).await.unwrap();
     stream.shutdown().await.unwrap();
@@ -396,5 +400,40 @@ async fn the_loss_of_the_helper_starts_all_pods_again() {
     assert_eq!(cluster.exec("survivor", "hostname").await, (0, "survivor\n".to_owned()));
     let patch = Patch::Merge(json!({"metadata": {"labels": {"seen": "yes"}}}));
     cluster.pods().patch("survivor", &PatchParams::default(), &patch).await.unwrap();
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attach_joins_the_streams_of_the_program() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mut spec = pod("echo before; while read line; do echo got $line; done");
+    spec["containers"][0]["stdin"] = json!(true);
+    cluster.run("loop", spec).await;
+    cluster.until_ready("loop").await;
+    cluster.until_log("loop", "before").await;
+    let mut attached = cluster.node().attach("default", "loop", "c", true).await.unwrap();
+    attached.stdin.as_mut().unwrap().write_all(b"words\n").await.unwrap();
+    let mut text = [0u8; 10];
+    attached.stdout.read_exact(&mut text).await.unwrap();
+    assert_eq!(&text, b"got words\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_ignores_its_end_is_killed_after_the_grace() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster
+        .run("deaf", pod("trap '' TERM INT HUP; (trap '' TERM; sleep 1000) & while true; do sleep 1; done"))
+        .await;
+    cluster.until_ready("deaf").await;
+    cluster.pods().delete("deaf", &DeleteParams::default()).await.unwrap();
+    for _ in 0..200 {
+        if cluster.pods().get_opt("deaf").await.unwrap().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(cluster.pods().get_opt("deaf").await.unwrap().is_none(), "the pod is still there");
+    cluster.until_event("deaf", "Killing").await;
     cluster.end().await;
 }

@@ -337,6 +337,42 @@ async fn nothing_outlives_the_node() {
     assert!(!Path::new("/sys/class/net/bridge").exists(), "a link was left behind");
 }
 
+/// Names the word by which the other process's pod is found; set only for that process.
+const VICTIM: &str = "SEAWAY_TEST_VICTIM";
+
+/// The process that the next test kills. It does nothing by itself.
+#[tokio::test]
+async fn victim() {
+    let Ok(word) = std::env::var(VICTIM) else { return };
+    let Some(node) = node().await else { return };
+    let pod = node.pod("victim").await;
+    let script =
+        format!("trap '' TERM HUP INT; (setsid sh -c 'sleep 500; : {word}' &) ; sleep 500; : {word}");
+    let (_main, _output) = start(&pod, node.container("victim", "one", shell(&script))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn killing_seaway_leaves_no_process_behind() {
+    if node().await.is_none() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let word = format!("victim-{}", std::process::id());
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim"])
+        .env(VICTIM, &word)
+        .env("TMPDIR", folder.path())
+        .spawn()
+        .unwrap();
+    until("the processes", || processes_with(&format!(": {word}")).len() >= 2).await;
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    until("their end", || processes_with(&format!(": {word}")).is_empty()).await;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(folder.path().to_str().unwrap()), "a mount was left behind");
+}
+
 #[tokio::test]
 async fn the_end_of_the_helper_is_noticed_and_told() {
     let Some(node) = node().await else { return };

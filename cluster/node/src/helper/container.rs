@@ -1,6 +1,7 @@
 //! From a fork to the program of a container.
 
 use super::capability::{bound, limit};
+use super::emulation;
 use super::filesystem::enter_root;
 use super::pod::Child;
 use super::protocol::{ContainerSpec, ProcessSpec};
@@ -162,6 +163,9 @@ fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, rootless: bool) -> Result<Infallib
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setresgid(gid, gid, gid).map_err(because(format!("become group {gid}")))?;
     setresuid(uid, uid, uid).map_err(because(format!("become user {uid}")))?;
+    if rootless {
+        emulation::install().map_err(because("emulate changes of the user"))?;
+    }
     limit(spec.capabilities).map_err(because("drop capabilities"))?;
     if spec.no_new_privileges {
         nix::sys::prctl::set_no_new_privs().map_err(because("refuse new privileges"))?;

@@ -16,6 +16,7 @@
 
 pub(crate) mod capability;
 mod container;
+mod emulation;
 mod filesystem;
 mod netlink;
 mod pod;

@@ -5,6 +5,7 @@
 //! anything of it can be seen; a layer is unpacked once, however many images share it.
 
 mod credentials;
+mod layer;
 mod layout;
 mod manifest;
 mod reference;

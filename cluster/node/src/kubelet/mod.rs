@@ -3,12 +3,16 @@
 //! [`Node`] registers itself, watches the pods bound to it, and gives each a worker ([`worker`]). What a pod needs next
 //! is decided by a state machine without effects ([`state`]), what the API shows of it is made in [`status`].
 
+mod collect;
 mod container;
 mod environment;
 mod events;
+mod exec;
+mod prepare;
 mod probe;
 mod pull;
 mod register;
+mod report;
 mod resources;
 mod run;
 mod shared;
@@ -21,14 +25,14 @@ mod worker;
 
 use crate::cgroup::Cgroups;
 use crate::error::{Error, Result};
-use crate::image::{
-    Credentials, ImageStore, LayoutFolder, Limits, RegistryOptions, StoreOptions, remove_tree,
-};
+use crate::image::{Credentials, ImageStore, LayoutFolder, Limits, RegistryOptions, StoreOptions};
 use crate::logs::{self, LogOptions, Rotation};
 use crate::network::{ServiceTable, dns, proxy};
-use crate::sandbox::{Exit, NamespaceOptions, NodeNamespace, Process, Streams};
+use crate::sandbox::{NamespaceOptions, NodeNamespace, Process};
 use bytes::Bytes;
+use collect::{collect, sweep};
 use events::Events;
+pub use exec::{Exec, ExecOptions, Resizer};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -38,19 +42,15 @@ use kube::runtime::{WatchStreamExt, watcher};
 use shared::{PodKey, Shared};
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use volumes::VolumeSources;
 use worker::{Input, Worker};
 
-/// Images that no pod uses are removed so often.
-const COLLECT: Duration = Duration::from_secs(3600);
 /// Programs are given so long to end when the node does.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A lost namespace is replaced after so long.
@@ -121,97 +121,13 @@ pub fn cluster_role_rules() -> Vec<serde_json::Value> {
         rule("", &["nodes/status", "pods/status", "persistentvolumeclaims/status"], &["patch"]),
         rule("", &["pods"], &["get", "list", "watch", "delete"]),
         rule("", &["services"], &["list", "watch"]),
-        rule(
-            "",
-            &["configmaps", "secrets", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"],
-            &["get"],
-        ),
+        rule("", &["configmaps", "secrets", "serviceaccounts", "persistentvolumes"], &["get"]),
+        rule("", &["persistentvolumeclaims"], &["get", "list"]),
         rule("", &["serviceaccounts/token"], &["create"]),
         rule("", &["events"], &["create", "patch"]),
         rule("discovery.k8s.io", &["endpointslices"], &["list", "watch"]),
         rule("coordination.k8s.io", &["leases"], &["create", "get", "patch"]),
     ]
-}
-
-/// A command to run in a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExecOptions {
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// Its standard input is wanted.
-    pub stdin: bool,
-    /// Its streams are a terminal; there is no separate error stream then.
-    pub tty: bool,
-}
-
-/// A command that runs in a container. It goes on when this is dropped; a terminal hangs up.
-#[derive(Debug)]
-pub struct Exec {
-    /// To its standard input, when wanted; drop it to end the input.
-    pub stdin: Option<pipe::Sender>,
-    /// Its standard output, or its terminal. A terminal may end with an error instead of an end of file.
-    pub stdout: pipe::Receiver,
-    /// Its standard error, without a terminal.
-    pub stderr: Option<pipe::Receiver>,
-    process: Process,
-    terminal: Option<OwnedFd>,
-}
-
-impl Exec {
-    /// Waits for its end.
-    pub async fn wait(&self) -> Exit {
-        self.process.wait().await
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: i32) {
-        self.process.signal(signal);
-    }
-
-    /// Tells its terminal the size of the window. Without a terminal nothing happens.
-    pub fn resize(&self, columns: u16, rows: u16) -> std::io::Result<()> {
-        self.resizer().map_or(Ok(()), |resizer| resizer?.resize(columns, rows))
-    }
-
-    /// Takes the streams apart from the process, so that both can be waited for at the same time: standard input,
-    /// standard output, standard error, and the future of its end.
-    #[allow(clippy::type_complexity)]
-    pub fn into_parts(
-        self,
-    ) -> (
-        Option<pipe::Sender>,
-        pipe::Receiver,
-        Option<pipe::Receiver>,
-        impl Future<Output = Exit> + Send + use<>,
-    ) {
-        let Self { stdin, stdout, stderr, process, terminal } = self;
-        let end = async move {
-            let exit = process.wait().await;
-            drop(terminal);
-            exit
-        };
-        (stdin, stdout, stderr, end)
-    }
-
-    /// A handle that resizes while the streams are used elsewhere; `None` without a terminal.
-    pub fn resizer(&self) -> Option<std::io::Result<Resizer>> {
-        self.terminal.as_ref().map(|terminal| terminal.try_clone().map(Resizer))
-    }
-}
-
-/// Changes the size of a terminal's window.
-#[derive(Debug)]
-pub struct Resizer(OwnedFd);
-
-impl Resizer {
-    /// Tells the terminal the size of the window.
-    #[allow(unsafe_code)]
-    pub fn resize(&self, columns: u16, rows: u16) -> std::io::Result<()> {
-        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the ioctl reads one winsize, which lives until it returns.
-        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
-        nix::errno::Errno::result(result).map(drop).map_err(Into::into)
-    }
 }
 
 /// A running node. Dropping it ends all pods at once; [`Node::shutdown`] asks them first.
@@ -285,7 +201,7 @@ impl Node {
         tasks.spawn(watch_services(client, table));
         tasks.spawn(keep_namespace(shared.clone(), namespace.clone()));
         tasks.spawn(watch_pods(shared.clone()));
-        tasks.spawn(collect_images(shared.clone()));
+        tasks.spawn(collect(shared.clone()));
         Ok(Self { shared, tasks, namespace })
     }
 
@@ -324,43 +240,6 @@ impl Node {
         };
         let written = live.filter(|(live, _)| *live == run).map(|(_, written)| written);
         Ok(logs::read(&folder, run, options, written))
-    }
-
-    /// Runs a command in a running container.
-    pub async fn exec(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        options: ExecOptions,
-    ) -> Result<Exec> {
-        let key = self.shared.key(namespace, pod)?;
-        let missing =
-            || Error::NotFound { what: format!("running container \"{container}\" of pod \"{pod}\"") };
-        let live = self.shared.with_live(&key, container, |l| (l.process.clone(), l.sandbox.clone()));
-        let (main, sandbox) = live.ok_or_else(missing)?;
-        let (spec, joins) = self.shared.exec_spec(&key, container, options.command, options.tty)?;
-        let fail =
-            |e: std::io::Error| Error::Start { container: container.to_owned(), problem: e.to_string() };
-        if options.tty {
-            let (streams, terminal) = Streams::terminal().map_err(fail)?;
-            let process = sandbox.exec(&main, spec, streams, joins).await?;
-            let terminal = terminal.receive().await.map_err(fail)?;
-            let stdin = match options.stdin {
-                true => Some(run::terminal_writer(terminal.try_clone().map_err(fail)?).map_err(fail)?),
-                false => None,
-            };
-            let stdout = run::terminal_reader(terminal.try_clone().map_err(fail)?).map_err(fail)?;
-            return Ok(Exec { stdin, stdout, stderr: None, process, terminal: Some(terminal) });
-        }
-        let (stdout, output) = run::output_pipe().map_err(fail)?;
-        let (stderr, error) = run::output_pipe().map_err(fail)?;
-        let (input, stdin) = match options.stdin {
-            true => run::input_pipe().map(|(input, stdin)| (input, Some(stdin))).map_err(fail)?,
-            false => (std::fs::File::open("/dev/null").map_err(fail)?.into(), None),
-        };
-        let process = sandbox.exec(&main, spec, Streams::Files(input, output, error), joins).await?;
-        Ok(Exec { stdin, stdout, stderr: Some(stderr), process, terminal: None })
     }
 
     /// Ends all pods, politely for a short time. They stay in the API and are started again with the next node.
@@ -550,44 +429,4 @@ fn apply(shared: &Arc<Shared>, workers: &mut HashMap<PodKey, mpsc::UnboundedSend
     shared.adopt(&key);
     let worker = Worker::spawn(shared.clone(), pod, key.clone());
     workers.insert(key, worker);
-}
-
-/// Removes what pods left that went while the node was away.
-fn sweep(shared: &Shared, listed: &HashSet<PodKey>) {
-    let uids: HashSet<&str> = listed.iter().map(|k| k.uid.as_str()).collect();
-    let known = |name: &str| uids.contains(name.rsplit('_').next().unwrap_or(name));
-    for folder in [shared.pods_folder(), shared.options.data_dir.join("logs")] {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_none_or(|name| !known(name))
-                && let Err(e) = remove_tree(&entry.path())
-            {
-                tracing::warn!(error = %e, "an old pod's folder could not be removed");
-            }
-        }
-    }
-}
-
-/// Removes images that no pod of this node has used for a while.
-async fn collect_images(shared: Arc<Shared>) {
-    let mut used_before: Option<HashSet<String>> = None;
-    loop {
-        tokio::time::sleep(COLLECT).await;
-        let api: Api<Pod> = Api::all(shared.client.clone());
-        let mine = kube::api::ListParams::default().fields(&format!("spec.nodeName={}", shared.options.name));
-        let Ok(pods) = api.list(&mine).await else { continue };
-        let containers = pods.items.iter().filter_map(|p| p.spec.as_ref()).flat_map(|s| {
-            s.containers.iter().chain(s.init_containers.iter().flatten()).filter_map(|c| c.image.clone())
-        });
-        let used: HashSet<String> = containers
-            .filter_map(|image| shared.images.present(&image).ok().flatten())
-            .map(|i| i.digest)
-            .collect();
-        // An image stays for one round after its last use: the next rollout may want it back.
-        let keep: HashSet<String> = used.iter().chain(used_before.iter().flatten()).cloned().collect();
-        if used_before.replace(used).is_some()
-            && let Err(e) = shared.images.collect(&keep).await
-        {
-            tracing::warn!(error = %e, "unused images could not be removed");
-        }
-    }
 }

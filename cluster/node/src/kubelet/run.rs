@@ -55,7 +55,7 @@ impl ContainerRun {
     /// Starts the container and stays until it has ended, telling the worker both.
     pub(crate) async fn run(self, index: usize, inputs: mpsc::UnboundedSender<Input>) {
         let started = self.start().await;
-        let (process, group, _stdin) = match started {
+        let (process, group) = match started {
             Ok(started) => started,
             Err(e) => {
                 let _ = inputs.send(Input::NotStarted(index, e));
@@ -81,7 +81,7 @@ impl ContainerRun {
         let _ = inputs.send(Input::Exited(index, self.run, Outcome { exit, out_of_memory, message }));
     }
 
-    async fn start(&self) -> Result<(Process, Option<Arc<Group>>, Option<OwnedFd>)> {
+    async fn start(&self) -> Result<(Process, Option<Arc<Group>>)> {
         let Self { shared, container, .. } = self;
         let found = find(&shared.client, &self.pod, container).await?;
         let services = shared.services.borrow().clone();
@@ -153,10 +153,12 @@ impl ContainerRun {
                 spec: process_spec,
                 group: group.clone(),
                 run: self.run,
+                stdin,
+                terminal: container.tty == Some(true),
                 written,
             },
         );
-        Ok((process, group, stdin))
+        Ok((process, group))
     }
 
     fn start_error(&self, error: &std::io::Error) -> Error {

@@ -45,6 +45,10 @@ pub(crate) struct Live {
     pub(crate) spec: ProcessSpec,
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) run: i32,
+    /// To its standard input or terminal, when it has one.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// Its streams are a terminal.
+    pub(crate) terminal: bool,
     /// Counts writes to its log.
     pub(crate) written: watch::Receiver<u64>,
 }

@@ -204,17 +204,15 @@ impl PodState {
             removed: false,
         };
         for container in &mut state.containers {
-            if let Some(last) = &container.last {
-                // Without restarts, what was cut off stays ended.
-                if restart_policy == RestartPolicy::Never && container.kind == Kind::Main {
-                    container.run = Run::Ended { how: last.clone(), retry: None };
-                    container.restarts -= i32::from(last.reason == LOST);
-                } else if container.kind == Kind::Main
-                    && restart_policy == RestartPolicy::OnFailure
-                    && last.code == 0
-                {
-                    container.run = Run::Ended { how: last.clone(), retry: None };
-                }
+            // What is not started again stays ended as it was.
+            let stays = |last: &Ended| match restart_policy {
+                RestartPolicy::Always => false,
+                RestartPolicy::OnFailure => last.code == 0,
+                RestartPolicy::Never => true,
+            };
+            if let Some(last) = container.last.clone().filter(|l| container.kind == Kind::Main && stays(l)) {
+                container.run = Run::Ended { how: last, retry: None };
+                container.restarts -= 1;
             }
         }
         state
@@ -512,6 +510,7 @@ impl ContainerState {
                 restarts += 1;
             } else if let Some(ended) = before.last_state.as_ref().and_then(|s| s.terminated.as_ref()) {
                 last = Some(ended_before(ended, now));
+                restarts += 1;
             }
         }
         Self {

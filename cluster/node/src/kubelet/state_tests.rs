@@ -280,6 +280,24 @@ fn after_a_restart_of_the_node_what_ran_is_started_again_and_counted() {
 }
 
 #[test]
+fn what_had_ended_for_good_before_the_restart_stays_so() {
+    for (policy, code, phase_then) in
+        [("OnFailure", 0, "Succeeded"), ("Never", 0, "Succeeded"), ("Never", 2, "Failed")]
+    {
+        let status = json!({"phase": "Running", "containerStatuses": [{
+            "name": "c", "image": "i", "imageID": "x", "ready": false, "restartCount": 1,
+            "state": {"terminated": {"exitCode": code, "reason": "Completed"}}}]});
+        let mut story = Story::with_status(simple(policy), status);
+        assert_eq!(story.step(), []);
+        assert_eq!(
+            (phase(&story.state), story.container().restart_count),
+            (phase_then, 1),
+            "{policy} {code}"
+        );
+    }
+}
+
+#[test]
 fn a_lost_sandbox_starts_everything_again() {
     let mut story =
         Story::of(json!({"restartPolicy": "Always", "initContainers": [{"name": "a", "image": "i"}],

@@ -1,32 +1,28 @@
 //! One pod's worker: does what the state machine asks, tells it what happened, and writes the pod's status.
 
-use super::container::{PodFolders, hostname, hosts_file, resolv_conf, unsupported};
+use super::container::{PodFolders, unsupported};
 use super::environment::PodFacts;
+use super::prepare::create_sandbox;
 use super::probe::ProbeKind;
 use super::pull::pull;
+use super::report::API_RETRY;
 use super::run::{ContainerRun, Outcome};
 use super::shared::{PodKey, Shared};
 use super::state::{Action, Ended, PodState, Run};
-use super::status::pod_status;
 use super::volumes::PodVolumes;
 use crate::error::{Error, Result};
 use crate::image::{Image, remove_tree};
-use crate::sandbox::{PodOptions, Process, Sandbox};
+use crate::sandbox::{Process, Sandbox};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodStatus};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// Content of the API in volumes is looked at again so often.
 const REFRESH: Duration = Duration::from_secs(60);
-/// The API is given so long to take a status.
-const API_PATIENCE: Duration = Duration::from_secs(10);
-const API_RETRY: Duration = Duration::from_secs(2);
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -47,11 +43,11 @@ pub(crate) enum Input {
 }
 
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
-    pod: Arc<Pod>,
-    key: PodKey,
-    folders: PodFolders,
-    state: PodState,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pod: Arc<Pod>,
+    pub(super) key: PodKey,
+    pub(super) folders: PodFolders,
+    pub(super) state: PodState,
     inputs: mpsc::UnboundedSender<Input>,
     /// Everything that was started for the pod; ends with the worker.
     tasks: JoinSet<()>,
@@ -60,13 +56,15 @@ pub(crate) struct Worker {
     /// Sandboxes so far: tells an old one's end from the current one's.
     generation: u64,
     images: HashMap<usize, Image>,
-    running: HashMap<usize, Running>,
-    written: Option<PodStatus>,
-    gone: bool,
-    removed: bool,
+    pub(super) running: HashMap<usize, Running>,
+    pub(super) written: Option<PodStatus>,
+    pub(super) gone: bool,
+    /// It was over before this worker; its status is not ours to change.
+    pub(super) was_over: bool,
+    pub(super) removed: bool,
 }
 
-struct Running {
+pub(super) struct Running {
     process: Process,
     run: i32,
     probes: Option<tokio::task::AbortHandle>,
@@ -88,6 +86,8 @@ impl Worker {
         let tasks = shared.tasks.clone();
         let worker = async move {
             let now = Timestamp::now();
+            let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+            let was_over = matches!(phase, Some("Succeeded" | "Failed"));
             let mut state = PodState::new(&pod, shared.options.backoff(), now);
             if let Some(problem) = unsupported(&pod) {
                 state.fail("UnexpectedAdmissionError", problem);
@@ -107,6 +107,7 @@ impl Worker {
                 running: HashMap::new(),
                 written: None,
                 gone: false,
+                was_over,
                 removed: false,
             };
             worker.run(queue).await;
@@ -594,116 +595,4 @@ impl Worker {
             }
         });
     }
-
-    async fn remove(&mut self) {
-        self.running.clear();
-        for folder in [self.folders.root.clone(), self.shared.log_folder(&self.key)] {
-            let removed = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
-            if let Ok(Err(e)) = removed {
-                tracing::warn!(error = %e, "a pod's folder could not be removed");
-            }
-        }
-        if !self.gone {
-            // Its last words first: a Job wants to know how its pod ended.
-            self.write_status(Timestamp::now()).await;
-            let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
-            let preconditions = Preconditions { uid: Some(self.key.uid.clone()), resource_version: None };
-            let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
-                .grace_period(0);
-            for _ in 0..5 {
-                match timeout(API_PATIENCE, api.delete(&self.key.name, &parameters)).await {
-                    Ok(Ok(_)) => break,
-                    Ok(Err(kube::Error::Api(answer))) if answer.code == 404 || answer.code == 409 => break,
-                    _ => tokio::time::sleep(API_RETRY).await,
-                }
-            }
-        }
-        self.removed = true;
-    }
-
-    /// Writes the status if it has changed; `false` when it must be tried again.
-    async fn write_status(&mut self, now: Timestamp) -> bool {
-        if self.gone {
-            return true;
-        }
-        let status = pod_status(&self.pod, &self.state, self.shared.address, now);
-        if self.written.as_ref() == Some(&status) {
-            return true;
-        }
-        let api: Api<Pod> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
-        // The UID makes a patch of another pod of the same name fail.
-        let patch = serde_json::json!({"metadata": {"uid": self.key.uid}, "status": with_nulls(&status)});
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let patched = api.patch_status(&self.key.name, &parameters, &patch);
-        match timeout(API_PATIENCE, patched).await {
-            Ok(Ok(_)) => {
-                self.written = Some(status);
-                true
-            }
-            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 || answer.code == 409 => {
-                // Gone or replaced; the watch will say so.
-                self.written = Some(status);
-                true
-            }
-            Ok(Err(e)) => {
-                tracing::warn!(pod = %self.key.name, error = %e, "a pod's status could not be written");
-                false
-            }
-            Err(_) => false,
-        }
-    }
-}
-
-/// A merge patch removes what it names as null: a pod that lost its sandbox has no address any more.
-fn with_nulls(status: &PodStatus) -> serde_json::Value {
-    let mut json = serde_json::to_value(status).unwrap_or_default();
-    if let Some(fields) = json.as_object_mut() {
-        for name in ["message", "reason", "podIP", "podIPs"] {
-            fields.entry(name).or_insert(serde_json::Value::Null);
-        }
-        if fields.get("qosClass").is_some_and(serde_json::Value::is_null) {
-            fields.remove("qosClass");
-        }
-    }
-    json
-}
-
-async fn create_sandbox(
-    shared: Arc<Shared>,
-    pod: Arc<Pod>,
-    key: PodKey,
-    folders: PodFolders,
-    memory_volumes: Vec<(std::path::PathBuf, u64)>,
-) -> Result<Sandbox> {
-    let namespace = shared.namespace().await?;
-    let shm = folders.shm();
-    tokio::fs::create_dir_all(&shm).await.map_err(Error::io("make", &shm))?;
-    let security = pod.spec.as_ref().and_then(|s| s.security_context.clone()).unwrap_or_default();
-    let sysctls =
-        security.sysctls.unwrap_or_default().into_iter().map(|s| (s.name, s.value)).collect::<Vec<_>>();
-    for (name, _) in &sysctls {
-        let safe = name.starts_with("net.")
-            || name.starts_with("kernel.shm")
-            || name.starts_with("kernel.msg")
-            || name.starts_with("fs.mqueue.")
-            || name == "kernel.sem";
-        if !safe || name.contains(['/', '\0']) || name.contains("..") {
-            return Err(Error::Spec {
-                field: format!("sysctl {name}"),
-                problem: "is not one of a pod's own namespaces".to_owned(),
-            });
-        }
-    }
-    let options =
-        PodOptions { name: key.to_string(), hostname: hostname(&pod), shm, memory_volumes, sysctls };
-    let sandbox = namespace.create_pod(options).await?;
-    for (name, text) in [
-        ("hosts", hosts_file(&pod, sandbox.address())),
-        ("resolv.conf", resolv_conf(&pod, namespace.gateway())),
-        ("hostname", format!("{}\n", hostname(&pod))),
-    ] {
-        let path = folders.file(name);
-        tokio::fs::write(&path, text).await.map_err(Error::io("write", &path))?;
-    }
-    Ok(sandbox)
 }

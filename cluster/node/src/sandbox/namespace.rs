@@ -288,3 +288,27 @@ fn forbidden(failure: Failure) -> Error {
         advice: advice.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_by_the_host_says_what_to_change() {
+        let refused = |what: &str| {
+            forbidden(Failure { what: what.to_owned(), errno: nix::errno::Errno::EPERM as i32 }).to_string()
+        };
+        let error = refused("make a user namespace");
+        for part in [
+            "user.max_user_namespaces",
+            "kernel.unprivileged_userns_clone",
+            "apparmor",
+            "as root",
+            "not permitted",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(refused("make the bridge").contains("modprobe bridge veth"));
+        assert!(refused("make a mount namespace").contains("CAP_SYS_ADMIN"));
+    }
+}

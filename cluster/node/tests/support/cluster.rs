@@ -27,7 +27,9 @@ impl Cluster {
     pub async fn start() -> Option<Self> {
         let folder = TempDir::new().unwrap();
         busybox_layout(&folder.path().join("layout"))?;
-        let server = ApiServer::start(Options::new(folder.path().join("api"))).await.unwrap();
+        let mut options = Options::new(folder.path().join("api"));
+        options.listen = Some("127.0.0.1:0".parse().unwrap());
+        let server = ApiServer::start(options).await.unwrap();
         let name = format!("test-{}", std::process::id());
         let mut cluster = Self { folder, server, node: None, name };
         cluster.allow_node().await;
@@ -59,6 +61,7 @@ impl Cluster {
         let client = self.server.client(Identity::user("test-node", Vec::<String>::new()));
         let mut options = NodeOptions::new(client, self.folder.path().join("node"), &self.name);
         options.layouts = vec![LayoutFolder::new(self.folder.path().join("layout"))];
+        options.api_server = self.server.address();
         options.first_backoff = Duration::from_millis(300);
         options.longest_backoff = Duration::from_secs(1);
         options.namespace = NamespaceOptions {
@@ -161,6 +164,18 @@ impl Cluster {
             text.extend_from_slice(&chunk.unwrap());
         }
         String::from_utf8(text).unwrap()
+    }
+
+    pub async fn until_log(&self, pod: &str, part: &str) {
+        let mut log = String::new();
+        for _ in 0..100 {
+            log = self.logs(pod, LogOptions::default()).await;
+            if log.contains(part) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the log of {pod} lacks {part:?}: {log}");
     }
 
     pub async fn exec(&self, pod: &str, script: &str) -> (i32, String) {

@@ -1,0 +1,77 @@
+//! Removes what nothing needs any more: folders of old pods, images, folders of deleted claims.
+
+use super::shared::{PodKey, Shared};
+use crate::image::remove_tree;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::Api;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// It is looked so often.
+const COLLECT: Duration = Duration::from_secs(3600);
+
+/// Removes what pods left that went while the node was away.
+pub(super) fn sweep(shared: &Shared, listed: &HashSet<PodKey>) {
+    let uids: HashSet<&str> = listed.iter().map(|k| k.uid.as_str()).collect();
+    let known = |name: &str| uids.contains(name.rsplit('_').next().unwrap_or(name));
+    for folder in [shared.pods_folder(), shared.options.data_dir.join("logs")] {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_none_or(|name| !known(name))
+                && let Err(e) = remove_tree(&entry.path())
+            {
+                tracing::warn!(error = %e, "an old pod's folder could not be removed");
+            }
+        }
+    }
+}
+
+/// Removes images that no pod of this node has used for a while, and folders of claims that are gone.
+pub(super) async fn collect(shared: Arc<Shared>) {
+    let mut used_before: Option<HashSet<String>> = None;
+    let mut orphans_before = HashSet::new();
+    loop {
+        tokio::time::sleep(COLLECT).await;
+        orphans_before = remove_claims(&shared, &orphans_before).await;
+        let api: Api<Pod> = Api::all(shared.client.clone());
+        let mine = kube::api::ListParams::default().fields(&format!("spec.nodeName={}", shared.options.name));
+        let Ok(pods) = api.list(&mine).await else { continue };
+        let containers = pods.items.iter().filter_map(|p| p.spec.as_ref()).flat_map(|s| {
+            s.containers.iter().chain(s.init_containers.iter().flatten()).filter_map(|c| c.image.clone())
+        });
+        let used: HashSet<String> = containers
+            .filter_map(|image| shared.images.present(&image).ok().flatten())
+            .map(|i| i.digest)
+            .collect();
+        // An image stays for one round after its last use: the next rollout may want it back.
+        let keep: HashSet<String> = used.iter().chain(used_before.iter().flatten()).cloned().collect();
+        if used_before.replace(used).is_some()
+            && let Err(e) = shared.images.collect(&keep).await
+        {
+            tracing::warn!(error = %e, "unused images could not be removed");
+        }
+    }
+}
+
+/// Removes the folders of claims that the API has not known twice in a row; returns what it does not know now. Data is
+/// not removed on the word of one answer.
+async fn remove_claims(shared: &Shared, before: &HashSet<String>) -> HashSet<String> {
+    let claims = Api::<PersistentVolumeClaim>::all(shared.client.clone()).list(&Default::default()).await;
+    let Ok(claims) = claims else { return HashSet::new() };
+    let known: HashSet<String> = claims.items.into_iter().filter_map(|c| c.metadata.uid).collect();
+    let mut orphans = HashSet::new();
+    for entry in std::fs::read_dir(&shared.volumes.claims).into_iter().flatten().flatten() {
+        let Some(uid) = entry.file_name().to_str().map(str::to_owned).filter(|uid| !known.contains(uid))
+        else {
+            continue;
+        };
+        if before.contains(&uid) {
+            if let Err(e) = remove_tree(&entry.path()) {
+                tracing::warn!(error = %e, "the folder of a deleted claim could not be removed");
+            }
+        } else {
+            orphans.insert(uid);
+        }
+    }
+    orphans
+}
