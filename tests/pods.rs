@@ -24,6 +24,8 @@ spec:
   template:
     metadata: {labels: {app: web}}
     spec:
+      # busybox' server, being the first process, does not end at SIGTERM.
+      terminationGracePeriodSeconds: 3
       containers:
       - name: web
         image: registry.test/web:1

@@ -86,7 +86,7 @@ impl Machine {
             },
         };
         if let Some(node) = &node {
-            server.serve_node(Arc::new(Streams(node.clone())));
+            server.serve_node(Arc::new(Streams(Arc::downgrade(node))));
         }
         let workloads = Workloads::start(account("workloads"), seaway_workloads::Options::default()).await;
         let gateway = GatewayOptions::new(account("gateway"), options.gateway, dial(node.as_deref()));

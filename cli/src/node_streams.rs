@@ -1,6 +1,6 @@
 //! Logs and commands in containers, from the API server to the node.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,8 +10,14 @@ use seaway_apiserver::{
 use seaway_node::Node;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The node of this machine, as the API server sees it.
-pub(crate) struct Streams(pub(crate) Arc<Node>);
+/// The node of this machine, as the API server sees it; whoever started the node can still end it.
+pub(crate) struct Streams(pub(crate) Weak<Node>);
+
+impl Streams {
+    fn node(&self) -> Result<Arc<Node>, NodeError> {
+        self.0.upgrade().ok_or_else(|| NodeError::Internal("the node is shutting down".into()))
+    }
+}
 
 fn node_error(error: seaway_node::Error) -> NodeError {
     match error {
@@ -34,7 +40,10 @@ impl NodeStreams for Streams {
             timestamps: options.timestamps,
             limit_bytes: options.limit_bytes,
         };
-        let lines = self.0.logs(&container.namespace, &container.pod, &container.container, options);
+        let lines = match self.node() {
+            Ok(node) => node.logs(&container.namespace, &container.pod, &container.container, options),
+            Err(error) => return futures::future::ready(Err(error)).boxed(),
+        };
         let lines = lines.map(|lines| Box::pin(lines) as LogStream).map_err(|error| match error {
             // A container that has not started yet is a wrong request, not a missing page.
             seaway_node::Error::NotFound { .. } => NodeError::BadRequest(error.to_string()),
@@ -48,8 +57,9 @@ impl NodeStreams for Streams {
         container: ContainerRef,
         options: ExecOptions,
     ) -> BoxFuture<'static, Result<ExecSession, NodeError>> {
-        let node = self.0.clone();
+        let node = self.node();
         async move {
+            let node = node?;
             if options.command.is_empty() {
                 return Err(NodeError::BadRequest(
                     "attaching to a container's process is not supported yet".into(),

@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use crate::api::Context;
 use crate::negotiation::Body;
@@ -181,7 +182,9 @@ async fn carry(socket: Socket, session: ExecSession) {
         let mut message = vec![3];
         message.extend_from_slice(outcome(&code).to_string().as_bytes());
         let _ = out.send(Message::Binary(message.into())).await;
-        let _ = out.send(Message::Close(None)).await;
+        // Without a code clients take the end for an abrupt one.
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _ = out.send(Message::Close(Some(normal))).await;
     };
     // Whichever ends first drops the other, and with it the last sender: the writer ends too.
     tokio::select! {

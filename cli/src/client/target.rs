@@ -1,0 +1,348 @@
+//! Which server is asked, with which token, and what makes that safe.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Uri;
+use http::uri::Scheme;
+use kube::config::{Cluster, Kubeconfig};
+use miette::{IntoDiagnostic, WrapErr, miette};
+
+/// Key in a kubeconfig context's `extensions`; its value is `{url: …}`.
+const EXTENSION: &str = "seaway.dev/server";
+
+/// Where the server is.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ServerOptions {
+    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of the kubeconfig]
+    #[arg(long, global = true, env = "SEAWAY_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// Kubeconfig that names the server in its context [default: $KUBECONFIG or ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// A token. It cannot be printed.
+pub(crate) struct Token(String);
+
+impl Token {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The base URL of a server: scheme, host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    pub(crate) tls: bool,
+    /// Without the brackets of an IPv6 address.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> miette::Result<Self> {
+        let wrong = |why: &str| {
+            miette!(
+                help = "such as http://127.0.0.1:7420 or https://seaway.example.com",
+                "{text:?} is not the URL of a server: {why}"
+            )
+        };
+        let uri: Uri = text.parse().map_err(|_| wrong("it cannot be read"))?;
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            _ => return Err(wrong("it does not begin with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("it holds a user name; tokens are read from SEAWAY_TOKEN"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong("it has a path"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { tls, host, port })
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Whether it names this machine itself.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// Who vouches for the server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The authorities that this machine trusts.
+    Machine,
+    /// Those of the kubeconfig entry, as PEM.
+    Authority(Vec<u8>),
+}
+
+/// A server, and the token that may be sent there.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) token: Option<Token>,
+    pub(crate) trust: Trust,
+}
+
+/// What a kubeconfig's context says of a Seaway server.
+#[derive(Debug)]
+struct Entry {
+    url: Url,
+    token: Option<Token>,
+    authority: Option<Vec<u8>>,
+}
+
+/// Finds the server: by what is given, or in the kubeconfig.
+pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
+    let given = options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()?;
+    let token = std::env::var("SEAWAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Token);
+    let entry = match read(options) {
+        Ok(entry) => entry,
+        // With a server and a token, the kubeconfig is not needed.
+        Err(_) if given.is_some() && options.kubeconfig.is_none() => None,
+        Err(error) => return Err(error),
+    };
+    choose(given, token, entry)
+}
+
+fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> miette::Result<Target> {
+    let target = match (given, token, entry) {
+        (Some(url), token, Some(entry)) if entry.url == url => from_entry(entry, token)?,
+        (Some(url), token, _) => Target { url, token, trust: Trust::Machine },
+        (None, token, Some(entry)) => from_entry(entry, token)?,
+        (None, _, None) => {
+            return Err(miette!(
+                help = "start one with `seaway up` and set KUBECONFIG to the kubeconfig that it prints, or give one with \
+                        --server and SEAWAY_TOKEN",
+                "no Seaway server is known: the kubeconfig's context names none"
+            ));
+        }
+    };
+    if !target.url.tls && !target.url.is_loopback() {
+        return Err(miette!(
+            help = "use https, or a tunnel to a port of this machine",
+            "{} is neither on this machine nor https: nothing is sent there",
+            target.url
+        ));
+    }
+    if target.token.is_none() {
+        return Err(miette!(help = "set SEAWAY_TOKEN", "there is no token for {}", target.url));
+    }
+    Ok(target)
+}
+
+/// The token of the entry goes to its URL only when the entry vouches for the server; another token is the person's.
+fn from_entry(entry: Entry, given: Option<Token>) -> miette::Result<Target> {
+    let Entry { url, token, authority } = entry;
+    let trust = match (authority, &given) {
+        (Some(pem), _) => Trust::Authority(pem),
+        (None, None) if url.tls => {
+            return Err(miette!(
+                help = "add certificate-authority-data to the cluster of this context, or set SEAWAY_TOKEN",
+                "the kubeconfig names no certificate authority for {url}: its token is not sent there"
+            ));
+        }
+        (None, _) => Trust::Machine,
+    };
+    Ok(Target { url, token: given.or(token), trust })
+}
+
+fn read(options: &ServerOptions) -> miette::Result<Option<Entry>> {
+    let config = match &options.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("the kubeconfig {} cannot be read", path.display()))?,
+        None => match kubeconfig_of_the_environment()? {
+            Some(config) => config,
+            None => return Ok(None),
+        },
+    };
+    entry(&config, options.context.as_deref())
+}
+
+/// The files of `KUBECONFIG`, or the one in the home folder; files that are missing count as empty, as with kubectl.
+fn kubeconfig_of_the_environment() -> miette::Result<Option<Kubeconfig>> {
+    let files: Vec<PathBuf> = match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
+        Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
+        None => std::env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect(),
+    };
+    let mut merged: Option<Kubeconfig> = None;
+    for path in files.into_iter().filter(|path| path.exists()) {
+        let what = || format!("the kubeconfig {} cannot be read", path.display());
+        let next = Kubeconfig::read_from(&path).into_diagnostic().wrap_err_with(what)?;
+        merged = Some(match merged {
+            Some(first) => first.merge(next).into_diagnostic().wrap_err_with(what)?,
+            None => next,
+        });
+    }
+    Ok(merged)
+}
+
+fn entry(config: &Kubeconfig, context: Option<&str>) -> miette::Result<Option<Entry>> {
+    let Some(name) = context.or(config.current_context.as_deref()).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let found = config.contexts.iter().find(|named| named.name == name).and_then(|named| named.context.as_ref());
+    let Some(found) = found else {
+        return Err(miette!(
+            help = "`kubectl config get-contexts` lists them",
+            "the kubeconfig has no context {name:?}"
+        ));
+    };
+    let extension = found.extensions.iter().flatten().find(|extension| extension.name == EXTENSION);
+    let Some(extension) = extension else { return Ok(None) };
+    let url = extension.extension["url"].as_str().ok_or_else(|| {
+        miette!("the extension {EXTENSION} of the kubeconfig's context {name:?} holds no url")
+    })?;
+    let user = config.auth_infos.iter().find(|user| Some(&user.name) == found.user.as_ref());
+    let token = user.and_then(|user| user.auth_info.as_ref()?.token.as_ref());
+    let cluster = config.clusters.iter().find(|cluster| cluster.name == found.cluster);
+    let authority = cluster.and_then(|named| named.cluster.as_ref()).map(authority).transpose()?.flatten();
+    use kube::client::ExposeSecret as _;
+    let token = token.map(|token| Token(token.expose_secret().to_owned())).filter(|token| !token.0.is_empty());
+    Ok(Some(Entry { url: Url::parse(url)?, token, authority }))
+}
+
+/// The certificate authority of a cluster entry; nothing vouches for one that asks not to be verified.
+fn authority(cluster: &Cluster) -> miette::Result<Option<Vec<u8>>> {
+    if cluster.insecure_skip_tls_verify == Some(true) {
+        return Ok(None);
+    }
+    match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
+        (Some(data), _) => STANDARD
+            .decode(data)
+            .map(Some)
+            .into_diagnostic()
+            .wrap_err("certificate-authority-data of the kubeconfig is not base64"),
+        (None, Some(path)) => std::fs::read(path)
+            .map(Some)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("the certificate authority {path} cannot be read")),
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn kubeconfig(url: &str, cluster: Value) -> Kubeconfig {
+        serde_json::from_value(json!({
+            "current-context": "a",
+            "contexts": [
+                {"name": "a", "context": {"cluster": "c", "user": "u",
+                    "extensions": [{"name": EXTENSION, "extension": {"url": url}}]}},
+                {"name": "plain", "context": {"cluster": "c", "user": "u"}},
+            ],
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": "of-the-kubeconfig"}}, {"name": "v", "user": {"token": "x"}}],
+        }))
+        .unwrap()
+    }
+
+    fn target(given: Option<&str>, token: Option<&str>, config: &Kubeconfig) -> miette::Result<Target> {
+        let given = given.map(|url| Url::parse(url).unwrap());
+        choose(given, token.map(|token| Token(token.to_owned())), entry(config, None)?)
+    }
+
+    fn sent(target: miette::Result<Target>) -> String {
+        match target {
+            Ok(target) => format!("{} {}", target.url, target.token.unwrap().expose()),
+            Err(error) => format!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_kubeconfigs_token_goes_to_its_own_url_on_loopback() {
+        let config = kubeconfig("http://127.0.0.1:7420", json!({}));
+        assert_eq!(sent(target(None, None, &config)), "http://127.0.0.1:7420 of-the-kubeconfig");
+        assert_eq!(
+            sent(target(Some("http://127.0.0.1:7420/"), None, &config)),
+            "http://127.0.0.1:7420 of-the-kubeconfig"
+        );
+        for other in ["http://127.0.0.1:7421", "http://localhost:7420", "https://127.0.0.1:7420", "https://evil.example"] {
+            assert!(sent(target(Some(other), None, &config)).starts_with("there is no token for "), "{other}");
+        }
+    }
+
+    #[test]
+    fn beyond_this_machine_the_entrys_authority_must_vouch() {
+        let good = kubeconfig("https://seaway.example.com", json!({"certificate-authority-data": "UEVN"}));
+        let target_of = target(None, None, &good).unwrap();
+        assert_eq!(target_of.trust, Trust::Authority(b"PEM".to_vec()));
+        assert_eq!(sent(Ok(target_of)), "https://seaway.example.com:443 of-the-kubeconfig");
+        for cluster in [json!({}), json!({"certificate-authority-data": "UEVN", "insecure-skip-tls-verify": true})] {
+            let config = kubeconfig("https://seaway.example.com", cluster);
+            assert!(sent(target(None, None, &config)).contains("is not sent there"));
+        }
+        let plain = kubeconfig("http://seaway.example.com", json!({"certificate-authority-data": "UEVN"}));
+        assert!(sent(target(None, None, &plain)).contains("nothing is sent there"));
+        assert!(sent(target(Some("http://10.0.0.1:7420"), Some("t"), &plain)).contains("nothing is sent there"));
+    }
+
+    #[test]
+    fn a_token_of_ones_own_goes_where_one_says() {
+        let config = kubeconfig("http://127.0.0.1:7420", json!({}));
+        let own = target(Some("https://seaway.example.com"), Some("mine"), &config).unwrap();
+        assert_eq!(own.trust, Trust::Machine);
+        assert_eq!(sent(Ok(own)), "https://seaway.example.com:443 mine");
+        assert_eq!(sent(target(None, Some("mine"), &config)), "http://127.0.0.1:7420 mine");
+    }
+
+    #[test]
+    fn a_context_without_the_extension_names_no_server() {
+        let config = kubeconfig("http://127.0.0.1:7420", json!({}));
+        assert!(entry(&config, Some("plain")).unwrap().is_none());
+        assert!(entry(&config, Some("missing")).is_err());
+        assert!(sent(choose(None, None, None)).contains("no Seaway server is known"));
+    }
+
+    #[test]
+    fn urls_that_are_no_base_are_refused() {
+        for bad in ["127.0.0.1:7420", "ftp://x", "http://a@b", "http://a/b", "http://a/?q=1", ""] {
+            assert!(Url::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(Url::parse("http://[::1]:7420").unwrap().authority(), "[::1]:7420");
+        assert!(Url::parse("http://[::1]:7420").unwrap().is_loopback());
+        assert!(!Url::parse("http://127.0.0.1.example.com").unwrap().is_loopback());
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        assert!(!format!("{:?}", Token("secret".into())).contains("secret"));
+    }
+}
