@@ -337,7 +337,7 @@ fn errors_name_the_file_the_line_and_the_field() {
             vec![
                 (
                     "kustomization.yaml",
-                    "resources: [p.yaml]\npatches:\n- patch: '[]'\n- target: {name: '('}\n  patch: '[]'\n",
+                    "resources: [p.yaml]\npatches:\n- patch: '[{\"op\": \"remove\", \"path\": \"/spec\"}]'\n",
                 ),
                 ("p.yaml", POD),
             ],
