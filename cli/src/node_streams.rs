@@ -60,17 +60,18 @@ impl NodeStreams for Streams {
         let node = self.node();
         async move {
             let node = node?;
-            if options.command.is_empty() {
-                return Err(NodeError::BadRequest(
-                    "attaching to a container's process is not supported yet".into(),
-                ));
-            }
-            let options =
-                seaway_node::ExecOptions { command: options.command, stdin: options.stdin, tty: options.tty };
-            let exec = node
-                .exec(&container.namespace, &container.pod, &container.container, options)
-                .await
-                .map_err(node_error)?;
+            let ContainerRef { namespace, pod, container } = container;
+            let exec = if options.command.is_empty() {
+                node.attach(&namespace, &pod, &container, options.stdin).await
+            } else {
+                let options = seaway_node::ExecOptions {
+                    command: options.command,
+                    stdin: options.stdin,
+                    tty: options.tty,
+                };
+                node.exec(&namespace, &pod, &container, options).await
+            };
+            let exec = exec.map_err(node_error)?;
             let (resize, mut sizes) = tokio::sync::mpsc::channel::<(u16, u16)>(4);
             if let Some(Ok(resizer)) = exec.resizer() {
                 tokio::spawn(async move {
