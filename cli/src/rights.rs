@@ -66,7 +66,7 @@ pub(crate) fn workloads() -> Vec<Value> {
         rule("discovery.k8s.io", &["endpointslices"], &read_write),
         rule("policy", &["poddisruptionbudgets"], &READ),
         rule("policy", &["poddisruptionbudgets/status"], &["patch", "update"]),
-        rule("storage.k8s.io", &["storageclasses"], &READ),
+        rule("storage.k8s.io", &["storageclasses"], &["create", "get", "list", "watch"]),
         // A controller that sets itself as an owner which blocks deletion must be able to take that back.
         rule(
             "apps",
