@@ -103,13 +103,8 @@ fn choose_schema(context: &mut Context, file: &File<'_>) -> Result<(), Stop> {
             return Err(Problem(problem).at(place).into());
         }
         (Some(path), None) => {
-            let (text, name) = file.loader.text(path, &file.place("openapi.path", None))?;
-            let documents = file.loader.documents(&text, &name)?;
-            let value = match documents.first() {
-                Some(document) => yaml::resolve(document, Dialect::Kubernetes)
-                    .map_err(|source| Error::Syntax { file: name, source })?,
-                None => Value::Null,
-            };
+            let value = read_value(file, path, &file.place("openapi.path", None))?;
+            let value = value.map_or(Value::Null, |(value, _)| value);
             context.merging.schemas = Schemas::custom(value);
         }
         (None, Some(version)) if version == "v1.21.2" => {}
@@ -302,8 +297,14 @@ fn add_config(config: &mut Option<Arc<Config>>, other: &Arc<Config>) -> Result<(
         // The standard fields are in every configuration.
         Some(known) if Arc::ptr_eq(known, other) || Arc::ptr_eq(other, &Config::standard()) => Ok(()),
         Some(known) => Arc::make_mut(known).merge(other),
-        None => {
+        None if Arc::ptr_eq(other, &Config::standard()) => {
             *config = Some(Arc::clone(other));
+            Ok(())
+        }
+        None => {
+            let mut merged = Config::default();
+            merged.merge(other)?;
+            *config = Some(Arc::new(merged));
             Ok(())
         }
     }
@@ -311,25 +312,38 @@ fn add_config(config: &mut Option<Arc<Config>>, other: &Arc<Config>) -> Result<(
 
 /// `configurations` and `crds`.
 fn merge_config(file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
-    add_config(&mut gathered.config, &Config::standard())
-        .map_err(|problem| problem.at(Place::file(file.name.as_str())))?;
-    let lists = [("configurations", &file.kustomization.configurations), ("crds", &file.kustomization.crds)];
-    for (field, paths) in lists {
-        for (index, path) in paths.iter().enumerate() {
-            let place = file.place(field, Some(index));
-            let (text, name) = file.loader.text(path, &place)?;
-            let documents = file.loader.documents(&text, &name)?;
-            let Some(document) = documents.first() else { continue };
-            let value = yaml::resolve(document, Dialect::Kubernetes)
-                .map_err(|source| Error::Syntax { file: name.clone(), source })?;
-            let config =
-                if field == "crds" { Config::from_definitions(&value) } else { Config::parse(&value) };
-            let config = config.map_err(|problem| problem.at(Place::file(name)))?;
-            let merged = gathered.config.get_or_insert_with(Config::standard);
-            Arc::make_mut(merged).merge(&config).map_err(|problem| problem.at(place))?;
-        }
+    let mut config = Config::standard();
+    let mut custom = Config::default();
+    for (index, path) in file.kustomization.configurations.iter().enumerate() {
+        let place = file.place("configurations", Some(index));
+        let Some((value, name)) = read_value(file, path, &place)? else { continue };
+        let read = Config::parse(&value).map_err(|problem| problem.at(Place::file(name)))?;
+        custom.merge(&read).map_err(|problem| problem.at(place))?;
+    }
+    if !file.kustomization.configurations.is_empty() {
+        let place = file.place("configurations", None);
+        Arc::make_mut(&mut config).merge(&custom).map_err(|problem| problem.at(place))?;
+    }
+    add_config(&mut gathered.config, &config)
+        .map_err(|problem| problem.at(file.place("configurations", None)))?;
+    for (index, path) in file.kustomization.crds.iter().enumerate() {
+        let place = file.place("crds", Some(index));
+        let Some((value, name)) = read_value(file, path, &place)? else { continue };
+        let read = Config::from_definitions(&value).map_err(|problem| problem.at(Place::file(name)))?;
+        add_config(&mut gathered.config, &Arc::new(read)).map_err(|problem| problem.at(place))?;
     }
     Ok(())
+}
+
+/// The first document of a file, as Kubernetes reads it, and what the file is called.
+fn read_value(file: &File<'_>, path: &str, place: &Place) -> Result<Option<(Value, String)>, Stop> {
+    let (text, name) = file.loader.text(path, place)?;
+    let documents = file.loader.documents(&text, &name)?;
+    let Some(document) = documents.first() else { return Ok(None) };
+    match yaml::resolve(document, Dialect::Kubernetes) {
+        Ok(value) => Ok(Some((value, name))),
+        Err(source) => Err(Error::Syntax { file: name, source }.into()),
+    }
 }
 
 fn generate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::fieldspec::{FieldSpec, merge_spec, merge_specs};
 use crate::id::Gvk;
+use crate::transformers::sort::kind_order;
 
 mod defaults;
 
@@ -44,17 +45,26 @@ impl Config {
     }
 
     /// Add what `other` has and this one lacks.
+    ///
+    /// A field that is named for some kind hides the same field named for any kind when it is there first, and the
+    /// lists are sorted so that it mostly is: a `namePrefix` configuration for one kind stops prefixes for all
+    /// others. kustomize has it so, and configurations rely on it.
     pub(crate) fn merge(&mut self, other: &Config) -> Result<(), Problem> {
-        merge_specs(&mut self.name_prefix, &other.name_prefix)?;
-        merge_specs(&mut self.name_suffix, &other.name_suffix)?;
-        merge_specs(&mut self.namespace, &other.namespace)?;
-        merge_specs(&mut self.common_labels, &other.common_labels)?;
-        merge_specs(&mut self.labels, &other.labels)?;
-        merge_specs(&mut self.template_labels, &other.template_labels)?;
-        merge_specs(&mut self.common_annotations, &other.common_annotations)?;
-        merge_specs(&mut self.images, &other.images)?;
-        merge_specs(&mut self.replicas, &other.replicas)?;
-        merge_specs(&mut self.var_references, &other.var_references)?;
+        for (own, theirs) in [
+            (&mut self.name_prefix, &other.name_prefix),
+            (&mut self.name_suffix, &other.name_suffix),
+            (&mut self.namespace, &other.namespace),
+            (&mut self.common_labels, &other.common_labels),
+            (&mut self.labels, &other.labels),
+            (&mut self.template_labels, &other.template_labels),
+            (&mut self.common_annotations, &other.common_annotations),
+            (&mut self.images, &other.images),
+            (&mut self.replicas, &other.replicas),
+            (&mut self.var_references, &other.var_references),
+        ] {
+            merge_specs(own, theirs)?;
+            own.sort_by_cached_key(|spec| kind_order(&spec.gvk));
+        }
         for reference in &other.name_references {
             self.add_name_reference(reference)?;
         }

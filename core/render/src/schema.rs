@@ -156,8 +156,7 @@ fn frozen(gvk: &Gvk) -> Option<&'static Type> {
         ("batch", "CronJob") => &CRON_JOB,
         ("", "Namespace" | "PersistentVolumeClaim")
         | ("apiregistration.k8s.io", "APIService")
-        | ("policy", "PodDisruptionBudget")
-        | ("flowcontrol.apiserver.k8s.io", _) => &WITH_CONDITIONS,
+        | ("policy", "PodDisruptionBudget") => &WITH_CONDITIONS,
         ("admissionregistration.k8s.io", _) => &WEBHOOK_CONFIGURATION,
         ("storage.k8s.io", "CSINode") => &CSI_NODE,
         _ => &PLAIN,

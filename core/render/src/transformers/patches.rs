@@ -49,6 +49,11 @@ impl ReadPatch {
             }
         };
         let content = match content {
+            Content::Merge(patches) if patches.len() > 1 && target.is_some() => {
+                let problem = "Multiple Strategic-Merge Patches in one `patches` entry is not allowed to set \
+                               `patches.target` field: make an entry of each";
+                return Err(Problem(problem.to_owned()).at(place.clone()).into());
+            }
             Content::Merge(mut patches) => {
                 let on = |option: &str| patch.options.get(option).copied().unwrap_or_default();
                 for one in &mut patches {

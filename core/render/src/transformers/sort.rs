@@ -54,6 +54,18 @@ pub(crate) fn sort(map: &mut ResMap, options: Option<&SortOptions>) -> Result<()
     }
 }
 
+/// The order of kinds in lists of field specifications. A kind that is not named comes after most that are.
+pub(crate) fn kind_order(gvk: &Gvk) -> (i64, String) {
+    let signed = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);
+    let position = |list: &[&str]| list.iter().position(|kind| *kind == gvk.kind);
+    let rank = match (position(FIRST), position(LAST)) {
+        (Some(index), _) => signed(index) - signed(FIRST.len()),
+        (None, Some(index)) => signed(index) + 1,
+        (None, None) => 0,
+    };
+    (rank, kind_key(gvk))
+}
+
 fn sort_by_kind(map: &mut ResMap, lists: Option<&LegacySortOptions>) {
     let (first, last): (Vec<&str>, Vec<&str>) = match lists {
         Some(lists) => (
