@@ -69,7 +69,7 @@ async fn environment_and_volumes_come_from_the_api() {
         .unwrap();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.admin(), "default");
     claims.create(&PostParams::default(), &claim).await.unwrap();
-    let script = "echo $COLOR $PASSWORD $POD $IP; cat /settings/color /key/password; echo; ls -A /settings; \
+    let script = "exec 2>/dev/null; echo $COLOR $PASSWORD $POD $IP; cat /settings/color /key/password; echo; ls -A /settings; \
                   cat /labels/labels; echo; touch /settings/x && echo LEAK; echo kept > /data/file; cat /memory/* ; \
                   mount | grep ' /memory ' | cut -d' ' -f5; \
                   wc -c < /var/run/secrets/kubernetes.io/serviceaccount/token; \
@@ -145,9 +145,10 @@ async fn services_have_names_and_addresses_that_lead_to_ready_pods() {
     let log = cluster.logs("client", LogOptions::default()).await;
     assert_eq!((done["status"]["phase"].as_str(), log.as_str()), (Some("Succeeded"), "hello from server\n"));
     // The API itself is a service, though it listens on the host's loopback, which no pod can reach.
-    let (code, text) = cluster.exec("server", "echo | nc -w 2 kubernetes.default.svc 443").await;
+    let (code, text) =
+        cluster.exec("server", "echo no handshake | nc -w 20 kubernetes.default.svc 443").await;
     assert_eq!(code, 0, "{text}");
-    assert_ne!(cluster.exec("server", "echo | nc -w 2 shop 81").await.0, 0);
+    assert_ne!(cluster.exec("server", "echo | nc -w 20 shop 81").await.0, 0);
     let ip = server["status"]["podIP"].as_str().unwrap().parse().unwrap();
     let mut stream = cluster.node().dialer().dial(ip, 8080).await.unwrap();
     stream.shutdown().await.unwrap();

@@ -201,6 +201,24 @@ async fn pods_talk_to_each_other_and_seaway_dials_them() {
 }
 
 #[tokio::test]
+async fn pods_that_come_and_go_do_not_disturb_the_others() {
+    let Some(node) = node().await else { return };
+    let pod = node.pod("steady").await;
+    let script = "cat /sys/class/net/eth0/address; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
+                  ping -c 1 -W 1 10.244.0.1 >/dev/null || echo LOST; sleep 0.1; done; tail -n 1 /proc/net/arp";
+    let (process, output) = start(&pod, node.container("steady", "one", shell(script))).await.unwrap();
+    for i in 0..15 {
+        node.pod(&format!("guest{i}")).await.end().await;
+    }
+    let (code, text) = finish(process, output).await;
+    assert!(code == 0 && !text.contains("LOST"), "{text}");
+    let [a, b, c, d] = pod.address().octets();
+    assert!(text.starts_with(&format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}\n")), "{text}");
+    assert!(text.contains("02:00:0a:f4:00:01"), "{text}");
+    pod.end().await;
+}
+
+#[tokio::test]
 async fn volumes_are_mounted_inside_the_image_whatever_links_it_holds() {
     let Some(node) = node().await else { return };
     let pod = node.pod("volumes").await;

@@ -204,7 +204,7 @@ fn node_init(channel: &UnixStream, rootless: bool) -> Result<(), Failure> {
     let netlink = Netlink::open().map_err(failed("open netlink"))?;
     let loopback = link_index("lo").map_err(failed("find the loopback link"))?;
     netlink.up(loopback).map_err(failed("start the loopback link"))?;
-    netlink.add_bridge(BRIDGE).map_err(failed("make the bridge"))?;
+    netlink.add_bridge(BRIDGE, setup.gateway).map_err(failed("make the bridge"))?;
     let bridge = link_index(BRIDGE).map_err(failed("find the bridge"))?;
     netlink
         .add_address(bridge, setup.gateway, setup.prefix)
@@ -283,7 +283,7 @@ fn start_pod(
             std::process::exit(code);
         }
         ForkResult::Parent { child } => {
-            let linked = netlink.add_veth(&setup.link, bridge, pod::LINK, child.as_raw());
+            let linked = netlink.add_veth(&setup.link, bridge, (pod::LINK, setup.address), child.as_raw());
             if let Err(errno) = linked {
                 let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
                 return Err(failed("make the pod's link")(errno));

@@ -17,16 +17,26 @@ impl Netlink {
         Ok(Self(socket(kind.0, kind.1, kind.2, SockProtocol::NetlinkRoute)?))
     }
 
-    pub(crate) fn add_bridge(&self, name: &str) -> nix::Result<()> {
+    /// A bridge that answers for an address. Its hardware address is given: else the kernel takes the lowest of its
+    /// ports', and whenever a pod comes or goes the others' neighbour tables are wrong for seconds.
+    pub(crate) fn add_bridge(&self, name: &str, address: Ipv4Addr) -> nix::Result<()> {
         let mut message = Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
         message.link(0, UP);
         message.text(libc::IFLA_IFNAME, name);
+        message.attribute(libc::IFLA_ADDRESS, &hardware_address(address));
         message.nested(libc::IFLA_LINKINFO, |m| m.text(libc::IFLA_INFO_KIND, "bridge"));
         self.run(message)
     }
 
     /// A pair of links: `name` at the bridge, `peer` in the network namespace of a process.
-    pub(crate) fn add_veth(&self, name: &str, bridge: u32, peer: &str, pid: i32) -> nix::Result<()> {
+    /// The peer's hardware address follows from its IP address, so that a reused address leads to the new pod at once.
+    pub(crate) fn add_veth(
+        &self,
+        name: &str,
+        bridge: u32,
+        (peer, address): (&str, Ipv4Addr),
+        pid: i32,
+    ) -> nix::Result<()> {
         let mut message = Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
         message.link(0, UP);
         message.text(libc::IFLA_IFNAME, name);
@@ -37,6 +47,7 @@ impl Netlink {
                 m.nested(VETH_INFO_PEER, |m| {
                     m.link(0, 0);
                     m.text(libc::IFLA_IFNAME, peer);
+                    m.attribute(libc::IFLA_ADDRESS, &hardware_address(address));
                     m.number(libc::IFLA_NET_NS_PID, pid.cast_unsigned());
                 });
             });
@@ -98,6 +109,12 @@ impl Netlink {
 /// The index of a link in the caller's network namespace.
 pub(crate) fn link_index(name: &str) -> nix::Result<u32> {
     nix::net::if_::if_nametoindex(name)
+}
+
+/// A locally administered hardware address for an IP address.
+fn hardware_address(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x00, a, b, c, d]
 }
 
 struct Message(Vec<u8>);
