@@ -59,8 +59,9 @@ impl<'a> Session<'a> {
             Revision::Name(name) => {
                 // A branch that was there last time most likely still is: that saves a question.
                 let branch = format!("refs/heads/{name}");
-                if self.resolve(&followed(&branch)).await?.is_some()
-                    && let Some(commit) = self.follow(&branch, revision).await?
+                let before = self.resolve(&followed(&branch)).await?;
+                if before.is_some()
+                    && let Some(commit) = self.follow_from(before, &branch, revision).await?
                 {
                     return Ok(commit);
                 }
@@ -94,8 +95,18 @@ impl<'a> Session<'a> {
 
     /// Fetch a name of the remote side; `None` when it is not there (any more).
     async fn follow(&mut self, name: &str, revision: &Revision) -> Result<Option<Commit>, Error> {
+        let before = self.resolve(&followed(name)).await?;
+        self.follow_from(before, name, revision).await
+    }
+
+    /// The same, when it is known what the name stood for `before`.
+    async fn follow_from(
+        &mut self,
+        before: Option<String>,
+        name: &str,
+        revision: &Revision,
+    ) -> Result<Option<Commit>, Error> {
         let local = followed(name);
-        let before = self.resolve(&local).await?;
         if let Err(failure) = self.fetch_refs(&[&format!("+{name}:{local}")]).await {
             if failure.message().contains("couldn't find remote ref") {
                 if let Some(gone) = before {
