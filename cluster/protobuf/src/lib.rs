@@ -23,13 +23,17 @@
 //! The body is not trusted: its size, its depth and the number of its values are limited, and everything that is
 //! malformed is an [`Error`] that names the field; no error shows a value.
 //!
+//! The same facts say how Go prints an object that came as JSON: [`canonical`].
+//!
 //! Start reading in `message.rs`; `wire.rs` knows the encoding, `facts.rs` the messages.
 
+mod canonical;
 mod error;
 mod facts;
 mod message;
 mod wire;
 
+pub use canonical::canonical;
 pub use error::{Error, Problem};
 
 use message::Decoder;
