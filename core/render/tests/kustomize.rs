@@ -98,3 +98,8 @@ fn order_metadata_and_what_is_rejected() {
 fn patches_of_every_kind() {
     check("patches.txt");
 }
+
+#[test]
+fn references_between_objects() {
+    check("references.txt");
+}
