@@ -29,8 +29,11 @@ mod owners;
 mod pods;
 mod queue;
 mod replicaset;
+mod revisions;
 mod scheduler;
+mod statefulset;
 mod template;
+mod volumes;
 mod watch;
 mod writer;
 
@@ -81,6 +84,8 @@ impl Workloads {
         deployment::start(&cluster, &mut tasks);
         endpoints::start(&cluster, &mut tasks);
         job::start(&cluster, &mut tasks);
+        statefulset::start(&cluster, &mut tasks);
+        volumes::start(&cluster, &mut tasks);
         cluster.watch(&mut tasks);
         cluster.filled().await;
         Self { tasks, _stop_on_drop: stop_on_drop }
