@@ -19,8 +19,11 @@ mod cache;
 mod clock;
 mod cluster;
 mod controller;
+mod cronjob;
+mod daemonset;
 mod dependents;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod error;
 mod events;
@@ -86,6 +89,9 @@ impl Workloads {
         job::start(&cluster, &mut tasks);
         statefulset::start(&cluster, &mut tasks);
         volumes::start(&cluster, &mut tasks);
+        daemonset::start(&cluster, &mut tasks);
+        cronjob::start(&cluster, &mut tasks);
+        disruption::start(&cluster, &mut tasks);
         cluster.watch(&mut tasks);
         cluster.filled().await;
         Self { tasks, _stop_on_drop: stop_on_drop }

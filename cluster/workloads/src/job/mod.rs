@@ -1,6 +1,6 @@
 //! Job: pods that end, counted exactly once.
 
-mod finished;
+pub(crate) mod finished;
 mod indexes;
 mod plan;
 

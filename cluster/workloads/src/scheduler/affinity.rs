@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::owners;
 
 /// Whether the node has what `nodeSelector` and the required node affinity ask for.
-pub(super) fn node_fits(pod: &Pod, node: &Node) -> bool {
+pub(crate) fn node_fits(pod: &Pod, node: &Node) -> bool {
     let Some(spec) = &pod.spec else { return true };
     let labels = node.labels();
     if !spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value)) {
@@ -53,7 +53,7 @@ fn requirement(value: Option<&str>, operator: &str, values: &[String]) -> bool {
 }
 
 /// Whether the pod bears a taint that keeps others away.
-pub(super) fn tolerates(pod: &Pod, taint: &Taint) -> bool {
+pub(crate) fn tolerates(pod: &Pod, taint: &Taint) -> bool {
     if !matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute") {
         return true;
     }

@@ -3,7 +3,7 @@
 //! The whole cluster is looked at in one cycle: what is free is computed from the pods that have a node,
 //! then the waiting pods are placed in order of priority and age. What does not fit says why.
 
-mod affinity;
+pub(crate) mod affinity;
 mod plan;
 mod resources;
 

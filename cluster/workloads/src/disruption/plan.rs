@@ -1,0 +1,133 @@
+//! The status of a PodDisruptionBudget: a pure function of what is observed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+
+use crate::amount::{Round, resolve};
+use crate::clock;
+use crate::pods;
+
+const KIND: &str = "DisruptionAllowed";
+
+/// A pod, and the controller whose size counts for it.
+pub(super) type Scaled = (Option<(String, i32)>, Arc<Pod>);
+
+/// Plans for a budget and the pods that it selects.
+pub(super) fn plan(
+    budget: &PodDisruptionBudget,
+    selected: &[Scaled],
+    now: Timestamp,
+) -> PodDisruptionBudgetStatus {
+    let spec = budget.spec.clone().unwrap_or_default();
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let healthy = selected.iter().filter(|(_, p)| pods::is_ready(p) && !pods::is_terminating(p)).count();
+    let healthy = count(healthy);
+    // A share, or what may be missing, is measured against what the controllers ask for.
+    let by_number = matches!(spec.min_available, Some(IntOrString::Int(_)));
+    let stray = selected.iter().find(|(scale, p)| scale.is_none() && pods::is_active(p));
+    let (expected, desired, trouble) = if by_number {
+        (count(selected.len()), resolve(spec.min_available.as_ref(), 0, Round::Up), None)
+    } else {
+        let scales: BTreeMap<&String, i32> =
+            selected.iter().filter_map(|(scale, _)| scale.as_ref().map(|(uid, n)| (uid, *n))).collect();
+        let expected: i32 = scales.values().sum();
+        let desired = match (&spec.min_available, &spec.max_unavailable) {
+            (Some(least), _) => resolve(Some(least), expected, Round::Up),
+            (None, Some(most)) => expected - resolve(Some(most), expected, Round::Up),
+            (None, None) => 0,
+        };
+        let trouble = stray.map(|(_, pod)| format!("found no controllers for pod \"{}\"", pod.name_any()));
+        (expected, desired.max(0), trouble)
+    };
+    let allowed = match trouble {
+        None if expected > 0 => (healthy - desired).max(0),
+        _ => 0,
+    };
+    let (status, reason) = match (&trouble, allowed) {
+        (Some(_), _) => ("False", "SyncFailed"),
+        (None, 0) => ("False", "InsufficientPods"),
+        (None, _) => ("True", "SufficientPods"),
+    };
+    let before = budget.status.as_ref();
+    let mut conditions = before.and_then(|s| s.conditions.clone()).unwrap_or_default();
+    let old = conditions.iter().find(|c| c.type_ == KIND);
+    let since = old.filter(|c| c.status == status).map(|c| c.last_transition_time.clone());
+    let condition = Condition {
+        type_: KIND.into(),
+        status: status.into(),
+        reason: reason.into(),
+        message: trouble.unwrap_or_default(),
+        observed_generation: budget.metadata.generation,
+        last_transition_time: since.unwrap_or_else(|| clock::time(now)),
+    };
+    conditions.retain(|c| c.type_ != KIND);
+    conditions.push(condition);
+    PodDisruptionBudgetStatus {
+        observed_generation: budget.metadata.generation,
+        current_healthy: Some(healthy),
+        desired_healthy: Some(desired),
+        disruptions_allowed: Some(allowed),
+        expected_pods: Some(expected),
+        disrupted_pods: None,
+        conditions: Some(conditions),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(spec: Value, ready: usize, broken: usize, scale: Option<i32>) -> PodDisruptionBudgetStatus {
+        let budget = json!({"metadata": {"name": "web", "generation": 2}, "spec": spec});
+        let budget = serde_json::from_value(budget).unwrap();
+        let pod = |n: usize| {
+            let ready = if n < ready { "True" } else { "False" };
+            let pod = json!({"metadata": {"name": format!("p{n}")},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+            (scale.map(|n| ("set".to_owned(), n)), Arc::new(serde_json::from_value(pod).unwrap()))
+        };
+        let pods: Vec<_> = (0..ready + broken).map(pod).collect();
+        plan(&budget, &pods, Timestamp::UNIX_EPOCH)
+    }
+
+    fn facts(status: &PodDisruptionBudgetStatus) -> (i32, i32, i32, i32, &str) {
+        let condition = &status.conditions.as_ref().unwrap()[0];
+        (
+            status.expected_pods.unwrap(),
+            status.current_healthy.unwrap(),
+            status.desired_healthy.unwrap(),
+            status.disruptions_allowed.unwrap(),
+            condition.reason.as_str(),
+        )
+    }
+
+    #[test]
+    fn budgets_are_numbers_or_shares_of_what_stays_or_goes() {
+        let of = |spec: Value, ready, broken| status(spec, ready, broken, Some(4));
+        assert_eq!(facts(&of(json!({"minAvailable": 2}), 3, 0)), (3, 3, 2, 1, "SufficientPods"));
+        assert_eq!(facts(&of(json!({"minAvailable": "75%"}), 3, 1)), (4, 3, 3, 0, "InsufficientPods"));
+        assert_eq!(facts(&of(json!({"maxUnavailable": 1}), 4, 0)), (4, 4, 3, 1, "SufficientPods"));
+        assert_eq!(facts(&of(json!({"maxUnavailable": "30%"}), 4, 0)), (4, 4, 2, 2, "SufficientPods"));
+        assert_eq!(facts(&of(json!({"maxUnavailable": 9}), 1, 0)), (4, 1, 0, 1, "SufficientPods"));
+        assert_eq!(facts(&of(json!({"maxUnavailable": 1}), 0, 0)), (0, 0, 0, 0, "InsufficientPods"));
+    }
+
+    #[test]
+    fn pods_without_a_controller_cannot_be_measured() {
+        let status = status(json!({"maxUnavailable": 1}), 1, 0, None);
+        assert_eq!(facts(&status).3, 0);
+        let condition = &status.conditions.unwrap()[0];
+        assert_eq!(condition.reason, "SyncFailed");
+        assert_eq!(condition.message, "found no controllers for pod \"p0\"");
+    }
+}
