@@ -169,6 +169,16 @@ impl Group {
         self.folders.iter().map(open).collect()
     }
 
+    /// Kills what is left of the container, when its processes have no namespace of their own to end with.
+    pub(crate) fn kill_all(&self) {
+        let Some(folder) = self.folders.first() else { return };
+        let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        for pid in text.lines().filter_map(|l| l.trim().parse().ok()).filter(|pid| *pid > 0) {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
     /// Whether a process of the group was killed for want of memory.
     pub(crate) fn was_out_of_memory(&self) -> bool {
         let text =

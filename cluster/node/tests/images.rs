@@ -287,3 +287,86 @@ async fn a_registry_that_lies_or_stalls_is_given_up_with_the_reason() {
     let error = store.pull(&format!("{}/app@sha256:{}", liar.address, "0".repeat(64)), &ann(&liar)).await;
     assert!(error.unwrap_err().to_string().contains("the content is sha256:"));
 }
+
+/// Sends a request and gives the status line and headers of the answer.
+async fn request(address: &str, method: &str, path: &str, content_type: &str, body: &[u8]) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Ends the process that it stands for.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_image_comes_from_debians_registry_as_it_went_in() {
+    if !Path::new("/usr/bin/docker-registry").exists() {
+        println!("skipped: docker-registry is not installed (apt-get install docker-registry)");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"real").build()]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let config = folder.path().join("registry.yml");
+    let data = folder.path().join("registry");
+    let text = format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+        data.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = std::process::Command::new("/usr/bin/docker-registry");
+    command.arg("serve").arg(&config).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let _registry = Running(command.spawn().unwrap());
+    for _ in 0..200 {
+        if tokio::net::TcpStream::connect(&address).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(layout.path.join("index.json")).unwrap()).unwrap();
+    let manifest_digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    let mut manifest = Vec::new();
+    for entry in std::fs::read_dir(layout.path.join("blobs/sha256")).unwrap() {
+        let entry = entry.unwrap();
+        let digest = format!("sha256:{}", entry.file_name().to_str().unwrap());
+        let blob = std::fs::read(entry.path()).unwrap();
+        if digest == manifest_digest {
+            manifest = blob;
+            continue;
+        }
+        let answer = request(&address, "POST", "/v2/team/app/blobs/uploads/", "text/plain", b"").await;
+        let location = answer.lines().find_map(|l| l.strip_prefix("Location: ")).expect(&answer).trim();
+        let path = location.split_once(&address).map_or(location, |(_, path)| path);
+        let answer =
+            request(&address, "PUT", &format!("{path}&digest={digest}"), "application/octet-stream", &blob)
+                .await;
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let answer = request(&address, "PUT", "/v2/team/app/manifests/1", kind, &manifest).await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let store = registry_store(folder.path());
+    let image = store.pull(&format!("{address}/team/app:1"), &Credentials::default()).await.unwrap();
+    assert_eq!(image.digest, manifest_digest);
+    assert_eq!(std::fs::read(image.layers[0].join("a")).unwrap(), b"real");
+    let missing =
+        store.pull(&format!("{address}/team/app:2"), &Credentials::default()).await.unwrap_err().to_string();
+    assert!(missing.contains("not found"), "{missing}");
+}

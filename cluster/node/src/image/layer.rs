@@ -3,6 +3,7 @@
 use super::Limits;
 use super::manifest::Descriptor;
 use super::unpack::unpack;
+use super::zstd::ZstdReader;
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -26,11 +27,8 @@ pub(super) fn unpack_checked(
     let mut reader = BufReader::with_capacity(128 * 1024, start.chain(&mut compressed));
     let mut plain: Box<dyn Read + '_> = if magic.starts_with(&[0x1f, 0x8b]) {
         Box::new(flate2::bufread::MultiGzDecoder::new(&mut reader))
-    } else if magic == [0x28, 0xb5, 0x2f, 0xfd] {
-        Box::new(
-            ruzstd::decoding::StreamingDecoder::new(&mut reader)
-                .map_err(|e| fail(format!("not zstd data: {e}")))?,
-        )
+    } else if magic == [0x28, 0xb5, 0x2f, 0xfd] || magic[1..] == [0x2a, 0x4d, 0x18] {
+        Box::new(ZstdReader::new(&mut reader))
     } else {
         Box::new(&mut reader)
     };

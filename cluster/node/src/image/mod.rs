@@ -13,6 +13,7 @@ mod registry;
 mod store;
 mod unpack;
 mod writer;
+mod zstd;
 
 pub use credentials::{Credentials, Login};
 pub use layout::LayoutFolder;

@@ -8,6 +8,7 @@ mod container;
 mod environment;
 mod events;
 mod exec;
+mod grpc;
 mod prepare;
 mod probe;
 mod pull;

@@ -15,6 +15,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
 use nix::fcntl::OFlag;
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,10 @@ impl ContainerRun {
         let exit = process.wait().await;
         let out_of_memory = group.as_ref().is_some_and(|g| g.was_out_of_memory());
         self.shared.ended(&self.key, &self.container.name);
+        let shares = self.pod.spec.as_ref().and_then(|s| s.share_process_namespace) == Some(true);
+        if let Some(group) = group.as_ref().filter(|_| shares) {
+            group.kill_all();
+        }
         drop(group);
         let message = self.message(exit).await;
         let folder = self.folders.container(&self.container.name);
@@ -412,9 +417,11 @@ impl Prober {
             return tcp(&namespace, address, port).await;
         }
         if let Some(action) = &probe.grpc {
-            // Whether it serves at all; the health protocol itself is not spoken.
             let port = u16::try_from(action.port).map_err(|_| "the port is out of range".to_owned())?;
-            return tcp(&namespace, address, port).await;
+            let target = SocketAddrV4::new(address, port);
+            let stream = namespace.dial(target).await.map_err(|e| e.to_string())?;
+            let service = action.service.as_deref().unwrap_or_default();
+            return super::grpc::check(stream, &target.to_string(), service).await;
         }
         Err("the probe names no action".to_owned())
     }
