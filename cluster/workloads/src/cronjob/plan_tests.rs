@@ -75,7 +75,11 @@ fn what_was_missed_too_long_ago_is_left_out() {
 fn concurrency_is_allowed_forbidden_or_ended() {
     let running = job("running", None);
     let of = |policy: &str| {
-        plan(&cron_job(json!({"concurrencyPolicy": policy})), &[running.clone()], at("2026-01-01T01:00:00Z"))
+        plan(
+            &cron_job(json!({"concurrencyPolicy": policy})),
+            std::slice::from_ref(&running),
+            at("2026-01-01T01:00:00Z"),
+        )
     };
     let allow = of("Allow");
     assert!(allow.create.is_some() && allow.delete.is_empty());

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) node: Arc<FakeNode>,
-    server: ApiServer,
+    pub(crate) server: ApiServer,
     workloads: Workloads,
     running: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -39,7 +39,9 @@ impl Cluster {
     /// Starts everything, with the namespace `shop` and the node `here`.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = ApiServer::start(seaway_apiserver::Options::new(folder.path())).await.unwrap();
+        let mut options = seaway_apiserver::Options::new(folder.path());
+        options.listen = Some(([127, 0, 0, 1], 0).into());
+        let server = ApiServer::start(options).await.unwrap();
         let client = server.client(Identity::admin());
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let shop = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
