@@ -339,3 +339,70 @@ async fn many_pods_are_made_exactly_once() {
     drop((events, pods));
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn controllers_that_come_back_find_everything_as_it_was_and_do_what_was_asked_meanwhile() {
+    let mut cluster = Cluster::start().await;
+    cluster.create::<Deployment>(web(3)).await;
+    rolled_out(&cluster).await;
+    let uids = async |cluster: &Cluster| -> BTreeSet<_> {
+        cluster.list::<Pod>().await.iter().map(ResourceExt::uid).collect()
+    };
+    let before = uids(&cluster).await;
+    cluster.without_controllers(async |_| ()).await;
+    cluster.patch::<Deployment>("web", json!({"spec": {"replicas": 4}})).await;
+    rolled_out(&cluster).await;
+    let after = uids(&cluster).await;
+    assert!(after.is_superset(&before) && after.len() == 4);
+    cluster
+        .without_controllers(async |cluster| {
+            cluster.patch::<Deployment>("web", image("web:2")).await;
+            let pod = cluster.list::<Pod>().await.remove(0);
+            cluster.delete::<Pod>(&pod.name_any()).await;
+        })
+        .await;
+    rolled_out(&cluster).await;
+    cluster
+        .until("the new image alone", || async {
+            (images(&cluster).await == BTreeSet::from(["web:2".to_owned()])).then_some(())
+        })
+        .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_is_done_nothing_is_written_any_more() {
+    let cluster = Cluster::start().await;
+    cluster.create::<Deployment>(web(3)).await;
+    rolled_out(&cluster).await;
+    cluster.patch::<Deployment>("web", image("web:2")).await;
+    rolled_out(&cluster).await;
+    cluster
+        .until("rest", || async {
+            let before = cluster.revision().await;
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            (cluster.revision().await == before).then_some(())
+        })
+        .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_by_somebody_else_is_avoided() {
+    let cluster = Cluster::start().await;
+    cluster.create::<Deployment>(web(1)).await;
+    rolled_out(&cluster).await;
+    let name = cluster.list::<ReplicaSet>().await.remove(0).name_any();
+    cluster.delete::<Deployment>("web").await;
+    cluster.until("its end", || async { cluster.list::<ReplicaSet>().await.is_empty().then_some(()) }).await;
+    cluster
+        .create::<ReplicaSet>(json!({"metadata": {"name": name}, "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": "stranger"}},
+            "template": {"metadata": {"labels": {"app": "stranger"}},
+                         "spec": {"containers": [{"name": "c", "image": "web:1"}]}}}}))
+        .await;
+    cluster.create::<Deployment>(web(1)).await;
+    let deployment = rolled_out(&cluster).await;
+    assert_eq!(deployment.status.unwrap().collision_count, Some(1));
+    cluster.stop().await;
+}

@@ -22,7 +22,7 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) node: Arc<FakeNode>,
     pub(crate) server: ApiServer,
-    workloads: Workloads,
+    workloads: Option<Workloads>,
     running: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
 }
@@ -33,6 +33,11 @@ pub(crate) struct FakeNode {
     /// Pods do not become ready while this is set.
     pub(crate) holds_back: AtomicBool,
     addresses: AtomicU32,
+}
+
+async fn start_controllers(server: &ApiServer) -> Workloads {
+    let client = server.client(Identity::user("system:kube-controller-manager", ["system:masters"]));
+    Workloads::start(client, Options::default()).await
 }
 
 impl Cluster {
@@ -48,8 +53,7 @@ impl Cluster {
         namespaces.create(&PostParams::default(), &shop).await.unwrap();
         let node = Arc::new(FakeNode::default());
         node.register(&client).await;
-        let controllers = server.client(Identity::user("system:kube-controller-manager", ["system:masters"]));
-        let workloads = Workloads::start(controllers, Options::default()).await;
+        let workloads = Some(start_controllers(&server).await);
         let running = tokio::spawn(node.clone().run(client.clone()));
         let cluster = Self { client, node, server, workloads, running, _folder: folder };
         // Pods need their account, which the API server makes by itself.
@@ -60,8 +64,26 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) async fn stop(self) {
-        self.workloads.shutdown().await;
+    /// Stops the controllers, does something, and starts them again.
+    pub(crate) async fn without_controllers<T>(&mut self, work: impl AsyncFnOnce(&Self) -> T) -> T {
+        if let Some(workloads) = self.workloads.take() {
+            workloads.shutdown().await;
+        }
+        let result = work(self).await;
+        self.workloads = Some(start_controllers(&self.server).await);
+        result
+    }
+
+    /// The newest revision of the whole cluster.
+    pub(crate) async fn revision(&self) -> String {
+        let pods: Api<Pod> = self.api();
+        pods.list(&Default::default()).await.unwrap().metadata.resource_version.unwrap()
+    }
+
+    pub(crate) async fn stop(mut self) {
+        if let Some(workloads) = self.workloads.take() {
+            workloads.shutdown().await;
+        }
         self.running.abort();
         let _ = self.running.await;
         drop(self.client);
