@@ -125,36 +125,33 @@ impl Cgroups {
         Ok((Some(group), files))
     }
 
-    /// Removes what is empty, at the node's end and at its start after a crash.
+    /// Removes groups without processes, as an earlier life of the node may have left them.
     pub(crate) fn clear(&self) {
-        let trees: Vec<&PathBuf> = match self {
-            Self::Unavailable(_) => Vec::new(),
-            Self::Unified(tree) => vec![tree],
-            Self::Separate { memory, cpu, pids } => {
-                [Some(memory), cpu.as_ref(), pids.as_ref()].into_iter().flatten().collect()
-            }
-        };
-        for tree in trees {
+        for tree in self.trees() {
             for entry in std::fs::read_dir(tree).into_iter().flatten().flatten() {
                 let _ = std::fs::remove_dir(entry.path());
             }
         }
     }
 
-    /// Removes the node's own folders as well.
-    pub(crate) fn remove(&self) {
+    /// Removes the node's own folders as well; `false` while a process is still leaving.
+    pub(crate) fn remove(&self) -> bool {
         self.clear();
-        let trees: Vec<&PathBuf> = match self {
+        for tree in self.trees() {
+            let _ = std::fs::remove_dir(tree);
+            if let Some(parent) = tree.parent() {
+                let _ = std::fs::remove_dir(parent); // Fails while another node has groups, as it should.
+            }
+        }
+        self.trees().iter().all(|tree| !tree.exists())
+    }
+
+    fn trees(&self) -> Vec<&PathBuf> {
+        match self {
             Self::Unavailable(_) => Vec::new(),
             Self::Unified(tree) => vec![tree],
             Self::Separate { memory, cpu, pids } => {
                 [Some(memory), cpu.as_ref(), pids.as_ref()].into_iter().flatten().collect()
-            }
-        };
-        for tree in trees {
-            let _ = std::fs::remove_dir(tree);
-            if let Some(parent) = tree.parent() {
-                let _ = std::fs::remove_dir(parent); // Fails while another node has groups, as it should.
             }
         }
     }

@@ -260,7 +260,12 @@ impl Node {
         if let Some(namespace) = self.namespace.send_replace(None) {
             namespace.close().await;
         }
-        self.shared.cgroups.remove();
+        for _ in 0..50 {
+            if self.shared.cgroups.remove() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

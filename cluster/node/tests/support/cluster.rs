@@ -195,6 +195,10 @@ impl Cluster {
         self.server.stop().await;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "a mount was left behind");
+        for tree in ["", "memory", "pids", "cpu"] {
+            let groups = PathBuf::from("/sys/fs/cgroup").join(tree).join("seaway").join(&self.name);
+            assert!(!groups.exists(), "{} was left behind", groups.display());
+        }
     }
 }
 
