@@ -109,3 +109,71 @@ async fn nothing_acknowledged_is_lost_by_kill_9_under_write_load() {
 async fn nothing_acknowledged_is_lost_by_200_kills() {
     kill_under_load(200).await;
 }
+
+/// A small file system of its own, gone when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        println!("skipped: a file system cannot be mounted here (not root)");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_and_loses_nothing_and_room_ends_it() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let folder = disk.0.path().join("data");
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 14 << 20]).unwrap();
+    let seaway = Seaway::start_in(&folder);
+    let api: Api<ConfigMap> = Api::default_namespaced(client(&folder).await);
+    let large = |n: u32| -> ConfigMap {
+        serde_json::from_value(
+            json!({"metadata": {"name": format!("c{n}")}, "data": {"x": "y".repeat(400_000)}}),
+        )
+        .unwrap()
+    };
+    let mut kept = 0;
+    let refused = loop {
+        match api.create(&PostParams::default(), &large(kept)).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 100, "the disk does not get full");
+    };
+    let kube::Error::Api(status) = &refused else { panic!("{refused}") };
+    assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"), "{status:?}");
+    assert!(status.message.contains("full"), "{}", status.message);
+    // Reads go on, also of everything that was acknowledged.
+    assert_eq!(
+        api.list(&ListParams::default().fields("metadata.name!=kube-root-ca.crt")).await.unwrap().items.len(),
+        kept as usize
+    );
+    assert!(api.create(&PostParams::default(), &large(1000)).await.is_err());
+
+    std::fs::remove_file(&ballast).unwrap();
+    api.create(&PostParams::default(), &large(1001)).await.unwrap();
+    seaway.kill();
+    let seaway = Seaway::start_in(&folder);
+    let api: Api<ConfigMap> = Api::default_namespaced(client(&folder).await);
+    let there = api.list(&ListParams::default().fields("metadata.name!=kube-root-ca.crt")).await.unwrap();
+    assert_eq!(there.items.len(), kept as usize + 1);
+    drop(seaway);
+}

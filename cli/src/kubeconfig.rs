@@ -20,10 +20,15 @@ pub(crate) fn write(path: &Path, address: SocketAddr, ca_pem: &str, token: &Secr
         "users": [{"name": "seaway-admin", "user": {"token": token.expose()}}],
         "contexts": [{"name": "seaway", "context": {"cluster": "seaway", "user": "seaway-admin"}}],
     });
+    let text = seaway_object::yaml::to_string(&config);
+    // Nothing to write is the usual case, and works on a full disk too.
+    if std::fs::read(path).is_ok_and(|present| present == text.as_bytes()) {
+        return Ok(());
+    }
     let temporary = path.with_extension("new");
     let _ = std::fs::remove_file(&temporary);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(seaway_object::yaml::to_string(&config).as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)
 }

@@ -141,7 +141,7 @@ fn dial(node: Option<&Node>) -> seaway_gateway::proxy::Dial {
 async fn install(client: &kube::Client) -> kube::Result<()> {
     let mut objects = seaway_gateway::crds();
     objects.extend(bound("gateway", &seaway_gateway::cluster_role_rules()));
-    objects.extend(bound("node", &rights::node()));
+    objects.extend(bound("node", &seaway_node::cluster_role_rules()));
     objects.extend(bound("workloads", &rights::workloads()));
     for object in objects {
         let gvk =

@@ -9,34 +9,6 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
 
-/// The node reads what its pods need and writes what becomes of them.
-pub(crate) fn node() -> Vec<Value> {
-    vec![
-        rule(
-            "",
-            &[
-                "configmaps",
-                "namespaces",
-                "persistentvolumeclaims",
-                "persistentvolumes",
-                "pods",
-                "secrets",
-                "serviceaccounts",
-                "services",
-            ],
-            &READ,
-        ),
-        rule("", &["nodes"], &["create", "get", "patch", "update"]),
-        rule("", &["nodes/status", "pods/status"], &["patch", "update"]),
-        rule("", &["pods"], &["delete"]),
-        rule("", &["serviceaccounts/token"], &["create"]),
-        rule("", &["events"], &["create", "patch", "update"]),
-        rule("events.k8s.io", &["events"], &["create", "patch", "update"]),
-        rule("coordination.k8s.io", &["leases"], &["create", "get", "patch", "update"]),
-        rule("discovery.k8s.io", &["endpointslices"], &READ),
-    ]
-}
-
 /// The workload controllers and the scheduler write what workloads consist of.
 pub(crate) fn workloads() -> Vec<Value> {
     let read_write: Vec<&str> = [&READ[..], &WRITE[..]].concat();

@@ -95,6 +95,7 @@ impl ApiError {
     /// A path that nothing serves.
     pub(crate) fn no_such_resource() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+            .because(vec![])
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -103,6 +104,7 @@ impl ApiError {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         )
+        .because(vec![])
     }
 
     pub(crate) fn already_exists(group: &str, plural: &str, name: &str) -> Self {
@@ -145,6 +147,26 @@ impl ApiError {
             .because(causes)
     }
 
+    /// What Kubernetes answers when an error of its own has no reason: code 500 and the words alone.
+    pub(crate) fn plain(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// The options of a request are refused.
+    pub(crate) fn invalid_options(kind: &str, cause: Cause) -> Self {
+        Self::invalid("meta.k8s.io", kind, "", vec![cause])
+    }
+
+    /// No form that the client accepts is there.
+    pub(crate) fn not_acceptable() -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json, application/yaml, \
+             application/vnd.kubernetes.protobuf",
+        )
+    }
+
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -176,15 +198,15 @@ impl ApiError {
         )
     }
 
-    /// The store cannot take writes now.
-    pub(crate) fn unavailable(message: impl std::fmt::Display) -> Self {
-        let mut error = Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ServiceUnavailable",
-            format!("the write was not kept: {message}"),
-        );
-        error.details.get_or_insert_default().retry_after_seconds = Some(1);
-        error
+    /// The store could not keep a write. As with etcd's "no space" this is 500 and not 503: clients repeat 503 on
+    /// their own, and would hide a full disk from people.
+    pub(crate) fn not_kept(error: impl std::fmt::Display) -> Self {
+        Self::internal(format!("the write was not kept: {error}"))
+    }
+
+    /// The server is stopping.
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the server is stopping")
     }
 
     /// The `Status` object.
@@ -193,6 +215,11 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
         });
+        if self.reason.is_empty()
+            && let Some(status) = status.as_object_mut()
+        {
+            status.remove("reason");
+        }
         if let Some(details) = &self.details {
             let mut out = serde_json::Map::new();
             for (key, text) in [("name", &details.name), ("group", &details.group), ("kind", &details.kind)] {

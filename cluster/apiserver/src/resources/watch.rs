@@ -37,7 +37,7 @@ struct Stream {
 
 pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     let selection = Selection::of(&context)?;
-    let asked: Option<u64> = context.query.number("resourceVersion")?;
+    let asked = super::read::asked_revision(&context)?;
     let bookmarks = context.query.flag("allowWatchBookmarks");
     let initial = context.query.flag("sendInitialEvents");
     let seconds = context.query.number::<u64>("timeoutSeconds")?.map_or(LONGEST, Duration::from_secs);
@@ -63,7 +63,7 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     }
     let watch = match context.api.store.watch(&context.served.storage, since) {
         Ok(watch) => watch,
-        Err(WatchEnd::Closed) => return Err(ApiError::unavailable("the server is stopping")),
+        Err(WatchEnd::Closed) => return Err(ApiError::stopping()),
         // As the real server: the stream opens and its first event says 410.
         Err(WatchEnd::Expired) => {
             let stream = futures::stream::iter([Ok(Frame::data(expired(since)))]);

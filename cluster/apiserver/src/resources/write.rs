@@ -445,7 +445,7 @@ pub(crate) fn store_error(served: &Served, name: &str, error: &WriteError) -> Ap
     match error {
         WriteError::Exists => ApiError::already_exists(served.group(), served.plural(), name),
         WriteError::Conflict => ApiError::modified(served.group(), served.plural(), name),
-        WriteError::Unavailable(_) | WriteError::Closed => ApiError::unavailable(error),
+        WriteError::Unavailable(_) | WriteError::Closed => ApiError::not_kept(error),
     }
 }
 

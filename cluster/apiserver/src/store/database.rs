@@ -59,21 +59,15 @@ pub enum DatabaseError {
 pub(super) struct Database {
     path: PathBuf,
     connection: SqliteConnection,
+    /// A commit failed: the connection may be in any state and is made anew before the next one.
+    suspect: bool,
 }
 
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, DatabaseError> {
         let fresh = !path.exists();
-        let options = SqliteConnectOptions::from_str("sqlite://")
-            .map_err(|source| DatabaseError::Sqlite { path: path.into(), source })?
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged write survives power loss as well, as it does in etcd.
-            .synchronous(SqliteSynchronous::Full)
-            .disable_statement_logging();
-        let connection = options.connect().await.map_err(|e| sort_error(path, e))?;
-        let mut database = Self { path: path.into(), connection };
+        let connection = connect(path).await?;
+        let mut database = Self { path: path.into(), connection, suspect: false };
         if fresh {
             database.create().await?;
         } else {
@@ -150,16 +144,39 @@ impl Database {
         Ok(())
     }
 
-    /// Writes one batch, all or nothing.
+    /// Writes one batch, all or nothing; `before` is the newest revision that was written so far.
+    ///
+    /// After an error (a full disk, most likely) the file decides what holds: a commit that reached it in
+    /// spite of the error counts.
     pub(super) async fn commit<'a>(
         &mut self,
+        before: u64,
+        rows: impl Iterator<Item = (&'a str, EventKind, &'a Entry)> + Clone,
+    ) -> Result<(), DatabaseError> {
+        let newest = rows.clone().map(|(_, _, entry)| entry.revision).last().unwrap_or(before);
+        if self.suspect {
+            self.connection = connect(&self.path).await?;
+            self.suspect = false;
+        }
+        let Err(error) = self.write(newest, rows).await else { return Ok(()) };
+        self.suspect = true;
+        self.connection = connect(&self.path).await?;
+        self.suspect = false;
+        match self.number("SELECT newest FROM revision").await?.unsigned_abs() {
+            found if found == newest => Ok(()),
+            _ => Err(sort_error(&self.path, error)),
+        }
+    }
+
+    async fn write<'a>(
+        &mut self,
+        newest: u64,
         rows: impl Iterator<Item = (&'a str, EventKind, &'a Entry)>,
     ) -> Result<(), sqlx::Error> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let mut newest = 0;
+        // Plain statements: SQLite may end a transaction by itself when it fails, which a guard would not know.
+        let connection = &mut self.connection;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         for (resource, kind, entry) in rows {
-            let revision = i64::try_from(entry.revision).unwrap_or(i64::MAX);
-            newest = revision;
             let query = match kind {
                 EventKind::Deleted => {
                     sqlx::query("DELETE FROM object WHERE resource = ?1 AND namespace = ?2 AND name = ?3")
@@ -174,13 +191,14 @@ impl Database {
                 .bind(resource)
                 .bind(&entry.key.namespace)
                 .bind(&entry.key.name)
-                .bind(revision)
+                .bind(signed(entry.revision))
                 .bind(&*entry.body),
             };
-            query.execute(&mut *transaction).await?;
+            query.execute(&mut *connection).await?;
         }
-        sqlx::query("UPDATE revision SET newest = ?1").bind(newest).execute(&mut *transaction).await?;
-        transaction.commit().await
+        sqlx::query("UPDATE revision SET newest = ?1").bind(signed(newest)).execute(&mut *connection).await?;
+        sqlx::query("COMMIT").execute(&mut *connection).await?;
+        Ok(())
     }
 
     pub(super) async fn close(self) {
@@ -188,6 +206,23 @@ impl Database {
             tracing::warn!(%error, "the database did not close cleanly; the next start recovers it");
         }
     }
+}
+
+/// SQLite has signed integers; revisions do not get near the end of either.
+fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, DatabaseError> {
+    let options = SqliteConnectOptions::from_str("sqlite://")
+        .map_err(|source| DatabaseError::Sqlite { path: path.into(), source })?
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged write survives power loss as well, as it does in etcd.
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    options.connect().await.map_err(|e| sort_error(path, e))
 }
 
 /// SQLite's "not a database" and "malformed" are about the file, not about us.

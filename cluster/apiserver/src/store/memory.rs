@@ -58,8 +58,10 @@ pub(crate) struct Entry {
     pub(crate) revision: u64,
     pub(crate) key: ObjectKey,
     pub(crate) meta: Meta,
-    /// The object as JSON, with its resourceVersion.
+    /// The object as JSON, with its resourceVersion; kind and apiVersion come first.
     pub(crate) body: Bytes,
+    /// Where in `body` the members after kind and apiVersion begin.
+    members_at: usize,
 }
 
 impl Entry {
@@ -68,19 +70,64 @@ impl Entry {
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".into(), revision.to_string().into());
         }
-        Self { revision, key, meta: Meta::of(&value), body: to_bytes(&value) }
+        Self::of(key, revision, &value)
+    }
+
+    /// An object that is answered and not stored: it has no revision.
+    pub(crate) fn unstored(key: ObjectKey, mut value: Value) -> Self {
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("resourceVersion");
+        }
+        Self::of(key, 0, &value)
+    }
+
+    fn of(key: ObjectKey, revision: u64, value: &Value) -> Self {
+        let (body, members_at) = serialize(value);
+        Self { revision, key, meta: Meta::of(value), body: body.into(), members_at }
+    }
+
+    /// The members of the object but kind and apiVersion, up to the closing brace.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.body[self.members_at..]
     }
 
     /// An entry as the database holds it.
     pub(crate) fn stored(key: ObjectKey, revision: u64, body: Vec<u8>) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_slice(&body)?;
-        Ok(Self { revision, key, meta: Meta::of(&value), body: body.into() })
+        Ok(Self::of(key, revision, &value))
     }
 
     /// The object; it was serialized here or checked when it was loaded.
     pub(crate) fn value(&self) -> Value {
         serde_json::from_slice(&self.body).expect("stored objects are valid JSON")
     }
+}
+
+/// An object as JSON with kind and apiVersion first, and where the other members begin.
+fn serialize(value: &Value) -> (Vec<u8>, usize) {
+    let Value::Object(map) = value else { return (to_bytes(value).to_vec(), 0) };
+    let mut out = vec![b'{'];
+    let member = |out: &mut Vec<u8>, key: &str, value: &Value| {
+        if out.last() != Some(&b'{') {
+            out.push(b',');
+        }
+        out.extend_from_slice(Value::from(key).to_string().as_bytes());
+        out.push(b':');
+        out.extend_from_slice(&to_bytes(value));
+    };
+    for key in ["kind", "apiVersion"] {
+        if let Some(value) = map.get(key) {
+            member(&mut out, key, value);
+        }
+    }
+    let head = out.len();
+    for (key, value) in map.iter().filter(|(k, _)| *k != "kind" && *k != "apiVersion") {
+        member(&mut out, key, value);
+    }
+    // The comma before the next member does not belong to it.
+    let members_at = if out.get(head) == Some(&b',') { head + 1 } else { head };
+    out.push(b'}');
+    (out, members_at)
 }
 
 /// A page of a list.

@@ -29,14 +29,24 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Request>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    // Said once: a full disk is asked again by everything that tries again.
+    let mut refusing = false;
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let (done, refused) = prepare(&state, batch.drain(..));
         let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
-        let committed = if done.is_empty() { Ok(()) } else { database.commit(rows).await };
+        let before = state.read().revision();
+        let committed = if done.is_empty() { Ok(()) } else { database.commit(before, rows).await };
         match committed {
-            Ok(()) => publish(&state, done),
+            Ok(()) => {
+                if !done.is_empty() && std::mem::take(&mut refusing) {
+                    tracing::warn!("the database takes writes again");
+                }
+                publish(&state, done);
+            }
             Err(error) => {
-                tracing::error!(%error, writes = done.len(), "the database refused a commit");
+                if !std::mem::replace(&mut refusing, true) {
+                    tracing::error!(%error, "the database refuses writes; reads go on");
+                }
                 let error = WriteError::Unavailable(error.to_string().into());
                 for d in done {
                     let _ = d.reply.send(Err(error.clone()));
