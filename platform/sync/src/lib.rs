@@ -9,14 +9,32 @@
 //!
 //! Start reading at [`plan`]: everything before it gathers what it needs, everything after it does what it says.
 
+mod account;
 pub mod applyset;
+mod candidate;
+mod cluster;
+mod controller;
 pub mod desired;
 pub mod diff;
+mod error;
+mod executor;
 pub mod health;
+mod live;
+mod mailbox;
 pub mod options;
 pub mod order;
 pub mod ownership;
 pub mod plan;
+mod queue;
+mod records;
 pub mod release;
+mod rendering;
+mod shared;
+mod sources;
+mod status;
+pub mod view;
+mod worker;
 
+pub use controller::{Sync, SyncChoice, SyncOptions};
+pub use error::Error;
 pub use health::{Health, HealthStatus, health};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use seaway_api::StackSpec;
+use seaway_api::environment::Image;
+use seaway_api::stack::RenderKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,9 +22,15 @@ pub struct ReleaseComponent {
     pub commit: String,
     /// The directory.
     pub path: String,
+    /// How it was rendered; absent: as detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub render: Option<RenderKind>,
     /// What it was rendered with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Value>,
+    /// Images that took the place of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
     /// Remote bases: repository and reference, with the commit each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub remotes: BTreeMap<String, String>,

@@ -1,0 +1,316 @@
+//! What an environment should run: revisions resolved, components rendered, objects made its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use seaway_api::environment::EnvironmentSpec;
+use seaway_api::{StackSpec, validate_environment, validate_stack};
+use seaway_git::{Commit, RepositoryUrl, Revision};
+use seaway_object::GroupVersionKind;
+use serde_json::Value;
+
+use crate::cluster::Kinds;
+use crate::desired::{Belonging, Desired, Source, digest, own};
+use crate::error::Error;
+use crate::mailbox::Mailbox;
+use crate::release::{Release, ReleaseComponent};
+use crate::rendering::{ComponentAt, RenderCache, render};
+use crate::sources::{Followed, Sources};
+use crate::view::{CommitView, EnvironmentKey};
+use crate::{applyset, plan};
+
+/// How many components of one environment are rendered at once.
+const AT_ONCE: usize = 4;
+
+/// An environment with its stack, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) key: EnvironmentKey,
+    pub(crate) spec: EnvironmentSpec,
+    pub(crate) stack: StackSpec,
+}
+
+impl Subject {
+    pub(crate) fn new(key: EnvironmentKey, spec: EnvironmentSpec, stack: StackSpec) -> Result<Self, Error> {
+        let errors = validate_stack(&stack);
+        if !errors.is_empty() {
+            return Err(Error::Invalid { kind: "Stack", name: spec.stack, errors });
+        }
+        let errors = validate_environment(&key.name, &spec, Some(&stack));
+        if !errors.is_empty() {
+            return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
+        }
+        Ok(Self { key, spec, stack })
+    }
+
+    /// Name of the ApplySet's parent.
+    pub(crate) fn parent(&self) -> String {
+        applyset::parent_name(&self.key.namespace, &self.key.name)
+    }
+
+    pub(crate) fn belonging(&self) -> Belonging {
+        let namespace = self.spec.destination.namespace.clone();
+        Belonging {
+            environment: self.key.name.clone(),
+            apply_set: applyset::id(&namespace, &self.parent()),
+            namespace,
+        }
+    }
+
+    pub(crate) fn allowed(&self) -> plan::Allowed {
+        plan::Allowed {
+            namespaces: self.spec.destination.all_namespaces().map(str::to_owned).collect(),
+            cluster_kinds: self.stack.cluster_kinds().iter().cloned().collect(),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> plan::Policy {
+        plan::Policy {
+            prune: self.spec.sync.prune,
+            allow_empty: self.spec.sync.allow_empty,
+            force_conflicts: self.spec.sync.force_conflicts,
+        }
+    }
+
+    /// When the first of the overrides that count now will not count any more.
+    pub(crate) fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = self.spec.overrides.iter().filter_map(|o| o.expires.as_deref()?.parse().ok());
+        times.filter(|time| *time > now).min()
+    }
+}
+
+/// Which commits are meant.
+pub(crate) enum Choice<'a> {
+    /// What the spec says.
+    Spec {
+        /// Ask the repositories, even if they were asked a while ago.
+        fresh: bool,
+    },
+    /// Another revision, where a component's repository has it.
+    Revision(&'a str),
+    /// What was released once.
+    Release(&'a Release),
+}
+
+/// What an environment should run.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) release: Release,
+    /// Digest of the objects.
+    pub(crate) content: String,
+    pub(crate) desired: Vec<Desired>,
+    pub(crate) commits: Vec<CommitView>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is needed to find out.
+pub(crate) struct Finder<'a> {
+    pub(crate) subject: &'a Subject,
+    pub(crate) sources: &'a Arc<Sources>,
+    pub(crate) kinds: &'a Kinds,
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) cache: &'a Arc<RenderCache>,
+    pub(crate) now: Timestamp,
+}
+
+impl Finder<'_> {
+    /// What the environment should run by this choice.
+    pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
+        let (components, commits) = match choice {
+            Choice::Release(release) => (self.of_release(release)?, Vec::new()),
+            Choice::Spec { fresh } => self.of_spec(fresh).await?,
+            Choice::Revision(revision) => self.of_revision(revision).await?,
+        };
+        let allows = |repository: &str| {
+            self.subject.stack.allow.is_some() && self.subject.stack.allows_repository(repository)
+        };
+        let requests: Vec<_> = components
+            .into_iter()
+            .enumerate()
+            .map(|(index, component)| {
+                let allows = &allows;
+                async move {
+                    let result = render(component.clone(), &self.sources.mirrors, self.cache, allows).await;
+                    (index, component, result)
+                }
+            })
+            .collect();
+        let mut rendered: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
+        rendered.sort_by_key(|(index, ..)| *index);
+        let (mut objects, mut parts, mut warnings) = (Vec::<Source>::new(), Vec::new(), Vec::new());
+        for (_, component, result) in rendered {
+            let result = result?;
+            objects.extend(result.objects.iter().cloned());
+            warnings.extend(result.warnings.iter().map(|warning| format!("{}: {warning}", component.name)));
+            parts.push(ReleaseComponent {
+                name: component.name,
+                repo: component.repository.to_string(),
+                commit: component.commit.to_string(),
+                path: component.path,
+                render: component.kind,
+                parameters: component.parameters,
+                images: component.images,
+                remotes: result.remotes.clone(),
+            });
+        }
+        let release = Release::new(
+            &self.subject.spec.stack,
+            &self.subject.stack,
+            parts,
+            objects.iter().map(|object| &object.value),
+        );
+        let desired = self.own(objects).await?;
+        let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
+        Ok(Candidate { release, content, desired, commits, warnings })
+    }
+
+    async fn own(&self, objects: Vec<Source>) -> Result<Vec<Desired>, Error> {
+        let kinds: BTreeSet<GroupVersionKind> =
+            objects.iter().filter_map(|object| GroupVersionKind::of(&object.value).ok()).collect();
+        for kind in &kinds {
+            self.kinds.get(kind).await.map_err(|error| Error::cluster(format!("kind {kind}"), error))?;
+        }
+        let scope = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
+        own(objects, &self.subject.belonging(), &scope).map_err(Error::Plan)
+    }
+
+    fn of_release(&self, release: &Release) -> Result<Vec<ComponentAt>, Error> {
+        let components = release.components.iter().map(|part| {
+            let git = |source| Error::Git { component: part.name.clone(), source };
+            Ok(ComponentAt {
+                name: part.name.clone(),
+                repository: part.repo.parse().map_err(git)?,
+                commit: part.commit.parse().map_err(git)?,
+                path: part.path.clone(),
+                kind: part.render,
+                parameters: part.parameters.clone(),
+                images: part.images.clone(),
+                remotes: part.remotes.clone(),
+            })
+        });
+        components.collect()
+    }
+
+    async fn of_spec(&self, fresh: bool) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
+        let (mut components, mut commits, mut followed) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut trouble = None;
+        for wanted in self.wanted()? {
+            let source: Followed = (wanted.repository.clone(), wanted.revision.clone());
+            followed.insert(source.clone());
+            match self.sources.follow(&source, &self.subject.key, self.mailbox, fresh).await {
+                Ok(commit) => {
+                    commits.push(view(&wanted.component, &commit));
+                    components.push(wanted.at(commit));
+                }
+                Err(error) => {
+                    trouble.get_or_insert(Error::Git { component: wanted.component, source: error });
+                }
+            }
+        }
+        self.sources.keep_only(&self.subject.key, &followed);
+        trouble.map_or(Ok((components, commits)), Err)
+    }
+
+    async fn of_revision(&self, revision: &str) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
+        let (mut components, mut commits, mut found) = (Vec::new(), Vec::new(), false);
+        let mut trouble = None;
+        for wanted in self.wanted()? {
+            let git = |source| Error::Git { component: wanted.component.clone(), source };
+            let asked: Revision = revision.parse().map_err(git)?;
+            let mirrors = &self.sources.mirrors;
+            let commit = match mirrors.fetch(&wanted.repository, &asked).await {
+                Ok(commit) => {
+                    found = true;
+                    commit
+                }
+                Err(error) => {
+                    trouble.get_or_insert(git(error));
+                    mirrors.fetch(&wanted.repository, &wanted.revision).await.map_err(git)?
+                }
+            };
+            commits.push(view(&wanted.component, &commit));
+            components.push(wanted.at(commit));
+        }
+        match trouble {
+            Some(error) if !found => Err(error),
+            _ => Ok((components, commits)),
+        }
+    }
+
+    /// Components with what the spec says of each: pins before overrides before the stack.
+    fn wanted(&self) -> Result<Vec<Wanted>, Error> {
+        let Subject { key, spec, stack } = self.subject;
+        let overlay = spec.overlay.as_deref().unwrap_or(&key.name);
+        let counts = |expires: &Option<String>| {
+            let expires = expires.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+            expires.is_none_or(|expires| expires > self.now)
+        };
+        let components = stack.components.iter().map(|component| {
+            let git = |source| Error::Git { component: component.name.clone(), source };
+            let pin = spec.pins.iter().find(|pin| pin.component == component.name);
+            let deviation = spec
+                .overrides
+                .iter()
+                .find(|deviation| deviation.component == component.name && counts(&deviation.expires));
+            let repository = deviation.and_then(|d| d.repo.as_ref()).unwrap_or(&component.source.repo);
+            let revision = deviation
+                .and_then(|d| d.revision.as_deref())
+                .or(pin.and_then(|pin| pin.commit.as_deref()))
+                .or(component.source.revision.as_deref());
+            let mut parameters: BTreeMap<String, Value> =
+                component.render.as_ref().map(|render| render.parameters.clone()).unwrap_or_default();
+            parameters.extend(deviation.map(|d| d.parameters.clone()).unwrap_or_default());
+            let mut images = pin.map(|pin| pin.images.clone()).unwrap_or_default();
+            for image in deviation.map(|d| d.images.as_slice()).unwrap_or_default() {
+                images.retain(|pinned| pinned.name != image.name);
+                images.push(image.clone());
+            }
+            Ok(Wanted {
+                component: component.name.clone(),
+                repository: repository.parse().map_err(git)?,
+                revision: revision.unwrap_or_default().parse().map_err(git)?,
+                path: component.source.path.replace("${overlay}", overlay),
+                kind: component.render.as_ref().and_then(|render| render.kind),
+                parameters,
+                images,
+            })
+        });
+        components.collect()
+    }
+}
+
+struct Wanted {
+    component: String,
+    repository: RepositoryUrl,
+    revision: Revision,
+    path: String,
+    kind: Option<seaway_api::stack::RenderKind>,
+    parameters: BTreeMap<String, Value>,
+    images: Vec<seaway_api::environment::Image>,
+}
+
+impl Wanted {
+    fn at(self, commit: Commit) -> ComponentAt {
+        ComponentAt {
+            name: self.component,
+            repository: self.repository,
+            commit: commit.id,
+            path: self.path,
+            kind: self.kind,
+            parameters: self.parameters,
+            images: self.images,
+            remotes: BTreeMap::new(),
+        }
+    }
+}
+
+fn view(component: &str, commit: &Commit) -> CommitView {
+    CommitView {
+        component: component.to_owned(),
+        commit: commit.id.to_string(),
+        author: format!("{} <{}>", commit.author.name, commit.author.email),
+        subject: commit.subject().to_owned(),
+    }
+}

@@ -1,0 +1,201 @@
+//! What environments have applied, as it is now: one watch per kind for all environments, and an index from each
+//! environment to its objects.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::Client;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use parking_lot::Mutex;
+use seaway_api::ENVIRONMENT_LABEL;
+use seaway_object::{ObjectId, identity};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Kind;
+use crate::applyset::PART_OF_LABEL;
+
+/// How long a plan waits for the first list of a kind.
+const FIRST_LIST: Duration = Duration::from_secs(10);
+
+type GroupKind = (String, String);
+
+#[derive(Default)]
+struct State {
+    objects: HashMap<ObjectId, Arc<Value>>,
+    members: HashMap<String, BTreeSet<ObjectId>>,
+    watched: HashMap<GroupKind, watch::Receiver<bool>>,
+    /// Rises whenever an object of the set changes.
+    changes: HashMap<String, watch::Sender<u64>>,
+}
+
+/// Live objects of all environments.
+pub(crate) struct Cache {
+    client: Client,
+    stopping: CancellationToken,
+    state: Mutex<State>,
+}
+
+impl Cache {
+    pub(crate) fn new(client: Client, stopping: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { client, stopping, state: Mutex::default() })
+    }
+
+    /// Hears of every change of an environment's objects.
+    pub(crate) fn subscribe(&self, apply_set: &str) -> watch::Receiver<u64> {
+        let mut state = self.state.lock();
+        state.changes.entry(apply_set.to_owned()).or_default().subscribe()
+    }
+
+    /// Makes sure that a kind is watched, and waits until it has been listed once.
+    pub(crate) async fn watch(self: &Arc<Self>, kind: &Kind) {
+        let key = (kind.resource.group.clone(), kind.resource.kind.clone());
+        let mut listed = {
+            let mut state = self.state.lock();
+            match state.watched.get(&key) {
+                Some(listed) => listed.clone(),
+                None => {
+                    let (sender, listed) = watch::channel(false);
+                    state.watched.insert(key.clone(), listed.clone());
+                    tokio::spawn(self.clone().follow(kind.clone(), key, sender));
+                    listed
+                }
+            }
+        };
+        let _ = tokio::time::timeout(FIRST_LIST, listed.wait_for(|listed| *listed)).await;
+    }
+
+    async fn follow(self: Arc<Self>, kind: Kind, key: GroupKind, listed: watch::Sender<bool>) {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.resource);
+        let config = watcher::Config::default().labels(ENVIRONMENT_LABEL);
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut listing: BTreeSet<ObjectId> = BTreeSet::new();
+        loop {
+            let event = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                event = events.next() => event,
+            };
+            match event {
+                None => return,
+                Some(Err(error)) => {
+                    tracing::debug!(kind = %kind.resource.kind, %error, "a watch is interrupted");
+                }
+                Some(Ok(watcher::Event::Init)) => listing.clear(),
+                Some(Ok(watcher::Event::InitApply(object))) => {
+                    if let Some((id, value)) = read(&kind, object) {
+                        listing.insert(id.clone());
+                        self.put(id, value);
+                    }
+                }
+                Some(Ok(watcher::Event::InitDone)) => {
+                    let gone: Vec<ObjectId> = {
+                        let state = self.state.lock();
+                        let of_kind = |id: &&ObjectId| (&id.group, &id.kind) == (&key.0, &key.1);
+                        let missing =
+                            state.objects.keys().filter(of_kind).filter(|id| !listing.contains(*id));
+                        missing.cloned().collect()
+                    };
+                    gone.iter().for_each(|id| self.remove(id));
+                    listed.send_replace(true);
+                }
+                Some(Ok(watcher::Event::Apply(object))) => {
+                    if let Some((id, value)) = read(&kind, object) {
+                        self.put(id, value);
+                    }
+                }
+                Some(Ok(watcher::Event::Delete(object))) => {
+                    if let Some((id, value)) = read(&kind, object) {
+                        self.removed(&id, identity::uid(&value));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An object as the watch or an answer to our own write shows it. Older news do not undo newer.
+    pub(crate) fn put(&self, id: ObjectId, value: Value) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let set = identity::label(&value, PART_OF_LABEL).map(str::to_owned);
+        if let Some(before) = state.objects.get(&id) {
+            if identity::uid(before) == identity::uid(&value) && revision(before) >= revision(&value) {
+                return;
+            }
+            let old = identity::label(before, PART_OF_LABEL).map(str::to_owned);
+            if old != set {
+                state.leave(old.as_deref(), &id);
+            }
+        }
+        state.objects.insert(id.clone(), Arc::new(value));
+        if let Some(set) = set {
+            state.members.entry(set.clone()).or_default().insert(id);
+            state.tell(&set);
+        }
+    }
+
+    /// An object is gone.
+    pub(crate) fn remove(&self, id: &ObjectId) {
+        self.removed(id, None);
+    }
+
+    fn removed(&self, id: &ObjectId, uid: Option<&str>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let Some(object) = state.objects.get(id) else { return };
+        if uid.is_some() && identity::uid(object) != uid {
+            return;
+        }
+        let set = identity::label(object, PART_OF_LABEL).map(str::to_owned);
+        state.objects.remove(id);
+        state.leave(set.as_deref(), id);
+    }
+
+    /// One object.
+    pub(crate) fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
+        self.state.lock().objects.get(id).cloned()
+    }
+
+    /// All objects of an environment.
+    pub(crate) fn members(&self, apply_set: &str) -> Vec<(ObjectId, Arc<Value>)> {
+        let state = self.state.lock();
+        let ids = state.members.get(apply_set).into_iter().flatten();
+        ids.filter_map(|id| Some((id.clone(), state.objects.get(id)?.clone()))).collect()
+    }
+}
+
+impl State {
+    fn leave(&mut self, set: Option<&str>, id: &ObjectId) {
+        let Some(set) = set else { return };
+        if let Some(members) = self.members.get_mut(set) {
+            members.remove(id);
+            if members.is_empty() {
+                self.members.remove(set);
+            }
+        }
+        self.tell(set);
+    }
+
+    fn tell(&self, set: &str) {
+        if let Some(changes) = self.changes.get(set) {
+            changes.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Lists leave the type out of their items.
+fn read(kind: &Kind, object: DynamicObject) -> Option<(ObjectId, Value)> {
+    let mut value = serde_json::to_value(object).ok()?;
+    let map = value.as_object_mut()?;
+    map.insert("apiVersion".to_owned(), kind.resource.api_version.clone().into());
+    map.insert("kind".to_owned(), kind.resource.kind.clone().into());
+    Some((ObjectId::of(&value).ok()?, value))
+}
+
+/// Revisions of one kind are ordered numbers (KEP-5504).
+fn revision(object: &Value) -> Option<u64> {
+    object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
+}

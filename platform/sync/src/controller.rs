@@ -1,0 +1,512 @@
+//! Follows Stacks and Environments, and gives each environment its worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::Api;
+use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use parking_lot::Mutex;
+use seaway_api::environment::Environment;
+use seaway_api::stack::Stack;
+use seaway_object::redact::HashKey;
+use std::path::PathBuf;
+use tokio::sync::{broadcast, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::candidate::{Choice, Finder};
+use crate::cluster::cache::Cache;
+use crate::cluster::{Kinds, Objects, impersonating};
+use crate::error::Error;
+use crate::live::{Confirmed, Reader};
+use crate::mailbox::{Mail, Mailbox, SyncRequest};
+use crate::plan::{ObjectRef, Plan};
+use crate::queue::Turns;
+use crate::records::Records;
+use crate::rendering::RenderCache;
+use crate::shared::{Known, Shared};
+use crate::sources::Sources;
+use crate::status::Summary;
+use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Progress, SyncRecord};
+use crate::worker::Worker;
+
+/// How syncs are run.
+pub struct SyncOptions {
+    /// The cluster, as Seaway's own account: it may impersonate the environments' accounts and bind `admin`.
+    pub client: kube::Client,
+    /// Where records are kept; made when it is absent.
+    pub data_dir: PathBuf,
+    /// Git repositories, with their outgoing policy and credentials.
+    pub mirrors: seaway_git::Mirrors,
+    /// How often repositories are asked for news.
+    pub poll_interval: Duration,
+    /// How many environments are looked at at once.
+    pub concurrency: usize,
+    /// With which values of secrets are hashed where they would be shown: random, one per installation.
+    pub hash_key: HashKey,
+}
+
+/// What a person asks of a sync.
+#[derive(Debug, Clone, Default)]
+pub struct SyncChoice {
+    /// Only these objects; empty: all.
+    pub objects: Vec<ObjectRef>,
+}
+
+/// Environments that follow Git.
+pub struct Sync {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+impl Sync {
+    /// Begins to follow Stacks and Environments. Their definitions ([`seaway_api::crds`]) must be installed.
+    ///
+    /// # Errors
+    /// When the records cannot be opened.
+    pub fn start(options: SyncOptions) -> Result<Self, Error> {
+        let stopping = CancellationToken::new();
+        let client = options.client;
+        let shared = Arc::new(Shared {
+            kinds: Kinds::new(client.clone()),
+            cache: Cache::new(client.clone(), stopping.clone()),
+            objects: Objects::new(client.clone()),
+            sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
+            records: Records::open(options.data_dir)?,
+            turns: Turns::new(options.concurrency.max(1)),
+            progress: broadcast::channel(1024).0,
+            hash_key: options.hash_key,
+            stopping,
+            environments: Mutex::default(),
+            stacks: Mutex::default(),
+            client,
+        });
+        let tasks = TaskTracker::new();
+        tasks.spawn(follow_stacks(shared.clone(), tasks.clone()));
+        Ok(Self { shared, tasks })
+    }
+
+    /// Ends all work; what was begun is gone on with after the next start.
+    pub async fn stop(self) {
+        self.shared.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// All environments, by namespace and name.
+    pub fn list(&self) -> Vec<EnvironmentView> {
+        self.shared.environments.lock().values().map(view).collect()
+    }
+
+    /// The environment of this name; `namespace` may be left out while the name is in one namespace only.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find(&self, namespace: Option<&str>, name: &str) -> Result<EnvironmentKey, Error> {
+        let environments = self.shared.environments.lock();
+        let matches = |key: &&EnvironmentKey| {
+            key.name == name && namespace.is_none_or(|namespace| namespace == key.namespace)
+        };
+        let found: Vec<&EnvironmentKey> = environments.keys().filter(matches).collect();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(Error::NoEnvironment(EnvironmentKey::new(namespace.unwrap_or("*"), name))),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Error::Plan(format!("{name:?} could be {}: name the namespace", names.join(" or "))))
+            }
+        }
+    }
+
+    /// Everything about one environment.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn show(&self, key: &EnvironmentKey) -> Result<EnvironmentDetail, Error> {
+        let (summary, line) = {
+            let environments = self.shared.environments.lock();
+            let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
+            let summary = known.summary.lock().clone();
+            (summary, view(known))
+        };
+        let memory = self.shared.records.get(key)?;
+        Ok(EnvironmentDetail {
+            summary: line,
+            current: summary.release,
+            suspended: summary.suspended || memory.suspended,
+            holds: memory.holds,
+            plan: summary.plan,
+            objects: summary.objects,
+            last_sync: memory.syncs.last().cloned(),
+        })
+    }
+
+    /// What a sync would do now; with a revision, what it would do if the components' repositories were at that
+    /// branch, tag or commit. Nothing is applied.
+    ///
+    /// # Errors
+    /// When the environment or the revision does not exist, cannot be rendered, or the cluster does not answer.
+    pub async fn plan(&self, key: &EnvironmentKey, revision: Option<&str>) -> Result<Plan, Error> {
+        let (environment, mailbox) = self.known(key)?;
+        let shared = &self.shared;
+        let subject = shared.subject(&environment)?;
+        let memory = shared.records.get(key)?;
+        let cache = Arc::new(RenderCache::default());
+        let now = jiff::Timestamp::now();
+        let finder = Finder {
+            subject: &subject,
+            sources: &shared.sources,
+            kinds: &shared.kinds,
+            mailbox: &mailbox,
+            cache: &cache,
+            now,
+        };
+        let choice = revision.map_or(Choice::Spec { fresh: true }, Choice::Revision);
+        let candidate = finder.find(choice).await?;
+        let reader = Reader {
+            kinds: &shared.kinds,
+            cache: &shared.cache,
+            objects: &shared.objects,
+            key: &shared.hash_key,
+            now: now.to_string(),
+        };
+        let live = reader.read(&subject, &candidate.desired, &memory.inventory).await?;
+        let mut plan = reader.plan(&subject, candidate.desired, &live, &memory.inventory);
+        // Before the first sync there is no account that the server could be asked as.
+        if !memory.syncs.is_empty() {
+            let account = shared.account(&subject).await?;
+            let client = impersonating(&shared.client, &account.user())
+                .map_err(|error| Error::Plan(format!("the account of {key}: {error}")))?;
+            let account = Objects::new(client);
+            let mut confirmed = Confirmed::default();
+            reader.dry_run(&account, &mut plan, &live, &memory.inventory, &mut confirmed, true).await?;
+        }
+        Ok(plan)
+    }
+
+    /// Syncs now, also when automatic sync is off, and waits for the end. `None`: there was nothing to do, or the
+    /// environment is suspended.
+    ///
+    /// # Errors
+    /// When there is no such environment, or Git or the cluster cannot be read.
+    pub async fn sync(
+        &self,
+        key: &EnvironmentKey,
+        choice: SyncChoice,
+        actor: &str,
+    ) -> Result<Option<SyncRecord>, Error> {
+        let (_, mailbox) = self.known(key)?;
+        let (answer, waiting) = oneshot::channel();
+        let request = SyncRequest { actor: actor.to_owned(), objects: choice.objects, answer };
+        mailbox.put(Mail::Sync(request));
+        waiting.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// The syncs of an environment, newest first.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn history(&self, key: &EnvironmentKey, limit: usize) -> Result<Vec<SyncRecord>, Error> {
+        self.known(key)?;
+        let memory = self.shared.records.get(key)?;
+        Ok(memory.syncs.into_iter().rev().take(limit).collect())
+    }
+
+    /// Goes back: the present release is held, and `to`, or the last good one before it, takes its place. Automatic
+    /// sync stays on: a newer release is deployed, the held one is not.
+    ///
+    /// # Errors
+    /// When there is nothing to go back to.
+    pub fn rollback(
+        &self,
+        key: &EnvironmentKey,
+        to: Option<&str>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Hold, Error> {
+        let (_, mailbox) = self.known(key)?;
+        let time = jiff::Timestamp::now();
+        let hold = self.shared.records.change(key, |memory| {
+            let whole = || memory.syncs.iter().rev().filter(|sync| !sync.partial);
+            // What was tried last is what somebody wants to leave.
+            let Some(present) = whole().next() else {
+                return Err(Error::NoRelease(format!("{key} has never been synced")));
+            };
+            let (release, content) = (present.release.clone(), present.content.clone());
+            let is_older = |sync: &&SyncRecord| match to {
+                Some(to) => sync.release == to,
+                None => sync.content != content && memory.hold_of(&sync.release, &sync.content).is_none(),
+            };
+            let Some(instead) = memory.good().find(is_older).map(|sync| sync.release.clone()) else {
+                return Err(Error::NoRelease(match to {
+                    Some(to) => format!(
+                        "{key} has no good sync of release {to}: `seaway env history` shows those it has"
+                    ),
+                    None => format!("{key} has no good release before {release}"),
+                }));
+            };
+            if instead == release {
+                return Err(Error::NoRelease(format!("{key} runs {release} already")));
+            }
+            let hold = Hold {
+                release,
+                content,
+                instead: Some(instead.clone()),
+                actor: actor.to_owned(),
+                time,
+                reason: reason.to_owned(),
+            };
+            // Who goes back to a release does not hold it any more.
+            memory.holds.retain(|held| held.release != instead && held.content != hold.content);
+            memory.holds.push(hold.clone());
+            Ok(hold)
+        })??;
+        mailbox.put(Mail::Records);
+        Ok(hold)
+    }
+
+    /// Holds a release that has been synced: it is not deployed again until the hold is lifted.
+    ///
+    /// # Errors
+    /// When the environment never had this release.
+    pub fn hold(
+        &self,
+        key: &EnvironmentKey,
+        release: &str,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Hold, Error> {
+        let (_, mailbox) = self.known(key)?;
+        let time = jiff::Timestamp::now();
+        let hold = self.shared.records.change(key, |memory| {
+            let found = memory.syncs.iter().rev().find(|sync| sync.release == release && !sync.partial);
+            let Some(found) = found else {
+                return Err(Error::NoRelease(format!("{key} never had release {release}")));
+            };
+            let hold = Hold {
+                release: found.release.clone(),
+                content: found.content.clone(),
+                instead: None,
+                actor: actor.to_owned(),
+                time,
+                reason: reason.to_owned(),
+            };
+            memory.holds.retain(|held| held.content != hold.content);
+            memory.holds.push(hold.clone());
+            Ok(hold)
+        })??;
+        mailbox.put(Mail::Records);
+        Ok(hold)
+    }
+
+    /// Lifts a hold, or all of them; returns those that were lifted.
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn lift(&self, key: &EnvironmentKey, release: Option<&str>) -> Result<Vec<Hold>, Error> {
+        let (_, mailbox) = self.known(key)?;
+        let lifted = self.shared.records.change(key, |memory| {
+            let (lifted, kept) = std::mem::take(&mut memory.holds)
+                .into_iter()
+                .partition(|hold| release.is_none_or(|release| hold.release == release));
+            memory.holds = kept;
+            lifted
+        })?;
+        mailbox.put(Mail::Records);
+        Ok(lifted)
+    }
+
+    /// Nothing is applied any more until [`Sync::resume`].
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn suspend(&self, key: &EnvironmentKey) -> Result<(), Error> {
+        self.set_suspended(key, true)
+    }
+
+    /// Goes on after [`Sync::suspend`].
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn resume(&self, key: &EnvironmentKey) -> Result<(), Error> {
+        self.set_suspended(key, false)
+    }
+
+    fn set_suspended(&self, key: &EnvironmentKey, suspended: bool) -> Result<(), Error> {
+        let (_, mailbox) = self.known(key)?;
+        self.shared.records.change(key, |memory| memory.suspended = suspended)?;
+        mailbox.put(Mail::Records);
+        Ok(())
+    }
+
+    /// Somebody has pushed to this repository: it is asked at once. Whether anybody follows it.
+    pub fn pushed(&self, repository: &str) -> bool {
+        repository.parse().is_ok_and(|repository| self.shared.sources.kick(&repository))
+    }
+
+    /// Everything that goes on, as it happens. Who is too slow misses some.
+    pub fn subscribe(&self) -> broadcast::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+
+    fn known(&self, key: &EnvironmentKey) -> Result<(Environment, Arc<Mailbox>), Error> {
+        let environments = self.shared.environments.lock();
+        let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
+        Ok((known.environment.clone(), known.mailbox.clone()))
+    }
+}
+
+fn view(known: &Known) -> EnvironmentView {
+    let summary = known.summary.lock();
+    let environment = &known.environment;
+    EnvironmentView {
+        name: environment.metadata.name.clone().unwrap_or_default(),
+        namespace: environment.metadata.namespace.clone().unwrap_or_default(),
+        class: environment.spec.class.as_str().to_owned(),
+        stack: environment.spec.stack.clone(),
+        release: summary.release.as_ref().map(crate::release::Release::name),
+        revision: summary.release.as_ref().map(crate::release::Release::revision),
+        sync: summary.sync,
+        health: summary.health.status,
+        message: summary.message(),
+    }
+}
+
+async fn follow_stacks(shared: Arc<Shared>, tasks: TaskTracker) {
+    // Workers find their stacks: those are known before the first worker begins.
+    let api: Api<Stack> = Api::all(shared.client.clone());
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut begun = false;
+    loop {
+        let event = tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            event = events.next() => event,
+        };
+        let (stack, gone) = match event {
+            None => return,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the watch of stacks is interrupted");
+                continue;
+            }
+            Some(Ok(watcher::Event::Init)) => continue,
+            Some(Ok(watcher::Event::InitDone)) => {
+                if !begun {
+                    begun = true;
+                    tasks.spawn(follow_environments(shared.clone(), tasks.clone()));
+                }
+                continue;
+            }
+            Some(Ok(watcher::Event::Apply(stack) | watcher::Event::InitApply(stack))) => (stack, false),
+            Some(Ok(watcher::Event::Delete(stack))) => (stack, true),
+        };
+        let namespace = stack.metadata.namespace.clone().unwrap_or_default();
+        let name = stack.metadata.name.clone().unwrap_or_default();
+        let changed = {
+            let mut stacks = shared.stacks.lock();
+            let key = (namespace.clone(), name.clone());
+            if gone {
+                stacks.remove(&key).is_some()
+            } else {
+                let spec = stack.spec.clone();
+                stacks.insert(key, stack).is_none_or(|before| before.spec != spec)
+            }
+        };
+        if changed {
+            let environments = shared.environments.lock();
+            let concerned = environments
+                .iter()
+                .filter(|(key, known)| key.namespace == namespace && known.environment.spec.stack == name);
+            concerned.for_each(|(_, known)| known.mailbox.put(Mail::Spec));
+        }
+    }
+}
+
+async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
+    let api: Api<Environment> = Api::all(shared.client.clone());
+    let mut events = watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
+    loop {
+        let event = tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            None => return,
+            Some(Err(error)) => tracing::debug!(%error, "the watch of environments is interrupted"),
+            Some(Ok(watcher::Event::Init)) => {}
+            Some(Ok(watcher::Event::InitDone)) => forget_missing(&shared, &api).await,
+            Some(Ok(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
+                seen(&shared, &tasks, environment);
+            }
+            Some(Ok(watcher::Event::Delete(environment))) => gone(&shared, &key_of(&environment)),
+        }
+    }
+}
+
+fn key_of(environment: &Environment) -> EnvironmentKey {
+    EnvironmentKey::new(
+        environment.metadata.namespace.clone().unwrap_or_default(),
+        environment.metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
+    let key = key_of(&environment);
+    let mut environments = shared.environments.lock();
+    if let Some(known) = environments.get_mut(&key)
+        && known.environment.metadata.uid == environment.metadata.uid
+    {
+        let told = |e: &Environment| (e.metadata.generation, e.metadata.deletion_timestamp.is_some());
+        let changed =
+            told(&known.environment) != told(&environment) || known.environment.spec != environment.spec;
+        known.environment = environment;
+        if changed {
+            known.mailbox.put(Mail::Spec);
+        }
+        return;
+    }
+    if let Some(before) = environments.remove(&key) {
+        before.cancel.cancel();
+    }
+    let known = Known {
+        environment,
+        mailbox: Arc::default(),
+        summary: Arc::new(Mutex::new(Summary::default())),
+        cancel: shared.stopping.child_token(),
+    };
+    let worker = Worker::new(
+        shared.clone(),
+        key.clone(),
+        known.mailbox.clone(),
+        known.summary.clone(),
+        known.cancel.clone(),
+    );
+    environments.insert(key, known);
+    tasks.spawn(worker.run());
+}
+
+fn gone(shared: &Shared, key: &EnvironmentKey) {
+    if let Some(known) = shared.environments.lock().remove(key) {
+        known.cancel.cancel();
+    }
+    shared.sources.keep_only(key, &std::collections::BTreeSet::new());
+}
+
+/// After the watch was interrupted, what was deleted meanwhile is only seen by its absence.
+async fn forget_missing(shared: &Shared, api: &Api<Environment>) {
+    let Ok(list) = api.list_metadata(&ListParams::default()).await else { return };
+    let there: std::collections::BTreeSet<EnvironmentKey> = list
+        .items
+        .into_iter()
+        .map(|item| {
+            EnvironmentKey::new(
+                item.metadata.namespace.unwrap_or_default(),
+                item.metadata.name.unwrap_or_default(),
+            )
+        })
+        .collect();
+    let missing: Vec<EnvironmentKey> =
+        shared.environments.lock().keys().filter(|key| !there.contains(*key)).cloned().collect();
+    missing.iter().for_each(|key| gone(shared, key));
+}

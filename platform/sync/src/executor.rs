@@ -1,0 +1,493 @@
+//! Does what a plan says: in order, as the environment's account, waiting for health.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use seaway_object::order::install_rank;
+use seaway_object::{ObjectId, identity};
+use serde_json::Value;
+
+use crate::cluster::cache::Cache;
+use crate::cluster::{Kind, Kinds, Objects, Refusal};
+use crate::error::Error;
+use crate::health::{HealthStatus, health};
+use crate::mailbox::Mailbox;
+use crate::options::{HookDeletion, Phase};
+use crate::order::{Stage, dependencies, stages};
+use crate::plan::{Action, InventoryEntry, ObjectRef, PlannedObject};
+use crate::queue::Turn;
+use crate::view::{ObjectOutcome, WaveTiming};
+
+/// How many requests of one environment are under way at once.
+pub(crate) const AT_ONCE: usize = 16;
+/// On a hook: the sync and phase that it ran for.
+const HOOK_RUN: &str = "seaway.dev/hook-run";
+/// How often what does not tell is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What an execution works with.
+pub(crate) struct Executor<'a> {
+    pub(crate) kinds: &'a Kinds,
+    pub(crate) cache: &'a Arc<Cache>,
+    pub(crate) objects: &'a Objects,
+    pub(crate) mailbox: &'a Mailbox,
+    pub(crate) apply_set: &'a str,
+    /// The sync and its attempt: a hook that ran for it does not run again.
+    pub(crate) run: String,
+    pub(crate) hooks: bool,
+    pub(crate) force_conflicts: bool,
+    pub(crate) deadline: Duration,
+    pub(crate) progress: &'a (dyn Fn(String) + Sync),
+    /// Given back when the first wait begins.
+    pub(crate) turn: Mutex<Option<Turn>>,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) inventory: BTreeMap<ObjectId, InventoryEntry>,
+    pub(crate) objects: Vec<ObjectOutcome>,
+    pub(crate) waves: Vec<WaveTiming>,
+    /// Hooks that ask to be deleted, once the sync is recorded.
+    pub(crate) spent: Vec<(ObjectRef, Option<String>)>,
+}
+
+struct Part<'a> {
+    name: &'a str,
+    members: Vec<usize>,
+}
+
+impl Executor<'_> {
+    /// Applies and prunes. What was done is in `done`, also when something fails.
+    pub(crate) async fn run(
+        &self,
+        planned: &[PlannedObject],
+        components: &[(String, Vec<String>)],
+        done: &Mutex<Done>,
+    ) -> Result<(), Error> {
+        let result = self.apply_components(planned, components, done).await;
+        match result {
+            Ok(()) => self.prune(planned, done).await,
+            Err(Error::Superseded) => Err(Error::Superseded),
+            Err(error) => {
+                if self.hooks {
+                    self.failure_hooks(planned, components, done).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn apply_components(
+        &self,
+        planned: &[PlannedObject],
+        components: &[(String, Vec<String>)],
+        done: &Mutex<Done>,
+    ) -> Result<(), Error> {
+        let mut waits =
+            dependencies(components.iter().map(|(name, needs)| (name.as_str(), needs.as_slice())));
+        let mut parts: BTreeMap<&str, Part<'_>> =
+            components.iter().map(|(name, _)| (name.as_str(), Part { name, members: Vec::new() })).collect();
+        for (index, object) in planned.iter().enumerate() {
+            if object.value.is_some()
+                && let Some(part) = parts.get_mut(object.component.as_str())
+            {
+                part.members.push(index);
+            }
+        }
+        let mut running = FuturesUnordered::new();
+        let mut failed = None;
+        loop {
+            if failed.is_none() {
+                let ready: Vec<String> = waits
+                    .iter()
+                    .filter(|(_, needs)| needs.is_empty())
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                for name in ready {
+                    waits.remove(&name);
+                    if let Some(part) = parts.remove(name.as_str()) {
+                        running.push(async move { (part.name, self.component(planned, part, done).await) });
+                    }
+                }
+            }
+            match running.next().await {
+                None => break,
+                Some((name, Ok(()))) => {
+                    for needs in waits.values_mut() {
+                        needs.remove(name);
+                    }
+                }
+                Some((_, Err(error))) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn component(
+        &self,
+        planned: &[PlannedObject],
+        part: Part<'_>,
+        done: &Mutex<Done>,
+    ) -> Result<(), Error> {
+        for stage in self.stages(planned, &part.members) {
+            if stage.phase != Phase::Failure {
+                self.stage(planned, part.name, &stage, done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stages(&self, planned: &[PlannedObject], members: &[usize]) -> Vec<Stage> {
+        let ids: Vec<(usize, ObjectId)> =
+            members.iter().map(|index| (*index, planned[*index].object.id())).collect();
+        stages(ids.iter().map(|(index, id)| (*index, id, &planned[*index].options)))
+    }
+
+    async fn failure_hooks(
+        &self,
+        planned: &[PlannedObject],
+        components: &[(String, Vec<String>)],
+        done: &Mutex<Done>,
+    ) {
+        for (name, _) in components {
+            let of = |index: &usize| planned[*index].component == *name && planned[*index].value.is_some();
+            let members: Vec<usize> = (0..planned.len()).filter(of).collect();
+            for stage in self.stages(planned, &members) {
+                if stage.phase == Phase::Failure
+                    && let Err(error) = self.stage(planned, name, &stage, done).await
+                {
+                    (self.progress)(format!("{name}: a hook for failed syncs failed itself: {error}"));
+                }
+            }
+        }
+    }
+
+    async fn stage(
+        &self,
+        planned: &[PlannedObject],
+        component: &str,
+        stage: &Stage,
+        done: &Mutex<Done>,
+    ) -> Result<(), Error> {
+        let began = Instant::now();
+        for group in &stage.groups {
+            let requests: Vec<_> =
+                group.iter().map(|index| self.one(&planned[*index], stage.phase, done)).collect();
+            let results: Vec<Result<(), Error>> =
+                futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
+            results.into_iter().collect::<Result<(), Error>>()?;
+        }
+        let members: Vec<&PlannedObject> =
+            stage.groups.iter().flatten().map(|index| &planned[*index]).filter(|o| self.counts(o)).collect();
+        let waited = self.wait(component, stage, &members).await;
+        let (waited_for, result) = match waited {
+            Ok(waited_for) => (waited_for, Ok(())),
+            Err(error) => (Some(error.to_string()), Err(error)),
+        };
+        let milliseconds = milliseconds(began);
+        if milliseconds > 0 || waited_for.is_some() {
+            done.lock().waves.push(WaveTiming {
+                component: component.to_owned(),
+                phase: stage.phase,
+                wave: stage.wave,
+                milliseconds,
+                waited_for,
+            });
+        }
+        result
+    }
+
+    /// Whether an object is waited for.
+    fn counts(&self, object: &PlannedObject) -> bool {
+        match object.action {
+            Action::Create | Action::Change | Action::Unchanged => true,
+            Action::Hook => self.hooks,
+            _ => false,
+        }
+    }
+
+    async fn one(&self, object: &PlannedObject, phase: Phase, done: &Mutex<Done>) -> Result<(), Error> {
+        let began = Instant::now();
+        let result = match object.action {
+            Action::Create | Action::Change => self.apply(object).await.map(Some),
+            Action::Hook if self.hooks => self.hook(object, phase, done).await,
+            Action::Unchanged => {
+                if let Some(uid) = &object.live_uid {
+                    remember(done, object, uid, false);
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let (applied, error) = match result {
+            Ok(applied) => (applied, None),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(value) = applied {
+            if object.action != Action::Hook
+                && let Some(uid) = identity::uid(&value)
+            {
+                remember(done, object, uid, object.action == Action::Create);
+            }
+            if object.object.kind == "CustomResourceDefinition" {
+                self.kinds.forget_custom();
+            }
+            self.cache.put(object.object.id(), value);
+        }
+        let drifted = object.fields.iter().filter(|field| field.drift);
+        let mut reverted_from: Vec<String> =
+            drifted.filter_map(|field| Some(field.owner.as_ref()?.manager.clone())).collect();
+        reverted_from.sort_unstable();
+        reverted_from.dedup();
+        done.lock().objects.push(ObjectOutcome {
+            object: object.object.clone(),
+            action: object.action,
+            fields: object.fields.iter().map(|field| field.path.clone()).collect(),
+            reverted_from,
+            milliseconds: milliseconds(began),
+            error: error.as_ref().map(ToString::to_string),
+        });
+        error.map_or(Ok(()), Err)
+    }
+
+    async fn kind(&self, object: &ObjectRef) -> Result<Arc<Kind>, Error> {
+        let gvk = object.gvk();
+        let deadline = Instant::now() + self.deadline.min(Duration::from_secs(30));
+        loop {
+            match self.kinds.get(&gvk).await {
+                Ok(Some(kind)) => {
+                    self.cache.watch(&kind).await;
+                    return Ok(kind);
+                }
+                // A definition that was applied just now takes a moment to be served.
+                Ok(None) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(None) => {
+                    return Err(Error::Plan(format!(
+                        "{}: the cluster does not know the kind {gvk}",
+                        object.id()
+                    )));
+                }
+                Err(error) => return Err(Error::cluster(object.id().to_string(), error)),
+            }
+        }
+    }
+
+    async fn apply(&self, planned: &PlannedObject) -> Result<Value, Error> {
+        let (id, kind) = (planned.object.id(), self.kind(&planned.object).await?);
+        let Some(value) = &planned.value else {
+            return Err(Error::Plan(format!("{id}: nothing to apply")));
+        };
+        (self.progress)(format!("{}: applies {id}", planned.component));
+        if planned.options.replace && planned.action == Action::Change {
+            return self
+                .objects
+                .replace(&kind, &id, value)
+                .await
+                .map_err(|e| Error::cluster(id.to_string(), e));
+        }
+        // Somebody changed a field once: taking it back needs force, and the plan has seen that nobody keeps it.
+        let force = self.force_conflicts || planned.fields.iter().any(|field| field.drift);
+        let mut result = self.objects.apply(&kind, &id, value, false, force).await;
+        if matches!(result, Err(Refusal::Conflict { by_updates_only: true, .. })) {
+            result = self.objects.apply(&kind, &id, value, false, true).await;
+        }
+        match result {
+            Ok(value) => Ok(value),
+            Err(Refusal::Conflict { message, .. }) => Err(Error::Cluster {
+                what: id.to_string(),
+                message: format!("{message}: remove the field from one of the two, or list it under ignore"),
+                code: 409,
+            }),
+            Err(Refusal::Other(kube::Error::Api(status))) if status.code == 422 && planned.options.force => {
+                (self.progress)(format!("{}: {id} cannot be changed and is made anew", planned.component));
+                self.delete_and_wait(&kind, &id, planned.live_uid.as_deref()).await?;
+                self.objects.apply(&kind, &id, value, false, true).await.map_err(|refusal| match refusal {
+                    Refusal::Conflict { message, .. } => {
+                        Error::Cluster { what: id.to_string(), message, code: 409 }
+                    }
+                    Refusal::Other(error) => Error::cluster(id.to_string(), error),
+                })
+            }
+            Err(Refusal::Other(error)) => Err(Error::cluster(id.to_string(), error)),
+        }
+    }
+
+    /// Runs a hook, unless it ran for this very sync. `None`: it had run.
+    async fn hook(
+        &self,
+        planned: &PlannedObject,
+        phase: Phase,
+        done: &Mutex<Done>,
+    ) -> Result<Option<Value>, Error> {
+        let (id, kind) = (planned.object.id(), self.kind(&planned.object).await?);
+        let refused = |error| Error::cluster(id.to_string(), error);
+        let run = format!("{}/{}", self.run, phase.as_str());
+        let live = self.objects.get(&kind, &id).await.map_err(refused)?;
+        if planned.options.hook_deletion.contains(&HookDeletion::Succeeded) {
+            done.lock().spent.push((planned.object.clone(), None));
+        }
+        if let Some(live) = live {
+            if identity::annotation(&live, HOOK_RUN) == Some(run.as_str()) {
+                self.cache.put(id, live);
+                return Ok(None);
+            }
+            self.delete_and_wait(&kind, &id, identity::uid(&live)).await?;
+        }
+        let mut value = planned.value.clone().unwrap_or_default();
+        value["metadata"]["annotations"][HOOK_RUN] = run.into();
+        (self.progress)(format!("{}: runs {id} ({})", planned.component, phase.as_str()));
+        match self.objects.apply(&kind, &id, &value, false, true).await {
+            Ok(value) => Ok(Some(value)),
+            Err(Refusal::Conflict { message, .. }) => {
+                Err(Error::Cluster { what: id.to_string(), message, code: 409 })
+            }
+            Err(Refusal::Other(error)) => Err(refused(error)),
+        }
+    }
+
+    async fn delete_and_wait(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), Error> {
+        let refused = |error| Error::cluster(id.to_string(), error);
+        self.objects.delete(kind, id, uid).await.map_err(refused)?;
+        let deadline = Instant::now() + self.deadline;
+        while let Some(live) = self.objects.get(kind, id).await.map_err(refused)? {
+            if uid.is_some() && identity::uid(&live) != uid {
+                break;
+            }
+            if Instant::now() >= deadline {
+                let finalizers = live.pointer("/metadata/finalizers").cloned().unwrap_or_default();
+                return Err(Error::Unhealthy(format!(
+                    "{id} is not gone in time; its finalizers: {finalizers}"
+                )));
+            }
+            tokio::select! {
+                () = self.mailbox.preempts() => return Err(Error::Superseded),
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+        self.cache.remove(id);
+        Ok(())
+    }
+
+    /// Waits until all are healthy; says what was waited for last.
+    async fn wait(
+        &self,
+        component: &str,
+        stage: &Stage,
+        members: &[&PlannedObject],
+    ) -> Result<Option<String>, Error> {
+        let mut changes = self.cache.subscribe(self.apply_set);
+        let deadline = tokio::time::Instant::now() + self.deadline;
+        let mut waited_for: Option<String> = None;
+        loop {
+            changes.mark_unchanged();
+            let open = self.unsettled(members)?;
+            let Some(open) = open else { return Ok(waited_for) };
+            self.turn.lock().take();
+            if waited_for.as_ref() != Some(&open) {
+                (self.progress)(format!(
+                    "{component}: {} wave {} waits for {open}",
+                    stage.phase.as_str(),
+                    stage.wave
+                ));
+                waited_for = Some(open.clone());
+            }
+            tokio::select! {
+                () = self.mailbox.preempts() => return Err(Error::Superseded),
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(Error::Unhealthy(format!(
+                        "{component}: {} wave {} is not healthy after {} s: {open}",
+                        stage.phase.as_str(), stage.wave, self.deadline.as_secs(),
+                    )));
+                }
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// The first object that is not healthy yet, with its reason.
+    fn unsettled(&self, members: &[&PlannedObject]) -> Result<Option<String>, Error> {
+        for object in members {
+            let id = object.object.id();
+            let Some(live) = self.cache.get(&id) else { return Ok(Some(format!("{id}: is not there"))) };
+            let health = health(&live);
+            if health.status.is_settled() {
+                continue;
+            }
+            let reason = format!("{id}: {}", health.message);
+            // What ran and failed does not become better by waiting.
+            let ran = object.options.is_hook() || matches!(object.object.kind.as_str(), "Job");
+            if ran && health.status == HealthStatus::Degraded {
+                return Err(Error::Unhealthy(format!("{id} failed: {}", health.message)));
+            }
+            return Ok(Some(reason));
+        }
+        Ok(None)
+    }
+
+    /// Later waves go first, and within a wave what others need goes last.
+    async fn prune(&self, planned: &[PlannedObject], done: &Mutex<Done>) -> Result<(), Error> {
+        let mut gone: Vec<&PlannedObject> =
+            planned.iter().filter(|object| object.action == Action::Prune && !object.held_back).collect();
+        gone.sort_by_key(|object| {
+            let rank = install_rank(&object.object.kind);
+            (object.options.prune_last, std::cmp::Reverse((object.wave, rank)))
+        });
+        for object in gone {
+            let began = Instant::now();
+            let (id, kind) = (object.object.id(), self.kind(&object.object).await?);
+            (self.progress)(format!("deletes {id}"));
+            let result = self.objects.delete(&kind, &id, object.live_uid.as_deref()).await;
+            let error = result.err().map(|error| Error::cluster(id.to_string(), error));
+            if error.is_none() {
+                done.lock().inventory.remove(&id);
+            }
+            done.lock().objects.push(ObjectOutcome {
+                object: object.object.clone(),
+                action: Action::Prune,
+                fields: Vec::new(),
+                reverted_from: Vec::new(),
+                milliseconds: milliseconds(began),
+                error: error.as_ref().map(ToString::to_string),
+            });
+            if let Some(error) = error {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes hooks that ask for it, once the sync is recorded.
+    pub(crate) async fn delete_spent(&self, spent: &[(ObjectRef, Option<String>)]) {
+        for (object, uid) in spent {
+            let Ok(kind) = self.kind(object).await else { continue };
+            if let Err(error) = self.objects.delete(&kind, &object.id(), uid.as_deref()).await {
+                tracing::debug!(object = %object.id(), %error, "a hook could not be deleted");
+            }
+        }
+    }
+}
+
+fn remember(done: &Mutex<Done>, object: &PlannedObject, uid: &str, created: bool) {
+    let mut done = done.lock();
+    let before = done.inventory.get(&object.object.id());
+    let created = created || before.is_some_and(|before| before.created && before.uid == uid);
+    done.inventory.insert(
+        object.object.id(),
+        InventoryEntry {
+            object: object.object.clone(),
+            uid: uid.to_owned(),
+            digest: object.digest.clone(),
+            created,
+        },
+    );
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,105 @@
+//! Whose turn it is: people before polls, and nobody twice before everybody once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// How urgent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A person waits.
+    Person,
+    /// Anything else.
+    Background,
+}
+
+#[derive(Default)]
+struct State {
+    free: usize,
+    people: VecDeque<oneshot::Sender<()>>,
+    background: VecDeque<oneshot::Sender<()>>,
+}
+
+/// A number of turns that are taken at once.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Mutex<State>>);
+
+/// A turn; it ends when this is dropped.
+pub(crate) struct Turn(Arc<Mutex<State>>);
+
+impl Turns {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { free: at_once, ..State::default() })))
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn take(&self, urgency: Urgency) -> Turn {
+        let waiting = {
+            let mut state = self.0.lock();
+            if state.free > 0 {
+                state.free -= 1;
+                return Turn(self.0.clone());
+            }
+            let (sender, waiting) = oneshot::channel();
+            match urgency {
+                Urgency::Person => state.people.push_back(sender),
+                Urgency::Background => state.background.push_back(sender),
+            }
+            waiting
+        };
+        // The one who gives the turn on never drops the sender without sending.
+        let turn = Turn(self.0.clone());
+        if waiting.await.is_err() {
+            tracing::debug!("a turn was not handed on");
+        }
+        turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        while let Some(next) = state.people.pop_front().or_else(|| state.background.pop_front()) {
+            // One who has stopped waiting is passed over.
+            if next.send(()).is_ok() {
+                return;
+            }
+        }
+        state.free += 1;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn people_come_before_polls() {
+        let turns = Turns::new(1);
+        let first = turns.take(Urgency::Background).await;
+        let mut poll = Box::pin(turns.take(Urgency::Background));
+        assert!(poll.as_mut().now_or_never().is_none());
+        let mut person = Box::pin(turns.take(Urgency::Person));
+        assert!(person.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(poll.as_mut().now_or_never().is_none());
+        let turn = person.as_mut().now_or_never().unwrap();
+        drop(turn);
+        assert!(poll.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_costs_no_turn() {
+        let turns = Turns::new(1);
+        let first = turns.take(Urgency::Background).await;
+        let mut gone = Box::pin(turns.take(Urgency::Person));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        drop(first);
+        assert!(turns.take(Urgency::Background).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,162 @@
+//! What is remembered of each environment: inventory, syncs, holds, suspension.
+//!
+//! One file per environment below the data folder, replaced as a whole and flushed before anything that follows from
+//! it is done: what was acknowledged survives the end of the process.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::plan::InventoryEntry;
+use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
+
+/// The format of the files.
+const FORMAT: u32 = 1;
+/// Syncs that are kept of each environment.
+const KEPT_SYNCS: usize = 200;
+
+/// What is remembered of one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Memory {
+    format: u32,
+    environment: EnvironmentKey,
+    /// What was applied.
+    pub(crate) inventory: Vec<InventoryEntry>,
+    /// Oldest first.
+    pub(crate) syncs: Vec<SyncRecord>,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) suspended: bool,
+}
+
+impl Memory {
+    fn new(environment: EnvironmentKey) -> Self {
+        Self {
+            format: FORMAT,
+            environment,
+            inventory: Vec::new(),
+            syncs: Vec::new(),
+            holds: Vec::new(),
+            suspended: false,
+        }
+    }
+
+    /// The last sync that brought a release as a whole.
+    pub(crate) fn last_good(&self) -> Option<&SyncRecord> {
+        self.good().next()
+    }
+
+    /// Syncs that brought a release as a whole, the latest first.
+    pub(crate) fn good(&self) -> impl Iterator<Item = &SyncRecord> {
+        self.syncs.iter().rev().filter(|sync| sync.outcome == Outcome::Succeeded && !sync.partial)
+    }
+
+    /// The last good one that is not held.
+    pub(crate) fn last_unheld(&self) -> Option<&SyncRecord> {
+        self.good().find(|sync| self.hold_of(&sync.release, &sync.content).is_none())
+    }
+
+    /// What runs while a release is held: what the hold says, until something newer has been deployed.
+    pub(crate) fn instead_of(&self, hold: &Hold) -> Option<&SyncRecord> {
+        let newer = self.last_unheld().filter(|sync| sync.finished.is_some_and(|time| time > hold.time));
+        let named = || self.good().find(|sync| Some(&sync.release) == hold.instead.as_ref());
+        newer.or_else(named).or_else(|| self.last_unheld())
+    }
+
+    /// Whether a release is held, by its name or its content.
+    pub(crate) fn hold_of(&self, release: &str, content: &str) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.release == release || hold.content == content)
+    }
+}
+
+/// The memories of all environments.
+pub(crate) struct Records {
+    folder: PathBuf,
+    known: Mutex<HashMap<EnvironmentKey, Memory>>,
+}
+
+impl Records {
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, Error> {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::Records(format!("{}: {error}", folder.display())))?;
+        Ok(Self { folder, known: Mutex::default() })
+    }
+
+    /// What is remembered now.
+    pub(crate) fn get(&self, key: &EnvironmentKey) -> Result<Memory, Error> {
+        let mut known = self.known.lock();
+        Ok(self.load(&mut known, key)?.clone())
+    }
+
+    /// Changes what is remembered. It is on disk when this returns; if it cannot be, nothing has changed.
+    pub(crate) fn change<T>(
+        &self,
+        key: &EnvironmentKey,
+        change: impl FnOnce(&mut Memory) -> T,
+    ) -> Result<T, Error> {
+        let mut known = self.known.lock();
+        let mut memory = self.load(&mut known, key)?.clone();
+        let result = change(&mut memory);
+        let surplus = memory.syncs.len().saturating_sub(KEPT_SYNCS);
+        memory.syncs.drain(..surplus);
+        self.write(key, &memory)?;
+        known.insert(key.clone(), memory);
+        Ok(result)
+    }
+
+    /// Forgets an environment that is gone.
+    pub(crate) fn forget(&self, key: &EnvironmentKey) {
+        self.known.lock().remove(key);
+        if let Err(error) = std::fs::remove_file(self.path(key))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(environment = %key, %error, "the records of a deleted environment stay");
+        }
+    }
+
+    fn path(&self, key: &EnvironmentKey) -> PathBuf {
+        self.folder.join(format!("{}.{}.json", key.namespace, key.name))
+    }
+
+    fn load<'a>(
+        &self,
+        known: &'a mut HashMap<EnvironmentKey, Memory>,
+        key: &EnvironmentKey,
+    ) -> Result<&'a Memory, Error> {
+        if !known.contains_key(key) {
+            let path = self.path(key);
+            let fail = |what: String| Error::Records(format!("{}: {what}", path.display()));
+            let memory = match std::fs::read(&path) {
+                Ok(text) => {
+                    let memory: Memory =
+                        serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
+                    if memory.format > FORMAT {
+                        return Err(fail("a newer release has written it".to_owned()));
+                    }
+                    memory
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::new(key.clone()),
+                Err(error) => return Err(fail(error.to_string())),
+            };
+            known.insert(key.clone(), memory);
+        }
+        known.get(key).ok_or_else(|| Error::Records(key.to_string()))
+    }
+
+    fn write(&self, key: &EnvironmentKey, memory: &Memory) -> Result<(), Error> {
+        let path = self.path(key);
+        let new = path.with_extension("new");
+        let text = serde_json::to_vec(memory).map_err(|error| Error::Records(error.to_string()))?;
+        let write = || {
+            let mut file = std::fs::File::create(&new)?;
+            file.write_all(&text)?;
+            file.sync_data()?;
+            std::fs::rename(&new, &path)
+        };
+        write().map_err(|error| Error::Records(format!("{}: {error}", path.display())))
+    }
+}

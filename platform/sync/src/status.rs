@@ -1,0 +1,201 @@
+//! One summary of an environment, into its status and into what is shown.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Api, Patch, PatchParams};
+use seaway_api::environment::{ComponentStatus, Environment, EnvironmentStatus};
+use serde_json::json;
+
+use crate::cluster::cache::Cache;
+use crate::error::Error;
+use crate::health::{Health, HealthStatus, health};
+use crate::plan::{Action, Plan};
+use crate::release::Release;
+use crate::view::{ObjectView, SyncStatus};
+
+/// What is known of an environment after a look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Summary {
+    pub(crate) release: Option<Release>,
+    pub(crate) sync: SyncStatus,
+    pub(crate) health: Health,
+    pub(crate) plan: Plan,
+    pub(crate) objects: Vec<ObjectView>,
+    /// Why Git cannot be followed: reason and message.
+    pub(crate) broken: Option<(String, String)>,
+    /// Why the last sync failed: reason and message.
+    pub(crate) failed: Option<(String, String)>,
+    /// What should be changed in Git, though it works.
+    pub(crate) warnings: Vec<String>,
+    pub(crate) held: Option<String>,
+    pub(crate) suspended: bool,
+    /// What goes on.
+    pub(crate) running: Option<String>,
+}
+
+impl Summary {
+    /// The objects of a plan with their state, and the state of all together.
+    pub(crate) fn observe(&mut self, plan: Plan, cache: &Cache) {
+        let mut worst = Health::healthy();
+        let mut objects = Vec::with_capacity(plan.objects.len());
+        for planned in &plan.objects {
+            let id = planned.object.id();
+            let found = match cache.get(&id) {
+                Some(live) => health(&live),
+                None => Health::new(HealthStatus::Missing, "is not there"),
+            };
+            let counts = matches!(
+                planned.action,
+                Action::Create | Action::Change | Action::Unchanged | Action::Conflict
+            );
+            if counts && found.status > worst.status {
+                worst = Health::new(found.status, format!("{id}: {}", found.message));
+            }
+            let sync = match planned.action {
+                Action::Unchanged | Action::Hook => SyncStatus::Synced,
+                _ => SyncStatus::OutOfSync,
+            };
+            let message = if planned.message.is_empty() { found.message } else { planned.message.clone() };
+            objects.push(ObjectView { object: planned.object.clone(), sync, health: found.status, message });
+        }
+        self.sync = if plan.is_in_sync() { SyncStatus::Synced } else { SyncStatus::OutOfSync };
+        self.health = worst;
+        self.objects = objects;
+        self.plan = plan;
+    }
+
+    /// What a person should know first.
+    pub(crate) fn message(&self) -> String {
+        let first =
+            [&self.broken, &self.failed].into_iter().flatten().map(|(_, message)| message.clone()).next();
+        first
+            .or_else(|| self.plan.blocked.clone())
+            .or_else(|| self.problem())
+            .or_else(|| self.running.clone())
+            .or_else(|| self.held.clone())
+            .or_else(|| (!self.health.message.is_empty()).then(|| self.health.message.clone()))
+            .or_else(|| self.drift())
+            .unwrap_or_default()
+    }
+
+    /// The first object that stands in the way.
+    pub(crate) fn problem(&self) -> Option<String> {
+        problem(&self.plan)
+    }
+
+    /// Who changed what.
+    fn drift(&self) -> Option<String> {
+        let drifted = self.plan.objects.iter().flat_map(|object| {
+            object.fields.iter().filter(|field| field.drift).map(move |field| (object, field))
+        });
+        let (object, field) = drifted.into_iter().next()?;
+        let by = field.owner.as_ref().map(|owner| {
+            let at = owner.time.as_deref().map(|time| format!(" at {time}")).unwrap_or_default();
+            format!(" by {}{at}", owner.manager)
+        });
+        Some(format!("{} {} was changed{}", object.object.id(), field.path, by.unwrap_or_default()))
+    }
+
+    /// As it stands in the Environment; conditions keep their times while they stay as they are.
+    pub(crate) fn status(&self, environment: &Environment, now: Timestamp) -> EnvironmentStatus {
+        let generation = environment.metadata.generation;
+        let before =
+            environment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let condition = |name: &str, holds: Option<bool>, reason: &str, message: &str| {
+            let status = holds.map_or("Unknown", |holds| if holds { "True" } else { "False" });
+            let same = before.iter().find(|c| c.type_ == name && c.status == status);
+            Condition {
+                type_: name.to_owned(),
+                status: status.to_owned(),
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+                observed_generation: generation,
+                last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
+            }
+        };
+        let mut conditions = vec![match &self.broken {
+            Some((reason, message)) => condition("Rendered", Some(false), reason, message),
+            None => condition("Rendered", Some(true), "Rendered", &self.warnings.join("; ")),
+        }];
+        let why =
+            self.plan.blocked.clone().or_else(|| self.problem()).or_else(|| self.drift()).unwrap_or_default();
+        conditions.push(match (&self.failed, self.sync) {
+            (Some((reason, message)), _) => condition("Synced", Some(false), reason, message),
+            (None, SyncStatus::Synced) => condition("Synced", Some(true), "Synced", ""),
+            (None, SyncStatus::OutOfSync) => condition("Synced", Some(false), "OutOfSync", &why),
+            (None, SyncStatus::Unknown) => condition("Synced", None, "Unknown", &self.message()),
+        });
+        let healthy = match self.health.status {
+            HealthStatus::Healthy => Some(true),
+            HealthStatus::Unknown => None,
+            _ => Some(false),
+        };
+        conditions.push(condition("Healthy", healthy, self.health.status.as_str(), &self.health.message));
+        if let Some(held) = &self.held {
+            conditions.push(condition("Held", Some(true), "Held", held));
+        }
+        if self.suspended {
+            conditions.push(condition(
+                "Suspended",
+                Some(true),
+                "Suspended",
+                "nothing is applied until it is resumed",
+            ));
+        }
+        EnvironmentStatus {
+            observed_generation: generation,
+            release: self.release.as_ref().map(Release::name),
+            revision: self.release.as_ref().map(Release::revision),
+            sync: Some(self.sync.as_str().to_owned()),
+            health: Some(self.health.status.as_str().to_owned()),
+            message: Some(self.message()).filter(|message| !message.is_empty()),
+            components: self
+                .release
+                .iter()
+                .flat_map(|release| &release.components)
+                .map(|part| ComponentStatus {
+                    name: part.name.clone(),
+                    repo: part.repo.clone(),
+                    commit: part.commit.clone(),
+                })
+                .collect(),
+            conditions,
+        }
+    }
+}
+
+/// The first object of a plan that stands in the way.
+pub(crate) fn problem(plan: &Plan) -> Option<String> {
+    let stands = |action: Action| action.is_blocking() || action == Action::Conflict;
+    let first = plan.objects.iter().find(|object| stands(object.action))?;
+    let place = first.origin.as_ref().map(|origin| format!(" ({}:{})", origin.file, origin.line));
+    Some(format!("{}{}: {}", first.object.id(), place.unwrap_or_default(), first.message))
+}
+
+/// Writes a status, unless it stands there already.
+pub(crate) async fn write(
+    client: &kube::Client,
+    environment: &Environment,
+    status: EnvironmentStatus,
+) -> Result<bool, Error> {
+    if environment.status.as_ref() == Some(&status) {
+        return Ok(false);
+    }
+    let namespace = environment.metadata.namespace.as_deref().unwrap_or_default();
+    let name = environment.metadata.name.as_deref().unwrap_or_default();
+    let api: Api<Environment> = Api::namespaced(client.clone(), namespace);
+    let mut value = serde_json::to_value(&status).unwrap_or_default();
+    // A merge patch keeps what it does not name.
+    for field in ["release", "revision", "message", "components"] {
+        if value.get(field).is_none() {
+            value[field] = serde_json::Value::Null;
+        }
+    }
+    let patch = Patch::Merge(json!({"status": value}));
+    match api.patch_status(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(true),
+        // Deleted meanwhile.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(Error::cluster(format!("status of {namespace}/{name}"), error)),
+    }
+}

@@ -1,0 +1,277 @@
+//! What is shown of environments: stable camelCase shapes for the command line, the HTTP API and the page.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::health::HealthStatus;
+use crate::plan::{Action, ObjectRef, Plan};
+use crate::release::Release;
+
+/// Which environment: the namespace and name of its `Environment`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EnvironmentKey {
+    /// Namespace of the `Environment`.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl EnvironmentKey {
+    /// From namespace and name.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl std::fmt::Display for EnvironmentKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Whether what runs is what Git says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncStatus {
+    /// It is.
+    Synced,
+    /// It is not.
+    OutOfSync,
+    /// Nobody can tell: Git cannot be read, or what is in it cannot be rendered.
+    #[default]
+    Unknown,
+}
+
+impl SyncStatus {
+    /// As it is printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "Synced",
+            Self::OutOfSync => "OutOfSync",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// A line of the list of environments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentView {
+    /// Name.
+    pub name: String,
+    /// Namespace of the `Environment`.
+    pub namespace: String,
+    /// `production`, `staging`, `preview` or `personal`.
+    pub class: String,
+    /// The stack.
+    pub stack: String,
+    /// What was last applied as a whole.
+    pub release: Option<String>,
+    /// Its commits, shortened.
+    pub revision: Option<String>,
+    /// Whether what runs is what Git says.
+    pub sync: SyncStatus,
+    /// How well it runs.
+    pub health: HealthStatus,
+    /// What a person should know first.
+    pub message: String,
+}
+
+/// One object of an environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectView {
+    /// Which.
+    pub object: ObjectRef,
+    /// Whether it is as Git says.
+    pub sync: SyncStatus,
+    /// How well it does.
+    pub health: HealthStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Everything about one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub summary: EnvironmentView,
+    /// What was last applied, in full.
+    pub current: Option<Release>,
+    /// Whether somebody has suspended it.
+    pub suspended: bool,
+    /// Releases that are not deployed again.
+    pub holds: Vec<Hold>,
+    /// What differs today: the plan of the next sync.
+    pub plan: Plan,
+    /// Every object with its state.
+    pub objects: Vec<ObjectView>,
+    /// The last sync.
+    pub last_sync: Option<SyncRecord>,
+}
+
+/// A release that is not deployed again until a person lifts it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// The release.
+    pub release: String,
+    /// Digest of its objects: the same content under another name is held as well.
+    pub content: String,
+    /// What runs in its place; absent: the last good one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
+    /// Who asked.
+    pub actor: String,
+    /// Since when.
+    pub time: Timestamp,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// How a sync ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It is going on, or the process ended in the middle of it.
+    Running,
+    /// Everything was applied and is healthy.
+    Succeeded,
+    /// Something was refused or did not become healthy in time.
+    Failed,
+    /// Something newer took its place.
+    Superseded,
+}
+
+/// Why a sync began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trigger {
+    /// A new commit, or a new spec.
+    Release,
+    /// A change in the cluster.
+    Drift,
+    /// A person.
+    Person,
+    /// A person who went back to an older release.
+    Rollback,
+    /// The one before failed.
+    Retry,
+}
+
+/// A commit that a sync brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitView {
+    /// The component.
+    pub component: String,
+    /// The full commit.
+    pub commit: String,
+    /// Who wrote it, as the commit says.
+    pub author: String,
+    /// The first line of the message.
+    pub subject: String,
+}
+
+/// What a sync did to an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectOutcome {
+    /// Which.
+    pub object: ObjectRef,
+    /// What was done.
+    pub action: Action,
+    /// The fields that were changed; values are not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Who had changed them in the cluster, when that was the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reverted_from: Vec<String>,
+    /// How long the request took, in milliseconds.
+    pub milliseconds: u64,
+    /// What the API said, if it refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How long a wave took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveTiming {
+    /// The component.
+    pub component: String,
+    /// The phase.
+    pub phase: crate::options::Phase,
+    /// The wave.
+    pub wave: i32,
+    /// From its first request to its health, in milliseconds.
+    pub milliseconds: u64,
+    /// What was waited for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<String>,
+}
+
+/// One sync, as the history shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncRecord {
+    /// Rising within an environment.
+    pub id: u64,
+    /// The release.
+    pub release: String,
+    /// Its commits, shortened.
+    pub revision: String,
+    /// Digest of its objects.
+    pub content: String,
+    /// The release in full: enough to render it again.
+    pub definition: Release,
+    /// Who asked: a person, or `seaway`.
+    pub actor: String,
+    /// Why it began.
+    pub trigger: Trigger,
+    /// Whether only chosen objects were applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// When.
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
+    /// How.
+    pub outcome: Outcome,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What it brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<CommitView>,
+    /// What it did; what was as it should be is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectOutcome>,
+    /// How long its waves took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WaveTiming>,
+}
+
+/// What is going on in an environment right now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Which.
+    pub environment: EnvironmentKey,
+    /// When.
+    pub time: Timestamp,
+    /// The sync, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<u64>,
+    /// What, for a person: `web: wave 0: waits for Deployment.apps shop/web: 1 of 2 replicas are updated`.
+    pub message: String,
+    /// How the sync ended, when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}

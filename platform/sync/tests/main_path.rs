@@ -1,0 +1,204 @@
+//! An environment follows a repository: deployed, pushed, broken, fixed, changed by hand, pruned, rolled back.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, unreachable_pub)]
+mod support;
+
+use seaway_sync::HealthStatus;
+use seaway_sync::plan::Action;
+use seaway_sync::view::{Outcome, SyncStatus, Trigger};
+use serde_json::json;
+use support::{Repository, World, config};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_follows_git() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    assert_eq!(world.view().unwrap().health, HealthStatus::Healthy);
+
+    // The Environment itself says it as well.
+    world
+        .until("the status says it", async |world| {
+            let found =
+                world.get("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await.unwrap();
+            found["status"]["sync"] == "Synced" && found["status"]["revision"] == first[..8]
+        })
+        .await;
+
+    // A push is followed, and what left Git is deleted.
+    let second = repository.push(
+        "main",
+        "Second",
+        &[("deploy/a.yaml", Some(&config("a", "two"))), ("deploy/b.yaml", Some(&config("b", "two")))],
+    );
+    world.synced(&second).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("two"));
+    let third = repository.push("main", "Third", &[("deploy/b.yaml", None)]);
+    world.synced(&third).await;
+    world.until("b is gone", async |world| world.value("b", "key").await.is_none()).await;
+
+    // The record says who and what.
+    let history = world.sync().history(&key, 10).unwrap();
+    assert_eq!(history.len(), 3, "{history:#?}");
+    assert!(
+        history.iter().all(|sync| sync.outcome == Outcome::Succeeded && sync.trigger == Trigger::Release)
+    );
+    assert_eq!(history[1].commits[0].subject, "Second");
+    assert_eq!(history[1].commits[0].author, "Ada <ada@example.com>");
+    assert_eq!(history[0].objects.iter().map(|o| o.action).collect::<Vec<_>>(), [Action::Prune]);
+
+    // A commit that changes nothing here costs nothing.
+    repository.push("main", "Elsewhere", &[("docs/x.md", Some("x"))]);
+    let fifth = repository.push("main", "Fifth", &[("deploy/a.yaml", Some(&config("a", "five")))]);
+    world.synced(&fifth).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_commit_is_named_by_its_file_and_the_next_good_one_goes_through() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    repository.push("main", "Broken", &[("deploy/bad.yaml", Some("kind: [\n"))]);
+    world
+        .until("the broken file is named", async |world| {
+            world.view().is_some_and(|view| view.message.contains("deploy/bad.yaml"))
+        })
+        .await;
+    assert_eq!(world.view().unwrap().sync, SyncStatus::Unknown);
+
+    // What runs is still looked after.
+    world.patch("v1", "ConfigMap", "shop", "a", "kubectl-edit", json!({"data": {"key": "edited"}})).await;
+    world.until("reverted", async |world| world.value("a", "key").await.as_deref() == Some("one")).await;
+
+    let fixed = repository.push(
+        "main",
+        "Fixed",
+        &[("deploy/bad.yaml", None), ("deploy/a.yaml", Some(&config("a", "fixed")))],
+    );
+    world.synced(&fixed).await;
+    assert_eq!(world.view().unwrap().message, "");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_is_seen_attributed_and_reverted() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({"sync": {"selfHeal": false}})).await;
+    world.synced(&first).await;
+    world
+        .patch("v1", "ConfigMap", "shop", "a", "kubectl-edit", json!({"data": {"key": "x", "own": "y"}}))
+        .await;
+    world
+        .until("drift is seen", async |world| {
+            world.view().is_some_and(|view| view.sync == SyncStatus::OutOfSync)
+        })
+        .await;
+    let plan = world.sync().show(&key).unwrap().plan;
+    let fields: Vec<_> = plan.objects.iter().flat_map(|object| &object.fields).collect();
+    assert_eq!(fields.len(), 1, "{fields:?}");
+    assert_eq!(fields[0].path, ".data.key");
+    assert!(fields[0].drift);
+    assert_eq!(fields[0].owner.as_ref().unwrap().manager, "kubectl-edit");
+    assert!(world.view().unwrap().message.contains("kubectl-edit"));
+
+    let environment = json!({"spec": {"sync": {"selfHeal": true}}});
+    world.patch("seaway.dev/v1alpha1", "Environment", "seaway", "staging", "test", environment).await;
+    world.synced(&first).await;
+    let found = world.get("v1", "ConfigMap", Some("shop"), "a").await.unwrap();
+    assert_eq!(found["data"], json!({"key": "one", "own": "y"}), "what is not rendered is left alone");
+    let history = world.sync().history(&key, 1).unwrap();
+    assert_eq!(history[0].trigger, Trigger::Drift);
+    assert_eq!(history[0].objects[0].reverted_from, ["kubectl-edit"]);
+
+    // An object that somebody deletes comes back.
+    world.delete("v1", "ConfigMap", Some("shop"), "a").await;
+    world.until("it is back", async |world| world.value("a", "key").await.as_deref() == Some("one")).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_plan_of_a_branch_is_right_and_applies_nothing() {
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[("deploy/a.yaml", Some(&config("a", "one"))), ("deploy/b.yaml", Some(&config("b", "one")))],
+    );
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    repository.push(
+        "feature",
+        "Feature",
+        &[
+            ("deploy/a.yaml", Some(&config("a", "two"))),
+            ("deploy/b.yaml", None),
+            ("deploy/c.yaml", Some(&config("c", "two"))),
+        ],
+    );
+    let plan = world.sync().plan(&key, Some("feature")).await.unwrap();
+    let mut actions: Vec<_> =
+        plan.objects.iter().map(|object| (object.object.name.as_str(), object.action)).collect();
+    actions.sort_unstable_by_key(|(name, _)| *name);
+    assert_eq!(actions, [("a", Action::Change), ("b", Action::Prune), ("c", Action::Create)]);
+    let field = &plan.objects.iter().find(|object| object.object.name == "a").unwrap().fields[0];
+    assert_eq!((field.from.clone(), field.to.clone()), (Some(json!("one")), Some(json!("two"))));
+    assert!(world.sync().plan(&key, None).await.unwrap().is_in_sync());
+    assert!(world.sync().plan(&key, Some("no-such-branch")).await.is_err());
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    assert_eq!(world.sync().history(&key, 10).unwrap().len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
+    let repository = Repository::new();
+    let good = repository.push("main", "Good", &[("deploy/a.yaml", Some(&config("a", "good")))]);
+    let mut world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&good).await;
+    let bad = repository.push("main", "Bad", &[("deploy/a.yaml", Some(&config("a", "bad")))]);
+    world.synced(&bad).await;
+    let hold = world.sync().rollback(&key, None, "ada", "breaks checkout").unwrap();
+    world.synced(&good).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
+    let history = world.sync().history(&key, 1).unwrap();
+    assert_eq!((history[0].trigger, history[0].outcome), (Trigger::Rollback, Outcome::Succeeded));
+    let message = world.view().unwrap().message;
+    assert!(message.contains(&hold.release) && message.contains("breaks checkout"), "{message}");
+
+    // It stays so: over news of the repository that change nothing here, over a restart, and by hand.
+    repository.push("main", "Unrelated", &[("README.md", Some("x"))]);
+    world.sync().sync(&key, Default::default(), "ada").await.unwrap();
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
+    world.sync.take().unwrap().stop().await;
+    world.start();
+    world.synced(&good).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
+
+    // A newer release is deployed without anybody doing anything.
+    let fix = repository.push("main", "Fix", &[("deploy/a.yaml", Some(&config("a", "fix")))]);
+    world.synced(&fix).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("fix"));
+
+    // The bad content under another commit is held as well, until a person lifts the hold.
+    let again = repository.push("main", "Bad again", &[("deploy/a.yaml", Some(&config("a", "bad")))]);
+    world
+        .until("it is held", async |world| world.view().is_some_and(|view| view.message.contains("is held")))
+        .await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("fix"));
+    assert_eq!(world.sync().lift(&key, None).unwrap().len(), 1);
+    world.synced(&again).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("bad"));
+    world.stop().await;
+}
