@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{Resource, ResourceExt};
 
-use crate::cache::{Key, Store};
+use crate::cache::Key;
 use crate::cluster::{Cluster, Kind};
 use crate::owners;
 use crate::queue::Queue;
@@ -21,13 +21,11 @@ pub(crate) fn owner_key<O: Kind, K: Resource>(object: &K) -> Option<Key> {
 /// an orphan those that would adopt it.
 pub(crate) fn wake_owners<O: Kind, K: Kind>(
     cluster: &Arc<Cluster>,
-    dependents: &Store<K>,
-    _: &Store<O>,
     queue: &Arc<Queue>,
     selector: fn(&O) -> Option<&LabelSelector>,
 ) {
     let (queue, weak) = (queue.clone(), Arc::downgrade(cluster));
-    dependents.observe(move |before, after| {
+    K::store(cluster).observe(move |before, after| {
         let (old, new) = (before.and_then(owner_key::<O, K>), after.and_then(owner_key::<O, K>));
         if let Some(old) = old.clone()
             && Some(&old) != new.as_ref()

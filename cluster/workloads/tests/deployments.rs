@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cluster::Cluster;
+use cluster::{Cluster, Gate};
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -404,5 +404,48 @@ async fn a_name_that_is_taken_by_somebody_else_is_avoided() {
     cluster.create::<Deployment>(web(1)).await;
     let deployment = rolled_out(&cluster).await;
     assert_eq!(deployment.status.unwrap().collision_count, Some(1));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn controllers_that_see_late_neither_make_nor_delete_twice() {
+    let gate = Gate::closed();
+    let cluster = Cluster::start_behind(&gate).await;
+    cluster
+        .create::<ReplicaSet>(json!({"metadata": {"name": "web"}, "spec": {
+            "replicas": 5, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}},
+                         "spec": {"containers": [{"name": "web", "image": "web:1"}]}}}}))
+        .await;
+    // Makes the controller look again, which it does with what it knows.
+    let look = async |change: Value| {
+        let set = cluster.patch::<ReplicaSet>("web", change).await;
+        cluster
+            .until_object::<ReplicaSet>("web", "a look", |s| {
+                s.status.as_ref().is_some_and(|s| s.observed_generation >= set.metadata.generation)
+            })
+            .await;
+    };
+    let staying = async || {
+        let pods = cluster.list::<Pod>().await;
+        pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none()).count()
+    };
+    for seconds in 1..6 {
+        look(json!({"spec": {"minReadySeconds": seconds}})).await;
+    }
+    assert_eq!(staying().await, 5);
+    look(json!({"spec": {"replicas": 2}})).await;
+    for seconds in 1..6 {
+        look(json!({"spec": {"minReadySeconds": seconds}})).await;
+    }
+    assert_eq!(staying().await, 2);
+    gate.open();
+    look(json!({"spec": {"minReadySeconds": 0}})).await;
+    cluster
+        .until_object::<ReplicaSet>("web", "two that are available", |s| {
+            s.status.as_ref().is_some_and(|s| s.replicas == 2 && s.available_replicas == Some(2))
+        })
+        .await;
+    assert_eq!(staying().await, 2);
     cluster.stop().await;
 }

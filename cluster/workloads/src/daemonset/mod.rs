@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::cache::Key;
@@ -32,9 +33,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
             wake.add(Key::of(set));
         }
     });
-    dependents::wake_owners(cluster, &cluster.pods, &cluster.daemon_sets, &queue, |set| {
-        Some(&set.spec.selector)
-    });
+    dependents::wake_owners::<DaemonSet, Pod>(cluster, &queue, |set| Some(&set.spec.selector));
     let (wake, weak) = (queue.clone(), Arc::downgrade(cluster));
     cluster.nodes.observe(move |before, after| {
         let facts = |n: &k8s_openapi::api::core::v1::Node| (n.metadata.labels.clone(), n.spec.clone());

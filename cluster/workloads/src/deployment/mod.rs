@@ -39,9 +39,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
             wake.add(Key::of(deployment));
         }
     });
-    dependents::wake_owners(cluster, &cluster.replica_sets, &cluster.deployments, &queue, |d| {
-        Some(&d.spec.selector)
-    });
+    dependents::wake_owners::<Deployment, ReplicaSet>(cluster, &queue, |d| Some(&d.spec.selector));
     // A Recreate waits for the last old pod to end.
     let (wake, weak) = (queue.clone(), Arc::downgrade(cluster));
     cluster.pods.observe(move |before, after| {

@@ -44,7 +44,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
             wake.add(Key::of(job));
         }
     });
-    dependents::wake_owners(cluster, &cluster.pods, &cluster.jobs, &queue, |job| {
+    dependents::wake_owners::<Job, Pod>(cluster, &queue, |job| {
         job.spec.as_ref().and_then(|s| s.selector.as_ref())
     });
     let controller = Jobs { writer: Writer::new(cluster, Jobs::NAME) };

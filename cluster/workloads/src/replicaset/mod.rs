@@ -37,9 +37,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
             wake.add(Key::of(set));
         }
     });
-    crate::dependents::wake_owners(cluster, &cluster.pods, &cluster.replica_sets, &queue, |set| {
-        Some(&set.spec.selector)
-    });
+    crate::dependents::wake_owners::<ReplicaSet, Pod>(cluster, &queue, |set| Some(&set.spec.selector));
     let controller = ReplicaSets { writer: Writer::new(cluster, ReplicaSets::NAME) };
     controller::run(cluster, tasks, &queue, controller, 4);
 }

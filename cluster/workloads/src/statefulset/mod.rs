@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::cache::Key;
@@ -33,9 +34,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
             wake.add(Key::of(set));
         }
     });
-    dependents::wake_owners(cluster, &cluster.pods, &cluster.stateful_sets, &queue, |set| {
-        Some(&set.spec.selector)
-    });
+    dependents::wake_owners::<StatefulSet, Pod>(cluster, &queue, |set| Some(&set.spec.selector));
     let controller = StatefulSets { writer: Writer::new(cluster, StatefulSets::NAME) };
     controller::run(cluster, tasks, &queue, controller, 2);
 }

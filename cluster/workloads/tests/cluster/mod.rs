@@ -35,14 +35,50 @@ pub(crate) struct FakeNode {
     addresses: AtomicU32,
 }
 
-async fn start_controllers(server: &ApiServer) -> Workloads {
-    let client = server.client(Identity::user("system:kube-controller-manager", ["system:masters"]));
-    Workloads::start(client, Options::default()).await
+fn controllers_client(server: &ApiServer) -> Client {
+    server.client(Identity::user("system:kube-controller-manager", ["system:masters"]))
+}
+
+/// Holds back what watches of pods would tell, until it is opened.
+#[derive(Clone)]
+pub(crate) struct Gate(tokio::sync::watch::Sender<bool>);
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        Self(tokio::sync::watch::Sender::new(false))
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// A client whose watches of pods begin when the gate is open; everything else goes through.
+    fn before(&self, client: Client) -> Client {
+        let gate = self.0.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (client, mut open) = (client.clone(), gate.subscribe());
+            async move {
+                let is_watch = request.uri().query().is_some_and(|q| q.contains("watch=true"));
+                if is_watch && request.uri().path().ends_with("/pods") {
+                    let _ = open.wait_for(|open| *open).await;
+                }
+                client.send(request).await
+            }
+        });
+        Client::new(service, "default")
+    }
 }
 
 impl Cluster {
     /// Starts everything, with the namespace `shop` and the node `here`.
     pub(crate) async fn start() -> Self {
+        let open = Gate::closed();
+        open.open();
+        Self::start_behind(&open).await
+    }
+
+    /// Starts everything; the controllers see changes of pods when the gate is open.
+    pub(crate) async fn start_behind(gate: &Gate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = seaway_apiserver::Options::new(folder.path());
         options.listen = Some(([127, 0, 0, 1], 0).into());
@@ -53,7 +89,8 @@ impl Cluster {
         namespaces.create(&PostParams::default(), &shop).await.unwrap();
         let node = Arc::new(FakeNode::default());
         node.register(&client).await;
-        let workloads = Some(start_controllers(&server).await);
+        let controllers = gate.before(controllers_client(&server));
+        let workloads = Some(Workloads::start(controllers, Options::default()).await);
         let running = tokio::spawn(node.clone().run(client.clone()));
         let cluster = Self { client, node, server, workloads, running, _folder: folder };
         // Pods need their account, which the API server makes by itself.
@@ -70,7 +107,7 @@ impl Cluster {
             workloads.shutdown().await;
         }
         let result = work(self).await;
-        self.workloads = Some(start_controllers(&self.server).await);
+        self.workloads = Some(Workloads::start(controllers_client(&self.server), Options::default()).await);
         result
     }
 
