@@ -1,0 +1,119 @@
+//! The HTTP API of Seaway: environments, what would change in them, what has happened, and what happens now.
+//!
+//! What it does: says who is asking (a bearer token, which Kubernetes checks), asks Kubernetes RBAC as that person
+//! whether it is allowed, and passes it on to the sync engine; describes itself at `/api/openapi.json`.
+//!
+//! What it never does: keep accounts, passwords or rights of its own, decide what an environment should run, or talk to
+//! Git or to the objects of an environment.
+//!
+//! Start reading in [`Server`], then `guard.rs` (what every request passes) and `routes/` (what is offered).
+
+mod authentication;
+mod authorization;
+mod guard;
+mod listener;
+mod permissions;
+mod problem;
+mod routes;
+mod schemas;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use authentication::{Authenticate, BearerToken, Identity, token_review};
+pub use authorization::{ClientFor, impersonation};
+pub use permissions::{account_rules, cluster_roles};
+pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
+pub use routes::{
+    Done, EnvironmentList, History, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest, document,
+};
+
+/// The port at which it listens when nothing else is said.
+pub const DEFAULT_PORT: u16 = 7420;
+
+/// How to serve.
+pub struct Options {
+    /// Where. The default is loopback alone: what is sent is not encrypted here.
+    pub listen: SocketAddr,
+    /// Names of this server besides addresses and `localhost`, such as the host of its URL behind a proxy.
+    pub names: Vec<String>,
+    /// Who holds a token.
+    pub authenticate: Authenticate,
+    /// A client of the Kubernetes API that acts as a person.
+    pub client_for: ClientFor,
+    /// The engine behind it. After [`Server::stop`] nothing here holds it any more.
+    pub sync: Arc<seaway_sync::Sync>,
+    /// Where it is kept who asked for what; its events are what `/api/v1/events` tells.
+    pub ledger: seaway_ledger::Ledger,
+}
+
+impl Options {
+    /// On loopback, at the usual port.
+    pub fn new(
+        sync: Arc<seaway_sync::Sync>,
+        ledger: seaway_ledger::Ledger,
+        authenticate: Authenticate,
+        client_for: ClientFor,
+    ) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
+        Self { listen, names: Vec::new(), authenticate, client_for, sync, ledger }
+    }
+}
+
+/// Why it cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    stopping: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens and serves.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let listening = |source| Error::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let stopping = CancellationToken::new();
+        let app = routes::App {
+            sync: options.sync,
+            ledger: options.ledger,
+            authenticate: options.authenticate,
+            client_for: options.client_for,
+            stopping: stopping.clone(),
+        };
+        let router = routes::router(Arc::new(app), guard::Names::new(options.names));
+        let serving = tokio::spawn(listener::serve(listener, router, stopping.clone()));
+        Ok(Self { address, stopping, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets open answers finish, and ends.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        let _ = self.serving.await;
+    }
+}

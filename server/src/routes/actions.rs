@@ -1,0 +1,245 @@
+//! What a person asks of an environment. Each is a verb of Kubernetes RBAC of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use hyper::body::Bytes;
+use kube::api::{Api, DeleteParams};
+use seaway_api::Environment;
+use seaway_sync::SyncChoice;
+use seaway_sync::plan::ObjectRef;
+use seaway_sync::view::{EnvironmentKey, Hold, SyncRecord};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{App, audit, request};
+use crate::authorization::Person;
+use crate::permissions::Verb;
+use crate::problem::Problem;
+
+/// A request's body, or why there is none.
+type Body = Result<Bytes, BytesRejection>;
+
+/// How long an answer waits for the end of a sync.
+const WAIT: Duration = Duration::from_secs(90);
+
+/// What is to be synced.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SyncRequest {
+    /// Only these objects; empty: all. No hooks run then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(schema_with = crate::schemas::list_of_objects)]
+    pub objects: Vec<ObjectRef>,
+}
+
+/// How a sync that was asked for went.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncAnswer {
+    /// Whether it still goes on: its events, and the history, say how it ends.
+    pub running: bool,
+    /// What was done; absent while it goes on, and when there was nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = crate::schemas::sync)]
+    pub record: Option<SyncRecord>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The release; absent: the last good one before the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why; it is kept with the hold on the present release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Which release is kept out, or let in again.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HoldRequest {
+    /// The release; absent: the present one, or with `lift` every one that is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Lets it in again.
+    pub lift: bool,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The holds that follow from what was asked.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Holds {
+    /// Those that were placed, or lifted.
+    #[schema(schema_with = crate::schemas::list_of_holds)]
+    pub holds: Vec<Hold>,
+}
+
+/// Nothing more is to be said: it is done.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {}
+
+/// Checks, and keeps in the ledger who asks for what, before anything is done.
+async fn begin(
+    app: &App,
+    person: &Person,
+    verb: Verb,
+    action: &str,
+    place: (String, String),
+    release: Option<String>,
+    detail: Value,
+) -> Result<EnvironmentKey, Problem> {
+    let key = request::key(place.0, place.1)?;
+    audit::must(app, person, verb, &key).await?;
+    audit::write(app, person, action, &key, release, "requested", detail).await?;
+    Ok(key)
+}
+
+/// Brings the environment to what Git says, now, also when automatic sync is off. Answers at its end, or after 90
+/// seconds while it goes on.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/sync", tag = "actions", request_body = SyncRequest,
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = SyncAnswer),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn sync(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<SyncAnswer>, Problem> {
+    let asked: SyncRequest = request::body(body)?;
+    let detail = if asked.objects.is_empty() { Value::Null } else { json!({"objects": asked.objects}) };
+    let key = begin(&app, &person, Verb::Sync, "environment.sync", place, None, detail).await?;
+    let choice = SyncChoice { objects: asked.objects };
+    match tokio::time::timeout(WAIT, app.sync.sync(&key, choice, &person.identity.name)).await {
+        Ok(record) => Ok(Json(SyncAnswer { running: false, record: record? })),
+        Err(_) => Ok(Json(SyncAnswer { running: true, record: None })),
+    }
+}
+
+/// Goes back to an earlier release, and keeps the present one out. Automatic sync stays on: a newer release is deployed.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/rollback", tag = "actions",
+    request_body = RollbackRequest, params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = Holds, description = "The hold on the release that was left"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn rollback(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<Holds>, Problem> {
+    let asked: RollbackRequest = request::body(body)?;
+    let reason = asked.reason.unwrap_or_default();
+    let detail = json!({"reason": reason});
+    let key =
+        begin(&app, &person, Verb::Rollback, "environment.rollback", place, asked.to.clone(), detail).await?;
+    let hold = app.sync.rollback(&key, asked.to.as_deref(), &person.identity.name, &reason)?;
+    Ok(Json(Holds { holds: vec![hold] }))
+}
+
+/// Keeps a release out of the environment until that is lifted, or lifts it.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/hold", tag = "actions", request_body = HoldRequest,
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = Holds, description = "What was placed, or lifted"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn hold(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<Holds>, Problem> {
+    let asked: HoldRequest = request::body(body)?;
+    let reason = asked.reason.unwrap_or_default();
+    let action = if asked.lift { "environment.lift" } else { "environment.hold" };
+    let detail = json!({"reason": reason});
+    let key = begin(&app, &person, Verb::Hold, action, place, asked.release.clone(), detail).await?;
+    if asked.lift {
+        let holds = app.sync.lift(&key, asked.release.as_deref())?;
+        return match (holds.is_empty(), asked.release) {
+            (true, Some(release)) => Err(Problem::conflict(format!("{key} does not hold {release:?}"))
+                .help("`seaway env show` lists what is held")),
+            _ => Ok(Json(Holds { holds })),
+        };
+    }
+    let present = || app.sync.show(&key).map(|detail| detail.summary.release);
+    let release = match asked.release {
+        Some(release) => release,
+        None => present()?.ok_or_else(|| {
+            Problem::conflict(format!("{key} runs no release yet"))
+                .help("name the release that is to be held")
+        })?,
+    };
+    let hold = app.sync.hold(&key, &release, &person.identity.name, &reason)?;
+    Ok(Json(Holds { holds: vec![hold] }))
+}
+
+/// Applies nothing until the environment is resumed.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/suspend", tag = "actions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn suspend(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    let key = begin(&app, &person, Verb::Update, "environment.suspend", place, None, Value::Null).await?;
+    app.sync.suspend(&key)?;
+    Ok(Json(Done {}))
+}
+
+/// Goes on after a suspension.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/resume", tag = "actions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn resume(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    let key = begin(&app, &person, Verb::Update, "environment.resume", place, None, Value::Null).await?;
+    app.sync.resume(&key)?;
+    Ok(Json(Done {}))
+}
+
+/// Deletes the environment, as the person who asks. What it deployed goes with it.
+#[utoipa::path(
+    delete, path = "/api/v1/environments/{namespace}/{name}", tag = "actions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+) -> Result<Json<Done>, Problem> {
+    let key = begin(&app, &person, Verb::Delete, "environment.delete", place, None, Value::Null).await?;
+    let environments: Api<Environment> = Api::namespaced(person.client.clone(), &key.namespace);
+    environments.delete(&key.name, &DeleteParams::default()).await.map_err(Problem::from_kubernetes)?;
+    Ok(Json(Done {}))
+}

@@ -1,0 +1,243 @@
+//! What environments there are, how they do, what would change, and what has happened.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use seaway_sync::view::{EnvironmentDetail, EnvironmentView, SyncRecord};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{App, request};
+use crate::authorization::Person;
+use crate::permissions::Verb;
+use crate::problem::Problem;
+
+/// Elements of a page when nothing is asked for.
+const PAGE: usize = 100;
+/// Most elements of a page.
+const LARGEST_PAGE: usize = 500;
+
+/// Which environments, and how many at once.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Those of this namespace.
+    namespace: Option<String>,
+    /// Those of this name.
+    name: Option<String>,
+    /// Those of this class: `production`, `staging`, `preview` or `personal`.
+    class: Option<String>,
+    /// Those of this stack.
+    stack: Option<String>,
+    /// Those in this state: `Synced`, `OutOfSync` or `Unknown`.
+    sync: Option<String>,
+    /// Those in this health: `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`.
+    health: Option<String>,
+    /// Those whose namespace, name, stack, release, revision or message holds this text, in any case.
+    search: Option<String>,
+    /// Elements of a page, at most 500.
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    limit: Option<usize>,
+    /// `continue` of the page before.
+    #[serde(rename = "continue")]
+    after: Option<String>,
+}
+
+impl ListQuery {
+    fn matches(&self, environment: &EnvironmentView) -> bool {
+        let is =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        is(&self.namespace, &environment.namespace)
+            && is(&self.name, &environment.name)
+            && is(&self.class, &environment.class)
+            && is(&self.stack, &environment.stack)
+            && is(&self.sync, environment.sync.as_str())
+            && is(&self.health, environment.health.as_str())
+            && self.search.as_deref().is_none_or(|text| holds(environment, &text.to_lowercase()))
+    }
+}
+
+fn holds(environment: &EnvironmentView, text: &str) -> bool {
+    let EnvironmentView { namespace, name, stack, release, revision, message, .. } = environment;
+    [namespace, name, stack, message]
+        .into_iter()
+        .chain(release)
+        .chain(revision)
+        .any(|field| field.to_lowercase().contains(text))
+}
+
+/// A page of environments.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentList {
+    /// The environments, by namespace and name.
+    #[schema(schema_with = crate::schemas::list_of_environments)]
+    pub items: Vec<EnvironmentView>,
+    /// Asks for the next page; absent on the last one.
+    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The environments that the person may see.
+#[utoipa::path(
+    get, path = "/api/v1/environments", tag = "environments", params(ListQuery),
+    responses((status = 200, body = EnvironmentList), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    person: Person,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<EnvironmentList>, Problem> {
+    let query = request::query(query)?;
+    let limit = page(query.limit)?;
+    let after = query.after.as_deref().map(position).transpose()?;
+    let mut scope = person.scope(Verb::List).await?;
+    let mut all: Vec<EnvironmentView> =
+        app.sync.list().into_iter().filter(|environment| query.matches(environment)).collect();
+    all.sort_by(|a, b| place(a).cmp(&place(b)));
+    let mut items = Vec::new();
+    let mut next = None;
+    for environment in all {
+        let place = place(&environment);
+        if after.as_ref().is_some_and(|(namespace, name)| place <= (namespace, name))
+            || !scope.contains(&environment.namespace).await?
+        {
+            continue;
+        }
+        if items.len() == limit {
+            next = items.last().map(mark);
+            break;
+        }
+        items.push(environment);
+    }
+    Ok(Json(EnvironmentList { items, next }))
+}
+
+fn page(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(PAGE) {
+        0 => Err(Problem::bad_request("limit is at least 1")),
+        limit => Ok(limit.min(LARGEST_PAGE)),
+    }
+}
+
+fn place(environment: &EnvironmentView) -> (&str, &str) {
+    (&environment.namespace, &environment.name)
+}
+
+/// The mark of a page's end: the place of its last element. Names hold no `/`.
+fn mark(last: &EnvironmentView) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}/{}", last.namespace, last.name))
+}
+
+fn position(mark: &str) -> Result<(String, String), Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(mark).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let place = text.as_deref().and_then(|text| text.split_once('/'));
+    let (namespace, name) = place.ok_or_else(|| {
+        Problem::bad_request("continue is not that of a page before").help("begin again without it")
+    })?;
+    Ok((namespace.to_owned(), name.to_owned()))
+}
+
+/// Everything about one environment.
+#[utoipa::path(
+    get, path = "/api/v1/environments/{namespace}/{name}", tag = "environments",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = ref("#/components/schemas/EnvironmentDetail")),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<EnvironmentDetail>, Problem> {
+    let key = request::key(namespace, name)?;
+    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    Ok(Json(app.sync.show(&key)?))
+}
+
+/// Which revision.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PlanQuery {
+    /// Branch, tag or commit that takes the place of the one that is followed; absent: what the next sync would do.
+    revision: Option<String>,
+}
+
+/// What a sync would do, of what is followed or of another revision. Nothing is changed.
+#[utoipa::path(
+    get, path = "/api/v1/environments/{namespace}/{name}/plan", tag = "environments",
+    params(("namespace" = String, Path), ("name" = String, Path), PlanQuery),
+    responses(
+        (status = 200, body = ref("#/components/schemas/Plan")),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn plan(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path((namespace, name)): Path<(String, String)>,
+    query: Result<Query<PlanQuery>, QueryRejection>,
+) -> Result<Json<seaway_sync::plan::Plan>, Problem> {
+    let key = request::key(namespace, name)?;
+    let query = request::query(query)?;
+    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    Ok(Json(app.sync.plan(&key, query.revision.as_deref().filter(|text| !text.is_empty())).await?))
+}
+
+/// How much of the history.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryQuery {
+    /// Elements of a page, at most 500.
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    limit: Option<usize>,
+    /// Those before this id: `continue` of the page before.
+    #[serde(rename = "continue")]
+    before: Option<u64>,
+}
+
+/// A page of the history.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// The syncs, the latest first.
+    #[schema(schema_with = crate::schemas::list_of_syncs)]
+    pub items: Vec<SyncRecord>,
+    /// Asks for the next page; absent on the last one.
+    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// The syncs of an environment, the latest first.
+#[utoipa::path(
+    get, path = "/api/v1/environments/{namespace}/{name}/history", tag = "environments",
+    params(("namespace" = String, Path), ("name" = String, Path), HistoryQuery),
+    responses((status = 200, body = History), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path((namespace, name)): Path<(String, String)>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<History>, Problem> {
+    let key = request::key(namespace, name)?;
+    let query = request::query(query)?;
+    let limit = page(query.limit)?;
+    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    let mut items = app.sync.history(&key, usize::MAX)?;
+    items.retain(|record| query.before.is_none_or(|before| record.id < before));
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|record| record.id);
+    Ok(Json(History { items, next }))
+}

@@ -1,0 +1,168 @@
+//! The live stream of what happens (server-sent events).
+//!
+//! Two things come through it. What the ledger keeps has its id there, so that a reader that was away goes on where it
+//! was and misses nothing. What is going on within a sync is only of use at once: it has no id, and is not sent again.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::Stream;
+use futures::stream;
+use http::HeaderMap;
+use seaway_ledger::{EventFilter, Order};
+use seaway_sync::view::Progress;
+use serde::Deserialize;
+use tokio::sync::{broadcast, watch};
+use utoipa::IntoParams;
+
+use super::{App, audit, request};
+use crate::authorization::{Person, Scope};
+use crate::permissions::Verb;
+use crate::problem::Problem;
+
+/// Events that are read at once.
+const BATCH: usize = 100;
+
+/// Which events.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventQuery {
+    /// Those of environments of this namespace.
+    namespace: Option<String>,
+    /// Those of environments of this name.
+    name: Option<String>,
+}
+
+impl EventQuery {
+    fn wants(&self, namespace: &str, name: &str) -> bool {
+        let is = |wanted: &Option<String>, found| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        is(&self.namespace, namespace) && is(&self.name, name)
+    }
+}
+
+/// What happens from now on, or since `Last-Event-ID`.
+///
+/// Events named `event` are those of the ledger, each with its id: ask with the last one seen as `Last-Event-ID` and
+/// nothing is missed. Events named `progress` say what is going on right now; they have no id and are not repeated.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "events",
+    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "The last event that was seen")),
+    responses(
+        (status = 200, description = "The data of an `event` is an Event, that of a `progress` a Progress",
+         body = ref("#/components/schemas/Event"), content_type = "text/event-stream"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    person: Person,
+    headers: HeaderMap,
+    query: Result<Query<EventQuery>, QueryRejection>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let query = request::query(query)?;
+    let mut newest = app.ledger.newest_event();
+    let last = match headers.get("last-event-id") {
+        None => *newest.borrow_and_update(),
+        Some(id) => {
+            newest.mark_changed();
+            let id = id.to_str().ok().and_then(|id| id.parse().ok());
+            id.ok_or_else(|| Problem::bad_request("Last-Event-ID is not the id of an event"))?
+        }
+    };
+    let progress = app.sync.subscribe();
+    // Says where to go on, also when nothing happens for a while.
+    let first = Event::default().id(last.to_string()).comment("connected");
+    let reader = Reader { app, person, query, last, newest, progress, ready: VecDeque::from([first]) };
+    let events = stream::unfold(reader, async |mut reader| {
+        let event = reader.next().await?;
+        Some((Ok(event), reader))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+struct Reader {
+    app: Arc<App>,
+    person: Person,
+    query: EventQuery,
+    /// Id of the last event of the ledger that was looked at.
+    last: i64,
+    newest: watch::Receiver<i64>,
+    progress: broadcast::Receiver<Progress>,
+    ready: VecDeque<Event>,
+}
+
+impl Reader {
+    /// The next event; `None` ends the stream, and the reader asks again.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            tokio::select! {
+                changed = self.newest.changed() => {
+                    changed.ok()?;
+                    self.read().await?;
+                }
+                progress = self.progress.recv() => match progress {
+                    Ok(progress) => self.relay(&progress).await?,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                () = self.app.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Rights are asked for anew each time, so that those that were taken away end what is seen.
+    async fn scope(person: &Person) -> Option<Scope<'_>> {
+        person.scope(Verb::Get).await.ok()
+    }
+
+    async fn read(&mut self) -> Option<()> {
+        let mut scope = Self::scope(&self.person).await?;
+        loop {
+            let filter =
+                EventFilter { after: Some(self.last), order: Order::OldestFirst, ..EventFilter::default() };
+            let page = match self.app.ledger.events(&filter, BATCH).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, "events could not be read");
+                    return None;
+                }
+            };
+            for event in page.items {
+                self.last = event.id;
+                let seen = match audit::environment(&event.object) {
+                    Some((namespace, name)) => {
+                        self.query.wants(namespace, name) && scope.contains(namespace).await.ok()?
+                    }
+                    // What belongs to no environment is for those who see all of them.
+                    None => self.query.wants("", "") && scope.contains("").await.ok()?,
+                };
+                if seen {
+                    let sent = Event::default().event("event").id(event.id.to_string());
+                    self.ready.push_back(sent.json_data(&event).ok()?);
+                }
+            }
+            if !page.more {
+                return Some(());
+            }
+        }
+    }
+
+    async fn relay(&mut self, progress: &Progress) -> Option<()> {
+        let key = &progress.environment;
+        if self.query.wants(&key.namespace, &key.name)
+            && Self::scope(&self.person).await?.contains(&key.namespace).await.ok()?
+        {
+            self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The routes, and the document that describes them.
+
+mod actions;
+mod audit;
+mod environments;
+mod events;
+mod request;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::authentication::Authenticate;
+use crate::authorization::ClientFor;
+use crate::guard::{self, Names};
+use crate::problem::Problem;
+use crate::schemas;
+
+pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
+pub use environments::{EnvironmentList, History};
+
+/// Largest request body.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// What the handlers need.
+pub(crate) struct App {
+    pub(crate) sync: Arc<seaway_sync::Sync>,
+    pub(crate) ledger: seaway_ledger::Ledger,
+    pub(crate) authenticate: Authenticate,
+    pub(crate) client_for: ClientFor,
+    pub(crate) stopping: CancellationToken,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Seaway",
+        description = "Environments that follow Git. Errors are `application/problem+json` (RFC 9457); rights are those \
+                       of Kubernetes on `environments.seaway.dev`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(Problem)),
+    security(("bearer" = [])),
+    tags(
+        (name = "environments", description = "What runs where, and what would change"),
+        (name = "actions", description = "What a person asks for"),
+        (name = "events", description = "What happens, while it happens"),
+    ),
+)]
+struct Document;
+
+/// The routes and their description.
+fn described() -> (Router<Arc<App>>, Value) {
+    let router = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::show, actions::delete))
+        .routes(routes!(environments::plan))
+        .routes(routes!(environments::history))
+        .routes(routes!(actions::sync))
+        .routes(routes!(actions::rollback))
+        .routes(routes!(actions::hold))
+        .routes(routes!(actions::suspend))
+        .routes(routes!(actions::resume))
+        .routes(routes!(events::events));
+    let (router, mut document) = router.split_for_parts();
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`"));
+    components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer.build()).into());
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(known) = document["components"]["schemas"].as_object_mut() {
+        known.extend(schemas::all().map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    (router, document)
+}
+
+/// The OpenAPI document of the API.
+pub fn document() -> Value {
+    described().1
+}
+
+/// Everything that is served.
+pub(crate) fn router(app: Arc<App>, names: Names) -> Router {
+    let (router, document) = described();
+    router
+        .route("/api/openapi.json", get(move || async move { Json(document) }))
+        .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async {
+            Problem::not_found("nothing is served here; /api/openapi.json lists the paths")
+        })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .with_state(app)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(guard::limit_time))
+        .layer(middleware::from_fn_with_state(names, guard::check))
+}
