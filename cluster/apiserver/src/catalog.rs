@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use seaway_kinds::resources::{Resource, Subresource, builtin};
+use seaway_kinds::structural::CompiledSchema;
 use seaway_merge::schema::{self, TypeRef};
 use serde_json::Value;
 
@@ -28,6 +29,8 @@ pub(crate) struct Custom {
     pub(crate) storage_api_version: String,
     /// The version's schema as the CRD gives it.
     pub(crate) open_api: Value,
+    /// The same, ready to validate objects.
+    pub(crate) validator: CompiledSchema,
     pub(crate) printer_columns: Vec<Value>,
     /// `spec.preserveUnknownFields`, or a version without a schema.
     pub(crate) keeps_unknown: bool,
@@ -240,6 +243,7 @@ fn serve(crd: &Value) -> Vec<Arc<Served>> {
                 storage: resource_key(&group, &resource.plural),
                 custom: Some(Custom {
                     storage_api_version: format!("{group}/{storage_version}"),
+                    validator: CompiledSchema::compile(&open_api),
                     open_api,
                     printer_columns: version["additionalPrinterColumns"]
                         .as_array()

@@ -33,7 +33,6 @@ mod server;
 mod status;
 mod store;
 mod streams;
-mod structural;
 mod tokens;
 
 use std::net::SocketAddr;

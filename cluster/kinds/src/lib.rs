@@ -5,6 +5,7 @@
 //!   list them and custom resources.
 //! - [`defaults`], [`strategy`], [`validation`]: what happens to an object before it is stored;
 //!   [`field_error`]: how a refusal is worded.
+//! - [`structural`]: custom objects against the schema of their definition.
 //! - [`table`]: the columns of `kubectl get`; [`openapi`]: the OpenAPI documents.
 //!
 //! What it never does: store, authorize, read a clock or the network. Everything is a pure function of JSON values.
@@ -19,5 +20,6 @@ pub mod openapi;
 pub mod quantity;
 pub mod resources;
 pub mod strategy;
+pub mod structural;
 pub mod table;
 pub mod validation;

@@ -111,6 +111,11 @@ impl Quantity {
         saturate(divide_up(self.nano, NANO / 1000))
     }
 
+    /// The amount as the nearest floating point number.
+    pub fn approximate(&self) -> f64 {
+        self.nano as f64 / NANO as f64
+    }
+
     /// Whether the amount is zero.
     pub fn is_zero(&self) -> bool {
         self.nano == 0

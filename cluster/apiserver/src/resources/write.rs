@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use seaway_kinds::field_error::FieldError;
-use seaway_kinds::{defaults, strategy, validation};
+use seaway_kinds::{defaults, strategy, structural, validation};
 use seaway_merge::check;
 use seaway_merge::managed::{self, Manager};
 use serde_json::{Map, Value};
@@ -189,25 +189,12 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
     Ok(Decoded { value, warnings: problems })
 }
 
-/// Built-in kinds refuse a wrong type while decoding (400), custom ones while validating (422).
+/// A wrong type is refused while decoding, as Go's decoder does. Of custom objects only `metadata` has types then;
+/// the rest is validated against their schema.
 fn wrong_types(served: &Served, value: &Value) -> Result<()> {
     let problems = check::wrong_types(value, &served.schema);
-    let Some(first) = problems.first() else { return Ok(()) };
-    if served.custom.is_some() {
-        let causes = problems
-            .iter()
-            .map(|p| Cause {
-                reason: "FieldValueTypeInvalid",
-                message: format!(
-                    "Invalid value: \"{}\": {} in body must be of type {}: \"{}\"",
-                    p.got, p.path, p.expected, p.got
-                ),
-                field: p.path.clone(),
-            })
-            .collect();
-        let name = value["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(ApiError::invalid(served.group(), served.kind(), name, causes));
-    }
+    let typed = |path: &str| served.custom.is_none() || path.starts_with("metadata");
+    let Some(first) = problems.iter().find(|problem| typed(&problem.path)) else { return Ok(()) };
     Err(ApiError::bad_request(format!(
         "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal {} into Go struct field {}.{} of type {}",
         served.kind(),
@@ -526,22 +513,15 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     if let Some(before) = before {
         errors.extend(validation::validate_metadata_update(value, before));
     }
-    let custom = match (&served.custom, before) {
-        (None, None) => {
-            errors.extend(validation::validate_create(group, kind, value));
-            vec![]
-        }
-        (None, Some(before)) => {
-            errors.extend(validation::validate_update(group, kind, value, before));
-            vec![]
-        }
-        (Some(custom), before) => crate::structural::validate(&custom.open_api, before, value),
-    };
-    if errors.is_empty() && custom.is_empty() {
+    errors.extend(match (&served.custom, before) {
+        (None, None) => validation::validate_create(group, kind, value),
+        (None, Some(before)) => validation::validate_update(group, kind, value, before),
+        (Some(custom), before) => structural::validate(&custom.validator, before, value),
+    });
+    if errors.is_empty() {
         return Ok(());
     }
-    let mut causes: Vec<Cause> = errors.iter().map(cause).collect();
-    causes.extend(custom);
+    let causes: Vec<Cause> = errors.iter().map(cause).collect();
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     Err(ApiError::invalid(group, kind, name, causes))
 }

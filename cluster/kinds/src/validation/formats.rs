@@ -49,7 +49,7 @@ fn too_long(limit: usize) -> String {
 }
 
 /// `must be between 1 and 65535, inclusive`
-pub(super) fn range_error(low: i64, high: i64) -> String {
+pub(crate) fn range_error(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
 }
 
@@ -81,7 +81,7 @@ fn check(
 }
 
 /// A label of RFC 1123: `my-name`, `123-abc`.
-pub(super) fn dns_1123_label(text: &str) -> Vec<String> {
+pub(crate) fn dns_1123_label(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -92,7 +92,7 @@ pub(super) fn dns_1123_label(text: &str) -> Vec<String> {
 }
 
 /// A subdomain of RFC 1123: `example.com`.
-pub(super) fn dns_1123_subdomain(text: &str) -> Vec<String> {
+pub(crate) fn dns_1123_subdomain(text: &str) -> Vec<String> {
     check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -103,7 +103,7 @@ pub(super) fn dns_1123_subdomain(text: &str) -> Vec<String> {
 }
 
 /// A subdomain below a wildcard: `*.example.com`.
-pub(super) fn wildcard_subdomain(text: &str) -> Vec<String> {
+pub(crate) fn wildcard_subdomain(text: &str) -> Vec<String> {
     check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -114,7 +114,7 @@ pub(super) fn wildcard_subdomain(text: &str) -> Vec<String> {
 }
 
 /// A label of RFC 1035: it begins with a letter.
-pub(super) fn dns_1035_label(text: &str) -> Vec<String> {
+pub(crate) fn dns_1035_label(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -125,7 +125,7 @@ pub(super) fn dns_1035_label(text: &str) -> Vec<String> {
 }
 
 /// A name with an optional DNS prefix: `app.kubernetes.io/name`.
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     const MESSAGE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
     const EXAMPLES: [&str; 3] = ["MyName", "my.name", "123-abc"];
     let mut errors = Vec::new();
@@ -159,7 +159,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// The value of a label; it may be empty.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(crate) fn label_value(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -170,7 +170,7 @@ pub(super) fn label_value(text: &str) -> Vec<String> {
 }
 
 /// A key of a ConfigMap or Secret, which becomes the name of a file.
-pub(super) fn config_key(text: &str) -> Vec<String> {
+pub(crate) fn config_key(text: &str) -> Vec<String> {
     let mut errors = check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -189,7 +189,7 @@ pub(super) fn config_key(text: &str) -> Vec<String> {
 }
 
 /// The name of an environment variable.
-pub(super) fn environment_name(text: &str) -> Vec<String> {
+pub(crate) fn environment_name(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.is_empty() {
         errors.push("environment variable name must be non-empty".to_owned());
@@ -204,7 +204,7 @@ pub(super) fn environment_name(text: &str) -> Vec<String> {
 }
 
 /// The name of an HTTP header.
-pub(super) fn http_header(text: &str) -> Vec<String> {
+pub(crate) fn http_header(text: &str) -> Vec<String> {
     check(
         text,
         None,
@@ -215,7 +215,7 @@ pub(super) fn http_header(text: &str) -> Vec<String> {
 }
 
 /// `93%`
-pub(super) fn percent(text: &str) -> Vec<String> {
+pub(crate) fn percent(text: &str) -> Vec<String> {
     check(
         text,
         None,
@@ -226,12 +226,12 @@ pub(super) fn percent(text: &str) -> Vec<String> {
 }
 
 /// The path part of `acme.io/path`.
-pub(super) fn http_path(text: &str) -> Vec<String> {
+pub(crate) fn http_path(text: &str) -> Vec<String> {
     check(text, None, HTTP_PATH, "Invalid path", &[])
 }
 
 /// The name of a port: at most 15 bytes, at least one letter or digit.
-pub(super) fn port_name(text: &str) -> Vec<String> {
+pub(crate) fn port_name(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if text.len() > 15 {
@@ -253,22 +253,22 @@ pub(super) fn port_name(text: &str) -> Vec<String> {
 }
 
 /// The number of a port.
-pub(super) fn port_number(port: i64) -> Vec<String> {
+pub(crate) fn port_number(port: i64) -> Vec<String> {
     in_range(port, 1, 65_535)
 }
 
 /// A number between two others, inclusive.
-pub(super) fn in_range(value: i64, low: i64, high: i64) -> Vec<String> {
+pub(crate) fn in_range(value: i64, low: i64, high: i64) -> Vec<String> {
     if (low..=high).contains(&value) { Vec::new() } else { vec![range_error(low, high)] }
 }
 
 /// The number of a user or a group.
-pub(super) fn user_id(id: i64) -> Vec<String> {
+pub(crate) fn user_id(id: i64) -> Vec<String> {
     in_range(id, 0, i64::from(i32::MAX))
 }
 
 /// An address of either family.
-pub(super) fn ip_address(text: &str) -> Vec<String> {
+pub(crate) fn ip_address(text: &str) -> Vec<String> {
     match text.parse::<IpAddr>() {
         Ok(_) => Vec::new(),
         Err(_) => {
@@ -278,7 +278,7 @@ pub(super) fn ip_address(text: &str) -> Vec<String> {
 }
 
 /// A text that can stand alone as a segment of a URL's path.
-pub(super) fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
+pub(crate) fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
     if !is_prefix && matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
@@ -290,7 +290,7 @@ pub(super) fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
 }
 
 /// The network and the number of its fixed bits in `10.0.0.0/8`.
-pub(super) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
+pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     if bits.is_empty() || !bits.bytes().all(|b| b.is_ascii_digit()) {
@@ -302,7 +302,7 @@ pub(super) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 /// Whether the first `bits` bits of two addresses are the same.
-pub(super) fn same_network(one: IpAddr, other: IpAddr, bits: u8) -> bool {
+pub(crate) fn same_network(one: IpAddr, other: IpAddr, bits: u8) -> bool {
     let shift = |width: u32| width.saturating_sub(u32::from(bits));
     match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {

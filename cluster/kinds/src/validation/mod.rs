@@ -14,7 +14,7 @@ mod cron;
 mod definitions;
 mod endpoints;
 mod environment;
-mod formats;
+pub(crate) mod formats;
 mod labels;
 mod metadata;
 mod networking;

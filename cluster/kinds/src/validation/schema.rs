@@ -1,12 +1,12 @@
 //! Schemas of custom resources: they must be structural, so that every field is known by one type.
 //!
-//! Rules in CEL and the defaults inside a schema are checked by whoever evaluates schemas.
+//! Defaults and rules in CEL are checked by [`crate::structural::definition`], once the rest is right.
 
-use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, count, is_true, items, text};
+use crate::structural::{definition, patterns};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -30,40 +30,80 @@ pub(super) fn validate_root(errors: &mut Vec<FieldError>, schema: &Value, has_st
     if is_true(schema, "nullable") {
         errors.push(FieldError::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
     }
-    validate_keywords(errors, schema, path);
+    let before = errors.len();
+    validate_keywords(errors, schema, path, &Place { is_root: true, ..Place::default() });
     let mut structural = Vec::new();
     validate_part(&mut structural, schema, Level::Root, path);
     validate_completeness(&mut structural, schema, path);
     structural.sort_by_key(ToString::to_string);
+    if structural.is_empty() {
+        definition::check_defaults(&mut structural, schema, path);
+    }
     errors.extend(structural);
+    // Rules about a schema that is wrong would only confuse.
+    if errors.len() == before {
+        definition::check_rules(errors, schema, path);
+    }
+}
+
+/// What the place of a part allows.
+#[derive(Clone, Default)]
+struct Place {
+    is_root: bool,
+    /// Inside of `metadata` and the like, of the object or an embedded one.
+    inside_meta: bool,
+    /// Why there can be no default.
+    no_default: Option<String>,
 }
 
 /// The parts below a schema with their paths.
-fn children<'a>(schema: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
+fn children<'a>(schema: &'a Value, path: &Path, place: &Place) -> Vec<(&'a Value, Path, Place)> {
     let mut children = Vec::new();
+    let here = Place { is_root: false, ..place.clone() };
     if let Some(extra) = at(schema, "additionalProperties").filter(|extra| extra.is_object()) {
-        children.push((extra, path.child("additionalProperties")));
+        let mut below = here.clone();
+        if here.inside_meta {
+            below.no_default = Some("inside additionalProperties applying to object metadata".to_owned());
+        }
+        children.push((extra, path.child("additionalProperties"), below));
     }
+    let embedded = schema.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true));
     for (name, property) in crate::fields::entries(schema, "properties") {
-        children.push((property, path.child("properties").key(name)));
+        let mut below = here.clone();
+        if (place.is_root || embedded) && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
+            below.inside_meta = true;
+            if place.is_root {
+                below.no_default = Some(format!("in top-level {name}"));
+            }
+        }
+        children.push((property, path.child("properties").key(name), below));
     }
     if let Some(not) = at(schema, "not") {
-        children.push((not, path.child("not")));
+        children.push((not, path.child("not"), here.clone()));
     }
     for list in ["allOf", "oneOf", "anyOf"] {
         for (index, one) in items(schema, list).iter().enumerate() {
-            children.push((one, path.child(list).index(index)));
+            children.push((one, path.child(list).index(index), here.clone()));
         }
     }
     if let Some(item) = at(schema, "items").filter(|item| item.is_object()) {
-        children.push((item, path.child("items")));
+        children.push((item, path.child("items"), here));
     }
     children
 }
 
 /// Keywords that Kubernetes does not have, and what its own must look like.
-fn validate_keywords(errors: &mut Vec<FieldError>, schema: &Value, path: &Path) {
+fn validate_keywords(errors: &mut Vec<FieldError>, schema: &Value, path: &Path, place: &Place) {
     let kind = text(schema, "type");
+    if let (Some(reason), Some(_)) = (&place.no_default, schema.get("default")) {
+        errors.push(FieldError::forbidden(&path.child("default"), format!("must not be set {reason}")));
+    }
+    if place.inside_meta && schema.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true)) {
+        errors.push(FieldError::forbidden(
+            &path.child("x-kubernetes-embedded-resource"),
+            "must not be used inside of resource meta",
+        ));
+    }
     let mut forbid = |field: &str, detail: &str| {
         errors.push(FieldError::forbidden(&path.child(field), detail));
     };
@@ -97,8 +137,9 @@ fn validate_keywords(errors: &mut Vec<FieldError>, schema: &Value, path: &Path) 
     }
     validate_map_type(errors, schema, path);
     validate_list_type(errors, schema, path);
-    for (child, path) in children(schema, path) {
-        validate_keywords(errors, child, &path);
+    definition::check_rule_texts(errors, schema, path);
+    for (child, path, place) in children(schema, path, place) {
+        validate_keywords(errors, child, &path, &place);
     }
 }
 
@@ -133,6 +174,11 @@ fn validate_list_type(errors: &mut Vec<FieldError>, schema: &Value, path: &Path)
         if !matches!(kind, "atomic" | "set" | "map") {
             errors.push(FieldError::not_supported(&path.child(KEYWORD), kind, &["atomic", "set", "map"]));
         }
+    }
+    if kind == Some("set")
+        && let Some(item) = at(schema, "items").filter(|item| item.is_object())
+    {
+        validate_set_item(errors, item, &path.child("items"));
     }
     if !keys.is_empty() && kind != Some("map") {
         let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
@@ -208,6 +254,24 @@ fn validate_list_type(errors: &mut Vec<FieldError>, schema: &Value, path: &Path)
                 "this property is in x-kubernetes-list-map-keys, so it cannot be nullable",
             ));
         }
+    }
+}
+
+/// The items of a set are compared as a whole.
+fn validate_set_item(errors: &mut Vec<FieldError>, item: &Value, path: &Path) {
+    let keyword = match text(item, "type") {
+        "array" => "x-kubernetes-list-type",
+        "object" => "x-kubernetes-map-type",
+        _ => return,
+    };
+    let given = item.get(keyword).and_then(Value::as_str);
+    // Lists are atomic unless they say otherwise, maps are not.
+    if given != Some("atomic") && !(given.is_none() && keyword == "x-kubernetes-list-type") {
+        errors.push(FieldError::invalid(
+            &path.child(keyword),
+            given.map_or(Value::Null, Value::from),
+            "must be atomic as item of a list with x-kubernetes-list-type=set",
+        ));
     }
 }
 
@@ -348,18 +412,38 @@ fn validate_values(errors: &mut Vec<FieldError>, schema: &Value, path: &Path) {
         for (index, nested) in all.iter().enumerate() {
             let skip = list == "allOf" && index == 0 && is_int_or_string(items(nested, "anyOf"));
             validate_nested(errors, nested, &path.child(list).index(index), skip);
+            if list != "allOf" {
+                forbid_rules(errors, nested, &path.child(list).index(index));
+            }
         }
     }
     if let Some(not) = at(schema, "not") {
         validate_nested(errors, not, &path.child("not"), false);
+        forbid_rules(errors, not, &path.child("not"));
     }
     let pattern = text(schema, "pattern");
-    if !pattern.is_empty() && Regex::new(pattern).is_err() {
+    if !pattern.is_empty()
+        && let Err(error) = patterns::compile(pattern)
+    {
         errors.push(FieldError::invalid(
             &path.child("pattern"),
             pattern,
-            "must be a valid regular expression, but isn't",
+            format!("must be a valid regular expression, but isn't: {error}"),
         ));
+    }
+}
+
+/// Of the junctors, only `allOf` may have rules.
+fn forbid_rules(errors: &mut Vec<FieldError>, nested: &Value, path: &Path) {
+    const KEYWORD: &str = "x-kubernetes-validations";
+    if count(nested, KEYWORD) > 0 {
+        errors.push(FieldError::forbidden(&path.child(KEYWORD), "must be empty to be structural"));
+    }
+    for (name, property) in crate::fields::entries(nested, "properties") {
+        forbid_rules(errors, property, &path.child("properties").key(name));
+    }
+    if let Some(item) = at(nested, "items").filter(|item| item.is_object()) {
+        forbid_rules(errors, item, &path.child("items"));
     }
 }
 

@@ -120,11 +120,31 @@ pub(super) fn validate_stateful_set(errors: &mut Vec<FieldError>, set: &Value) {
         nonnegative(errors, ordinals, "start", &path.child("ordinals"));
     }
     validate_own_selector(errors, spec, &path, "statefulset");
-    validate_template(errors, spec, &path, "StatefulSet");
+    validate_template(errors, &with_claims(spec), &path, "StatefulSet");
     for (index, claim) in items(spec, "volumeClaimTemplates").iter().enumerate() {
         let path = path.child("volumeClaimTemplates").index(index);
         storage::validate_claim_spec(errors, claim, &path.child("spec"));
     }
+}
+
+/// The spec as its pods will have it: each claim template is a volume of the same name, in place of one that is there.
+fn with_claims(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let claims: Vec<Value> = items(&spec, "volumeClaimTemplates")
+        .iter()
+        .filter_map(|claim| at(claim, "metadata.name").cloned())
+        .map(|name| serde_json::json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
+    if let Some(pod) = spec.pointer_mut("/template/spec").filter(|pod| pod.is_object()) {
+        let mut volumes = items(pod, "volumes").to_vec();
+        volumes.retain(|volume| claims.iter().all(|claim| claim["name"] != volume["name"]));
+        // Behind the others, so that the places in error messages stay true.
+        volumes.extend(claims);
+        if !volumes.is_empty() {
+            pod["volumes"] = volumes.into();
+        }
+    }
+    spec
 }
 
 /// A StatefulSet keeps what its pods and claims were made from.

@@ -742,7 +742,7 @@ fn schemas_are_structural() {
         ),
         (
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}),
-            vec![".properties[a].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't"],
+            vec![".properties[a].pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`"],
         ),
         (
             json!({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "string"}}}, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}}}),

@@ -345,3 +345,18 @@ fn cron_jobs() {
         ],
     );
 }
+
+#[test]
+fn a_stateful_set_mounts_what_its_claim_templates_name() {
+    let set = |volume: &str| {
+        let mut set = workload(&json!({"serviceName": "s",
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}}}}]}));
+        set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+            json!([{"name": volume, "mountPath": "/data"}]);
+        crate::defaults::default_object("apps", "v1", "StatefulSet", &mut set);
+        crate::validation::validate_create("apps", "StatefulSet", &set)
+    };
+    assert_eq!(set("data"), []);
+    assert_eq!(set("other")[0].to_string(), "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\"");
+}

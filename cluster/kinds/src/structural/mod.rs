@@ -1,0 +1,88 @@
+//! Custom objects against the schema of their definition.
+//!
+//! [`CompiledSchema`] is a version's `openAPIV3Schema`, read once with its patterns and rules compiled;
+//! [`validate`] says what an object does wrong, in the words and at the paths of the real server. `metadata` of the
+//! object is not the schema's, except for rules about `name` and `generateName`; it is checked like that of any
+//! object, by [`crate::validation::validate_metadata`].
+//!
+//! The keywords are in `values`, uniqueness in lists in `lists`, embedded objects in `metadata`, rules in `rules`
+//! and the language that they are written in in `cel`. What a schema itself may contain is checked when a definition
+//! is created: its shape in [`crate::validation`], its rules and defaults in `definition`.
+//!
+//! Where this differs from the real server: a list where the schema wants a text with a format is of a wrong type (it
+//! passes there); rules are limited when they run, not by an estimate when the definition is created.
+
+mod cel;
+pub(crate) mod definition;
+mod formats;
+mod lists;
+mod metadata;
+mod numbers;
+pub(crate) mod patterns;
+mod rules;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod url;
+mod values;
+
+use serde_json::Value;
+
+use self::rules::Rules;
+use self::schema::Schema;
+use crate::field_error::{ErrorKind, FieldError, Path};
+
+/// The schema of one version of a custom resource, ready to validate objects.
+#[derive(Debug)]
+pub struct CompiledSchema {
+    root: Schema,
+    rules: Option<Rules>,
+}
+
+impl CompiledSchema {
+    /// Compiles an `openAPIV3Schema` (apiextensions/v1). It never fails: `null` and parts that make no sense allow
+    /// everything, and a rule that does not compile refuses every object, telling why.
+    pub fn compile(open_api_v3_schema: &Value) -> CompiledSchema {
+        let root = Schema::read(open_api_v3_schema);
+        let rules = Rules::compile(&root);
+        CompiledSchema { root, rules }
+    }
+}
+
+/// What a custom object does wrong. `before` is its former state when it is an update: what was wrong and did not
+/// change is tolerated (KEP-4008).
+///
+/// Expects the object after pruning and defaulting. Errors about several fields at once have the field `<nil>`.
+pub fn validate(schema: &CompiledSchema, before: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    let root = Path::root();
+    let mut errors = values::validate(&schema.root, "", before, object);
+    errors.extend(metadata::validate(&schema.root, &root, object));
+    let had_duplicates = |before: &Value| !lists::validate(&schema.root, &root, before).is_empty();
+    if !before.is_some_and(had_duplicates) {
+        errors.extend(lists::validate(&schema.root, &root, object));
+    }
+    if let Some(rules) = &schema.rules {
+        if errors.iter().any(keeps_rules_from_running) {
+            errors.push(FieldError::invalid(
+                &root,
+                Value::Null,
+                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+            ));
+        } else {
+            errors.extend(rules.validate(&schema.root, &root, before, object));
+        }
+    }
+    errors
+}
+
+/// Rules rely on types and limits.
+fn keeps_rules_from_running(error: &FieldError) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::NotSupported
+            | ErrorKind::Required
+            | ErrorKind::TooLong
+            | ErrorKind::TooMany
+            | ErrorKind::TypeInvalid
+    )
+}
