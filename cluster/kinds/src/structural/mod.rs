@@ -10,7 +10,9 @@
 //! is created: its shape in [`crate::validation`], its rules and defaults in `definition`.
 //!
 //! Where this differs from the real server: a list where the schema wants a text with a format is of a wrong type (it
-//! passes there); rules are limited when they run, not by an estimate when the definition is created.
+//! passes there); rules are limited when they run, not by an estimate when the definition is created; they may be 64
+//! levels deep, not 250; the libraries for images and authorization are not there, and rules that call them are
+//! refused with the definition.
 
 mod cel;
 pub(crate) mod definition;

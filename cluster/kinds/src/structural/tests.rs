@@ -715,6 +715,34 @@ fn definitions_with_wrong_defaults_are_refused() {
     }
 }
 
+/// A parser of JSON reads 128 levels; so many the stack of a thread must hold, with a deep rule at the end.
+#[test]
+fn the_deepest_schema_and_object_fit_the_stack() {
+    let deep = (0..60).fold("1".to_owned(), |body, _| format!("[{body}]"));
+    let rule = json!([{"rule": format!("{deep} == {deep}")}]);
+    for keyword in ["items", "additionalProperties", "not", "allOf"] {
+        let mut schema = json!({"type": "integer", "x-kubernetes-validations": rule});
+        let mut object = json!(1);
+        for level in 0..110 {
+            schema = match keyword {
+                "items" => json!({"type": "array", "items": schema}),
+                "additionalProperties" => json!({"type": "object", "additionalProperties": schema}),
+                "not" => json!({"not": schema}),
+                _ if level < 50 => json!({"allOf": [schema]}),
+                _ => schema,
+            };
+            object = match keyword {
+                "items" => json!([object]),
+                "additionalProperties" => json!({"k": object}),
+                _ => object,
+            };
+        }
+        let compiled = CompiledSchema::compile(&json!({"type": "object", "properties": {"spec": schema}}));
+        let _ = texts(&compiled, None, &json!({"spec": object}));
+        let _ = refused(schema);
+    }
+}
+
 /// Any JSON, with the names that the schemas below use.
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -137,6 +137,9 @@ dyn(1) == 1.0 && dyn('a') != 1 && type(1) == int && type(self.list) == list && t
 1 > 0 || 1 / 0 > 0
 1 / 0 > 0 || 1 > 0
 !(1 / 0 > 0 && 1 < 0)
+self.items.all(a, self.items.exists_one(b, a.name == b.name && (has(a.value) && has(b.value) ? a.value == b.value : !has(a.value) && !has(b.value))))
+'*.example.com'.matches(r\"\"\"^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$\"\"\")
+self.items.filter(i, i.name in ['one', 'x']).map(i, i.value) == [1] && !(self.count == 1) || self.on
 [0, 1].exists(x, 1 / x == 1) && ![0, 1].all(x, 1 / x == 2)
 // a comment
 true // and another
