@@ -66,6 +66,7 @@ pub(super) struct Database {
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, DatabaseError> {
         let fresh = !path.exists();
+        keep_private(path)?;
         let connection = connect(path).await?;
         let mut database = Self { path: path.into(), connection, suspect: false };
         if fresh {
@@ -206,6 +207,19 @@ impl Database {
             tracing::warn!(%error, "the database did not close cleanly; the next start recovers it");
         }
     }
+}
+
+/// Makes the file, which holds Secrets, its owner's alone; SQLite gives its side files the same rights.
+fn keep_private(path: &Path) -> Result<(), DatabaseError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+        .map_err(|e| DatabaseError::Sqlite { path: path.into(), source: sqlx::Error::Io(e) })
 }
 
 /// SQLite has signed integers; revisions do not get near the end of either.

@@ -59,9 +59,14 @@ pub(crate) fn frame(kind: &str, object: &[u8]) -> Bytes {
     line.into()
 }
 
+/// Events of large objects are dropped before there are as many as may be kept.
+const BYTES_KEPT: usize = 64 << 20;
+
 /// Events in order of revision.
 pub(crate) struct History {
     events: VecDeque<Arc<Event>>,
+    /// Size of the objects in `events`.
+    bytes: usize,
     /// Revision of the newest event that was dropped.
     dropped: u64,
     signal: watch::Sender<u64>,
@@ -69,15 +74,18 @@ pub(crate) struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self { events: VecDeque::new(), dropped: 0, signal: watch::Sender::new(0) }
+        Self { events: VecDeque::new(), bytes: 0, dropped: 0, signal: watch::Sender::new(0) }
     }
 }
 
 impl History {
     pub(super) fn push(&mut self, event: Arc<Event>, kept: usize) {
+        self.bytes += event.entry.body.len();
         self.events.push_back(event);
-        while self.events.len() > kept {
-            self.dropped = self.events.pop_front().map_or(self.dropped, |e| e.entry.revision);
+        while self.events.len() > kept || (self.bytes > BYTES_KEPT && self.events.len() > 1) {
+            let Some(oldest) = self.events.pop_front() else { return };
+            self.bytes -= oldest.entry.body.len();
+            self.dropped = oldest.entry.revision;
         }
     }
 
@@ -99,5 +107,26 @@ impl History {
 
     pub(super) fn notify(&self) {
         self.signal.send_replace(self.newest());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::ObjectKey;
+
+    #[test]
+    fn large_objects_leave_sooner_and_watchers_learn_of_it() {
+        let mut history = History::default();
+        for revision in 1..=10 {
+            let object = json!({"metadata": {}, "data": "x".repeat(BYTES_KEPT / 4)});
+            let entry = Arc::new(Entry::new(ObjectKey::new("", "x"), revision, object));
+            history.push(Arc::new(Event::new(EventKind::Modified, entry, None)), 4096);
+        }
+        assert_eq!(history.events.len(), 3);
+        assert!(history.after(6, 0).is_none());
+        assert_eq!(history.after(7, 0).map(|events| events.len()), Some(3));
     }
 }

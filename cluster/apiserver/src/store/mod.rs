@@ -105,6 +105,12 @@ impl Store {
 
     /// Does one write and waits until it is durable.
     pub(crate) async fn write(&self, write: Write) -> Result<Arc<Entry>, WriteError> {
+        if let Change::Put(value) = &write.change
+            && deeper_than(value, DEEPEST)
+        {
+            let why = format!("the object is nested deeper than {DEEPEST} levels");
+            return Err(WriteError::Unavailable(why.into()));
+        }
         let (done, answer) = oneshot::channel();
         self.requests.send(Request { write, done }).await.map_err(|_| WriteError::Closed)?;
         answer.await.map_err(|_| WriteError::Closed)?
@@ -166,6 +172,19 @@ impl Store {
     /// Events of one resource after `since`.
     pub(crate) fn watch(&self, resource: &ResourceKey, since: u64) -> Result<Watch, WatchEnd> {
         Watch::start(self.state.clone(), resource.clone(), since)
+    }
+}
+
+/// Levels of nesting of a stored object, its managed fields among them. JSON readers stop at 128, ours and those of
+/// clients, who read it inside a list or a watch event: what is deeper could be written and never read again.
+const DEEPEST: usize = 120;
+
+fn deeper_than(value: &Value, levels: usize) -> bool {
+    let Some(levels) = levels.checked_sub(1) else { return value.is_object() || value.is_array() };
+    match value {
+        Value::Object(members) => members.values().any(|v| deeper_than(v, levels)),
+        Value::Array(items) => items.iter().any(|v| deeper_than(v, levels)),
+        _ => false,
     }
 }
 

@@ -75,6 +75,26 @@ async fn everything_acknowledged_is_there_after_opening_again() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_read_again_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer) = open(folder.path()).await;
+    let nested = |levels| {
+        let mut write = put("x", Expect::Absent, 1);
+        if let Change::Put(object) = &mut write.change {
+            object["data"] = (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        }
+        write
+    };
+    let error = store.write(nested(DEEPEST)).await.unwrap_err();
+    assert!(matches!(error, WriteError::Unavailable(_)), "{error}");
+    store.write(nested(DEEPEST - 1)).await.unwrap();
+    drop(store);
+    writer.await.unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    assert_eq!(store.all(&resource(), None).len(), 1);
+}
+
+#[tokio::test]
 async fn a_page_is_of_the_revision_at_which_the_list_began() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _writer) = open(folder.path()).await;
@@ -121,6 +141,18 @@ async fn a_watch_resumes_without_a_gap_and_says_when_it_cannot() {
     }
     assert_eq!(watch.next().await.err(), Some(WatchEnd::Expired));
     assert!(matches!(store.watch(&resource(), first.revision), Err(WatchEnd::Expired)));
+}
+
+#[tokio::test]
+async fn the_files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    store.write(put("x", Expect::Absent, 1)).await.unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
 }
 
 #[tokio::test]
