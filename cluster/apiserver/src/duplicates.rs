@@ -9,7 +9,7 @@ use crate::status::{ApiError, Result};
 pub(crate) fn in_json(body: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let _ = Walk { path: String::new(), found: &mut found }.deserialize(&mut reader);
+    let _ = Walk { path: &Path::Root, found: &mut found }.deserialize(&mut reader);
     found
 }
 
@@ -51,9 +51,49 @@ fn word(path: &str) -> String {
     format!("duplicate field \"{path}\"")
 }
 
+/// As many are told as kube-apiserver tells, and of a path as much as can be read.
+const MOST: usize = 100;
+const LONGEST_PATH: usize = 1024;
+
+/// Where the walk is; the words are made only for what is told.
+enum Path<'a> {
+    Root,
+    Key(&'a Path<'a>, &'a str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    fn write(&self, out: &mut String) {
+        use std::fmt::Write;
+        match self {
+            Self::Root => {}
+            Self::Key(parent, key) => {
+                parent.write(out);
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                out.extend(key.chars().take(LONGEST_PATH));
+            }
+            Self::Index(parent, index) => {
+                parent.write(out);
+                let _ = write!(out, "[{index}]");
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text);
+        match text.char_indices().nth(LONGEST_PATH) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text,
+        }
+    }
+}
+
 /// Walks a JSON text without building it.
 struct Walk<'a> {
-    path: String,
+    path: &'a Path<'a>,
     found: &'a mut Vec<String>,
 }
 
@@ -75,11 +115,12 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut keys = std::collections::HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            if !keys.insert(key) {
-                self.found.push(word(&path));
+            let path = Path::Key(self.path, &key);
+            if self.found.len() < MOST && keys.contains(&key) {
+                self.found.push(word(&path.text()));
             }
-            map.next_value_seed(Walk { path, found: self.found })?;
+            map.next_value_seed(Walk { path: &path, found: self.found })?;
+            keys.insert(key);
         }
         Ok(())
     }
@@ -87,8 +128,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let mut index = 0;
         loop {
-            let path = format!("{}[{index}]", self.path);
-            if list.next_element_seed(Walk { path, found: self.found })?.is_none() {
+            let path = Path::Index(self.path, index);
+            if list.next_element_seed(Walk { path: &path, found: self.found })?.is_none() {
                 return Ok(());
             }
             index += 1;
@@ -126,5 +167,14 @@ mod tests {
             in_json(body),
             ["duplicate field \"metadata.name\"", "duplicate field \"spec.list[0].x\""]
         );
+    }
+
+    #[test]
+    fn a_long_key_over_a_long_list_costs_its_own_length() {
+        let list = vec!["{\"x\":1,\"x\":2}"; 20_000].join(",");
+        let body = format!("{{\"{}\":[{list}]}}", "k".repeat(1 << 20));
+        let found = in_json(body.as_bytes());
+        assert_eq!(found.len(), MOST);
+        assert!(found.iter().all(|f| f.len() < 2 * LONGEST_PATH));
     }
 }

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -21,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::api::Api;
 use crate::authentication::Peer;
 use crate::identity::Identity;
+use crate::negotiation;
+use crate::status::ApiError;
 
 /// How long a client may take for its TLS handshake and for its request headers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +73,13 @@ where
         let api = api.clone();
         service_fn(move |request: http::Request<Incoming>| {
             let (api, peer) = (api.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(api.serve(peer, request).await) }
+            async move {
+                // A mistake of ours in one request is answered, and not by closing everybody's connection.
+                let served = AssertUnwindSafe(api.serve(peer, request)).catch_unwind().await;
+                Ok::<_, Infallible>(served.unwrap_or_else(|_| {
+                    negotiation::error(&ApiError::internal("the request could not be handled"))
+                }))
+            }
         })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
