@@ -179,7 +179,10 @@ fn definitions(entries: &[Arc<Entry>], before: &Definitions) -> Definitions {
 
 fn snapshot(builtin: &[Arc<Served>], definitions: &Definitions) -> Snapshot {
     let mut resources = builtin.to_vec();
-    resources.extend(definitions.values().flat_map(|(_, served)| served.iter().cloned()));
+    let custom = definitions.values().flat_map(|(_, served)| served);
+    // What is built in cannot be replaced: its rules and checks would be gone. People do install the definitions of
+    // the Gateway API, which changes nothing then.
+    resources.extend(custom.filter(|c| builtin.iter().all(|b| b.storage != c.storage)).cloned());
     let mut by_path = HashMap::new();
     for served in &resources {
         let r = &served.resource;

@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use crate::api::Context;
 use crate::negotiation::Body;
 use crate::node_streams::{ContainerRef, ExecOptions, ExecSession, LogOptions, NodeError, NodeStreams};
+use crate::rbac::Attributes;
 use crate::status::{ApiError, Result};
 
 /// Subprotocols that we speak, best first. v4 lacks the message that closes one channel.
@@ -114,8 +115,28 @@ pub(crate) async fn logs(context: &Context) -> Result<Response<Body>> {
     Ok(response)
 }
 
+/// A WebSocket is opened by a GET, which the authorizer knows as `get`; who may only read must not run commands.
+fn may_create(context: &Context) -> Result<()> {
+    let attributes = Attributes {
+        verb: "create".into(),
+        resource: format!("pods/{}", context.path.subresource),
+        namespace: context.path.namespace.clone(),
+        name: context.path.name.clone(),
+        ..Attributes::default()
+    };
+    if context.api.authorizer.allowed(&context.identity, &attributes) {
+        return Ok(());
+    }
+    let why = attributes.refusal(&context.identity.name);
+    Err(ApiError::forbidden("", "pods", &context.path.name, why))
+}
+
 /// `pods/exec` and `pods/attach`: starts the command, then answers with the upgrade.
 pub(crate) async fn upgrade(context: Context, upgrade: OnUpgrade) -> Result<Response<Body>> {
+    if &*context.served.storage != "/pods" {
+        return Err(ApiError::no_such_resource());
+    }
+    may_create(&context)?;
     let header =
         |name: &http::HeaderName| context.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
     let websocket = header(&UPGRADE).eq_ignore_ascii_case("websocket");

@@ -308,3 +308,99 @@ async fn a_namespace_can_ask_for_pod_security() {
             .contains("violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false")
     );
 }
+
+#[tokio::test]
+async fn an_owner_in_the_foreground_does_not_wait_for_what_another_owner_keeps() {
+    let server = start().await;
+    let api = dynamic(server.admin(), "default", "", "v1", "ConfigMap");
+    let object = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let going = make(&api, object("going")).await.unwrap();
+    let staying = make(&api, object("staying")).await.unwrap();
+    let reference = |owner: &DynamicObject| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "name": owner.metadata.name,
+               "uid": owner.metadata.uid, "blockOwnerDeletion": true})
+    };
+    let mut kept = object("kept");
+    kept["metadata"]["ownerReferences"] = json!([reference(&going), reference(&staying)]);
+    make(&api, kept).await.unwrap();
+    api.delete("going", &DeleteParams::foreground()).await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while api.get_opt("going").await.unwrap().is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "the owner waits for ever");
+        tokio::task::yield_now().await;
+    }
+    let owners = api.get("kept").await.unwrap().metadata.owner_references.unwrap();
+    assert_eq!(owners.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["staying"]);
+}
+
+#[tokio::test]
+async fn a_definition_of_what_is_built_in_changes_nothing_and_takes_nothing_along() {
+    let server = start().await;
+    let gvk = kube::core::GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let definitions: Api<DynamicObject> =
+        Api::all_with(server.admin(), &kube::discovery::ApiResource::from_gvk(&gvk));
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "roles.rbac.authorization.k8s.io",
+                     "annotations": {"api-approved.kubernetes.io": "https://example.com"}},
+        "spec": {"group": "rbac.authorization.k8s.io", "scope": "Namespaced",
+                 "names": {"plural": "roles", "kind": "Other", "singular": "other", "listKind": "OtherList"},
+                 "versions": [{"name": "v1", "served": true, "storage": true,
+                     "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    make(&definitions, definition).await.unwrap();
+    let roles = dynamic(server.admin(), "default", "rbac.authorization.k8s.io", "v1", "Role");
+    let role =
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}});
+    make(&roles, role).await.unwrap();
+    definitions.delete("roles.rbac.authorization.k8s.io", &DeleteParams::default()).await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while definitions.get_opt("roles.rbac.authorization.k8s.io").await.unwrap().is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "the definition does not end");
+        tokio::task::yield_now().await;
+    }
+    roles.get("r").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_of_a_wrong_shape_is_answered() {
+    let server = start().await;
+    let client = server.admin();
+    for (path, body) in [
+        ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "[1]"),
+        ("/api/v1/namespaces/default/pods", "[1]"),
+        ("/api/v1/namespaces/default/configmaps", "\"x\""),
+    ] {
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let answer = client.request::<serde_json::Value>(request.body(body.into()).unwrap()).await;
+        assert!(matches!(answer, Err(Error::Api(_))), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_only_read_runs_no_commands() {
+    let server = start().await;
+    let group = "rbac.authorization.k8s.io";
+    let roles = dynamic(server.admin(), "default", group, "v1", "Role");
+    let bindings = dynamic(server.admin(), "default", group, "v1", "RoleBinding");
+    for (name, verbs) in [("reader", json!(["get"])), ("runner", json!(["get", "create"]))] {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": name},
+            "rules": [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": verbs}]});
+        make(&roles, role).await.unwrap();
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": name}]});
+        make(&bindings, binding).await.unwrap();
+        let request = http::Request::get("/api/v1/namespaces/default/pods/p/exec?command=id")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-protocol", "v5.channel.k8s.io")
+            .body(kube::client::Body::empty());
+        let client = server.server.client(Identity::user(name, ["dev"]));
+        let status = client.send(request.unwrap()).await.unwrap().status().as_u16();
+        // No node runs here: the runner gets that far.
+        assert_eq!(status, if name == "reader" { 403 } else { 503 }, "{name}");
+    }
+}

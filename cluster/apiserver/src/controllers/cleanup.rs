@@ -55,7 +55,8 @@ pub(super) async fn definition(api: &Arc<Api>, name: &str) {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let storage =
         crate::store::resource_key(&text(&crd["spec"]["group"]), &text(&crd["spec"]["names"]["plural"]));
-    let served = api.catalog.now().by_storage(&storage).cloned();
+    // A definition of what is built in has no objects of its own.
+    let served = api.catalog.now().by_storage(&storage).filter(|served| served.custom.is_some()).cloned();
     let empty = match served {
         Some(served) => delete_all(api, &served, None).await,
         None => true,

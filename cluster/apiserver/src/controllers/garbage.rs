@@ -23,15 +23,18 @@ pub(super) async fn owner_gone(api: &Arc<Api>, owner: &Entry) {
         .await;
 }
 
-/// A dependent is gone: an owner that waits for it in the foreground may go on.
-pub(super) async fn dependent_gone(api: &Arc<Api>, dependent: &Entry, owner_uid: &str) {
+/// The owners of a dependent that is gone, or of its state before it let some of them go: those that wait for it in
+/// the foreground may go on.
+pub(super) fn owners(api: &Api, dependent: &Entry) -> Vec<(ResourceKey, ObjectKey)> {
+    if dependent.meta.owners.is_empty() {
+        return vec![];
+    }
     let value = dependent.value();
     let references = value["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    for reference in references.filter(|r| r["uid"] == owner_uid) {
-        if let Some((served, key)) = locate(api, reference, &dependent.key.namespace) {
-            look_at(api, &served.storage, &key).await;
-        }
-    }
+    references
+        .filter_map(|reference| locate(api, reference, &dependent.key.namespace))
+        .map(|(served, key)| (served.storage.clone(), key))
+        .collect()
 }
 
 /// Where the owner that a reference names is stored.
@@ -39,6 +42,10 @@ fn locate(api: &Api, reference: &Value, namespace: &str) -> Option<(Arc<Served>,
     let api_version = reference["apiVersion"].as_str()?;
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let served = api.catalog.now().by_kind(group, version, reference["kind"].as_str()?)?.clone();
+    // An object of no namespace cannot say in which one its owner is.
+    if served.resource.namespaced && namespace.is_empty() {
+        return None;
+    }
     let namespace = if served.resource.namespaced { namespace } else { "" };
     let key = ObjectKey::new(namespace, reference["name"].as_str()?);
     Some((served, key))
@@ -63,11 +70,11 @@ pub(super) async fn look_at(api: &Arc<Api>, resource: &ResourceKey, key: &Object
     }
 }
 
-/// Deletes an object none of whose owners is left; drops references to owners that are gone.
+/// Deletes an object none of whose owners is left; drops references to owners that are gone or about to go.
 async fn check_owners(api: &Arc<Api>, resource: &ResourceKey, entry: &Arc<Entry>) {
     let value = entry.value();
     let references: Vec<Value> = value["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-    let (mut solid, mut dangling, mut waiting) = (0, Vec::new(), false);
+    let (mut solid, mut useless, mut waiting) = (0, Vec::new(), false);
     for reference in &references {
         let uid = reference["uid"].as_str().unwrap_or_default();
         match locate(api, reference, &entry.key.namespace) {
@@ -79,15 +86,21 @@ async fn check_owners(api: &Arc<Api>, resource: &ResourceKey, entry: &Arc<Entry>
                         && owner.value()["metadata"]["finalizers"]
                             .as_array()
                             .is_some_and(|f| f.iter().any(|f| f == FOREGROUND));
-                    if foreground { waiting = true } else { solid += 1 }
+                    if foreground {
+                        waiting = true;
+                        useless.push(uid.to_owned());
+                    } else {
+                        solid += 1;
+                    }
                 }
-                _ => dangling.push(uid.to_owned()),
+                _ => useless.push(uid.to_owned()),
             },
         }
     }
     if solid > 0 {
-        if !dangling.is_empty() {
-            report(drop_references(api, resource, &entry.key, &dangling).await);
+        // Another owner keeps it: the ones that go need not wait for it.
+        if !useless.is_empty() {
+            report(drop_references(api, resource, &entry.key, &useless).await);
         }
         return;
     }
@@ -124,8 +137,6 @@ async fn delete_dependents(api: &Arc<Api>, owner: &Entry) -> bool {
         let Some(entry) = api.store.get(&resource, &key) else { continue };
         let value = entry.value();
         let references = value["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-        let mine = references.iter().find(|r| r["uid"] == owner.meta.uid.as_str());
-        let blocks = mine.is_some_and(|r| r["blockOwnerDeletion"] == true);
         if references.len() > 1 {
             Box::pin(check_owners(api, &resource, &entry)).await;
         } else if !entry.meta.deleting {
@@ -133,9 +144,16 @@ async fn delete_dependents(api: &Arc<Api>, owner: &Entry) -> bool {
             let propagation = if has_dependents { Propagation::Foreground } else { Propagation::Background };
             delete(api, &resource, &entry, propagation).await;
         }
-        blocked |= blocks && api.store.read(|s| s.has_uid(&resource, &key, &entry.meta.uid));
+        blocked |= api.store.get(&resource, &key).is_some_and(|entry| blocks(&entry, owner));
     }
     !blocked
+}
+
+/// Whether a dependent holds up its owner.
+fn blocks(dependent: &Entry, owner: &Entry) -> bool {
+    let value = dependent.value();
+    let mut references = value["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    references.any(|r| r["uid"] == owner.meta.uid.as_str() && r["blockOwnerDeletion"] == true)
 }
 
 async fn orphan_dependents(api: &Arc<Api>, owner: &Entry) {

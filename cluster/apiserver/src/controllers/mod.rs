@@ -71,10 +71,15 @@ pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceK
                     ending.insert(key.namespace.clone());
                 }
                 cleanup::last_of_definition(&api, &resource).await;
-                for owner in &event.entry.meta.owners {
-                    garbage::dependent_gone(&api, &event.entry, owner).await;
-                }
-            } else if event.entry.meta.deleting || !event.entry.meta.owners.is_empty() {
+                owned.extend(garbage::owners(&api, &event.entry));
+                continue;
+            }
+            if let Some(before) = &event.previous
+                && before.meta.owners != event.entry.meta.owners
+            {
+                owned.extend(garbage::owners(&api, before));
+            }
+            if event.entry.meta.deleting || !event.entry.meta.owners.is_empty() {
                 owned.insert((resource, key.clone()));
             }
         }

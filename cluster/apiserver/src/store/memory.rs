@@ -227,11 +227,6 @@ impl State {
         found
     }
 
-    /// Whether an object with this UID exists in the resource.
-    pub(crate) fn has_uid(&self, resource: &str, key: &ObjectKey, uid: &str) -> bool {
-        self.get(resource, key).is_some_and(|e| e.meta.uid == uid)
-    }
-
     /// One page of a list, as it was at `at` (now when absent).
     /// `None` when the state of that revision is no longer known.
     pub(crate) fn page(
