@@ -306,11 +306,13 @@ impl Wanted {
     }
 }
 
-fn view(component: &str, commit: &Commit) -> CommitView {
+pub(crate) fn view(component: &str, commit: &Commit) -> CommitView {
     CommitView {
         component: component.to_owned(),
         commit: commit.id.to_string(),
-        author: format!("{} <{}>", commit.author.name, commit.author.email),
+        author: commit.author.name.clone(),
+        email: commit.author.email.clone(),
+        time: commit.authored,
         subject: commit.subject().to_owned(),
     }
 }

@@ -20,6 +20,7 @@ use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, impersonating};
 use crate::error::Error;
+use crate::journal::Journal;
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
 use crate::plan::{ObjectRef, Plan};
@@ -38,6 +39,8 @@ pub struct SyncOptions {
     pub client: kube::Client,
     /// Where records are kept; made when it is absent.
     pub data_dir: PathBuf,
+    /// Where history goes.
+    pub ledger: seaway_ledger::Ledger,
     /// Git repositories, with their outgoing policy and credentials.
     pub mirrors: seaway_git::Mirrors,
     /// How often repositories are asked for news.
@@ -75,6 +78,7 @@ impl Sync {
             objects: Objects::new(client.clone()),
             sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
             records: Records::open(options.data_dir)?,
+            journal: Journal(options.ledger),
             turns: Turns::new(options.concurrency.max(1)),
             progress: broadcast::channel(1024).0,
             hash_key: options.hash_key,
@@ -219,7 +223,7 @@ impl Sync {
     ///
     /// # Errors
     /// When there is nothing to go back to.
-    pub fn rollback(
+    pub async fn rollback(
         &self,
         key: &EnvironmentKey,
         to: Option<&str>,
@@ -263,6 +267,7 @@ impl Sync {
             memory.holds.push(hold.clone());
             Ok(hold)
         })??;
+        self.shared.journal.held(key, &hold, "environment.rollback").await?;
         mailbox.put(Mail::Records);
         Ok(hold)
     }
@@ -271,7 +276,7 @@ impl Sync {
     ///
     /// # Errors
     /// When the environment never had this release.
-    pub fn hold(
+    pub async fn hold(
         &self,
         key: &EnvironmentKey,
         release: &str,
@@ -297,6 +302,7 @@ impl Sync {
             memory.holds.push(hold.clone());
             Ok(hold)
         })??;
+        self.shared.journal.held(key, &hold, "environment.hold").await?;
         mailbox.put(Mail::Records);
         Ok(hold)
     }
@@ -305,15 +311,23 @@ impl Sync {
     ///
     /// # Errors
     /// When there is no such environment.
-    pub fn lift(&self, key: &EnvironmentKey, release: Option<&str>) -> Result<Vec<Hold>, Error> {
+    pub async fn lift(
+        &self,
+        key: &EnvironmentKey,
+        release: Option<&str>,
+        actor: &str,
+    ) -> Result<Vec<Hold>, Error> {
         let (_, mailbox) = self.known(key)?;
-        let lifted = self.shared.records.change(key, |memory| {
+        let lifted: Vec<Hold> = self.shared.records.change(key, |memory| {
             let (lifted, kept) = std::mem::take(&mut memory.holds)
                 .into_iter()
                 .partition(|hold| release.is_none_or(|release| hold.release == release));
             memory.holds = kept;
             lifted
         })?;
+        for hold in &lifted {
+            self.shared.journal.lifted(key, hold, actor).await?;
+        }
         mailbox.put(Mail::Records);
         Ok(lifted)
     }
@@ -322,21 +336,23 @@ impl Sync {
     ///
     /// # Errors
     /// When there is no such environment.
-    pub fn suspend(&self, key: &EnvironmentKey) -> Result<(), Error> {
-        self.set_suspended(key, true)
+    pub async fn suspend(&self, key: &EnvironmentKey, actor: &str) -> Result<(), Error> {
+        self.set_suspended(key, true, actor).await
     }
 
     /// Goes on after [`Sync::suspend`].
     ///
     /// # Errors
     /// When there is no such environment.
-    pub fn resume(&self, key: &EnvironmentKey) -> Result<(), Error> {
-        self.set_suspended(key, false)
+    pub async fn resume(&self, key: &EnvironmentKey, actor: &str) -> Result<(), Error> {
+        self.set_suspended(key, false, actor).await
     }
 
-    fn set_suspended(&self, key: &EnvironmentKey, suspended: bool) -> Result<(), Error> {
+    async fn set_suspended(&self, key: &EnvironmentKey, suspended: bool, actor: &str) -> Result<(), Error> {
         let (_, mailbox) = self.known(key)?;
         self.shared.records.change(key, |memory| memory.suspended = suspended)?;
+        let action = if suspended { "environment.suspend" } else { "environment.resume" };
+        self.shared.journal.did(key, actor, action).await?;
         mailbox.put(Mail::Records);
         Ok(())
     }

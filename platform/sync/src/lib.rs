@@ -19,6 +19,7 @@ pub mod diff;
 mod error;
 mod executor;
 pub mod health;
+mod journal;
 mod live;
 mod mailbox;
 pub mod options;

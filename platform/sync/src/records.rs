@@ -1,4 +1,6 @@
-//! What is remembered of each environment: inventory, syncs, holds, suspension.
+//! What is remembered of each environment: inventory, syncs with their definitions, holds, suspension.
+//!
+//! This is the present state, which the next look starts from; the history that people read for years is the ledger's.
 //!
 //! One file per environment below the data folder, replaced as a whole and flushed before anything that follows from
 //! it is done: what was acknowledged survives the end of the process.
@@ -60,6 +62,16 @@ impl Memory {
         self.good().find(|sync| self.hold_of(&sync.release, &sync.content).is_none())
     }
 
+    /// Forgets the oldest syncs; those that nobody can go back to before those that somebody can.
+    fn shorten(&mut self) {
+        while self.syncs.len() > KEPT_SYNCS {
+            let last = self.syncs.len() - 1;
+            let useless =
+                self.syncs[..last].iter().position(|sync| sync.outcome != Outcome::Succeeded || sync.partial);
+            self.syncs.remove(useless.unwrap_or_default());
+        }
+    }
+
     /// What runs while a release is held: what the hold says, until something newer has been deployed.
     pub(crate) fn instead_of(&self, hold: &Hold) -> Option<&SyncRecord> {
         let newer = self.last_unheld().filter(|sync| sync.finished.is_some_and(|time| time > hold.time));
@@ -101,8 +113,7 @@ impl Records {
         let mut known = self.known.lock();
         let mut memory = self.load(&mut known, key)?.clone();
         let result = change(&mut memory);
-        let surplus = memory.syncs.len().saturating_sub(KEPT_SYNCS);
-        memory.syncs.drain(..surplus);
+        memory.shorten();
         self.write(key, &memory)?;
         known.insert(key.clone(), memory);
         Ok(result)

@@ -202,10 +202,11 @@ fn one_round(
 }
 
 fn image(image: &Image) -> seaway_render::Image {
-    let mut out = seaway_render::Image::default();
-    out.name = image.name.clone();
-    out.new_name = image.new_name.clone().unwrap_or_default();
-    out.new_tag = image.tag.clone().unwrap_or_default();
-    out.digest = image.digest.clone().unwrap_or_default();
-    out
+    seaway_render::Image {
+        name: image.name.clone(),
+        new_name: image.new_name.clone().unwrap_or_default(),
+        new_tag: image.tag.clone().unwrap_or_default(),
+        digest: image.digest.clone().unwrap_or_default(),
+        ..seaway_render::Image::default()
+    }
 }

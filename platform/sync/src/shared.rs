@@ -16,6 +16,7 @@ use crate::candidate::Subject;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects};
 use crate::error::Error;
+use crate::journal::Journal;
 use crate::mailbox::Mailbox;
 use crate::queue::Turns;
 use crate::records::Records;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) objects: Objects,
     pub(crate) sources: Arc<Sources>,
     pub(crate) records: Records,
+    pub(crate) journal: Journal,
     pub(crate) turns: Turns,
     pub(crate) progress: broadcast::Sender<Progress>,
     pub(crate) hash_key: HashKey,

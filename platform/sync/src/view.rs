@@ -172,6 +172,10 @@ pub struct CommitView {
     pub commit: String,
     /// Who wrote it, as the commit says.
     pub author: String,
+    /// Their mail address, as the commit says.
+    pub email: String,
+    /// When it was written.
+    pub time: Timestamp,
     /// The first line of the message.
     pub subject: String,
 }

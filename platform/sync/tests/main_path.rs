@@ -13,7 +13,7 @@ use support::{Repository, World, config};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_environment_follows_git() {
-    let repository = Repository::new();
+    let repository = Repository::over_http().await;
     let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
     let world = World::new().await;
     let key = world.follow(&repository, json!({})).await;
@@ -49,8 +49,22 @@ async fn an_environment_follows_git() {
         history.iter().all(|sync| sync.outcome == Outcome::Succeeded && sync.trigger == Trigger::Release)
     );
     assert_eq!(history[1].commits[0].subject, "Second");
-    assert_eq!(history[1].commits[0].author, "Ada <ada@example.com>");
+    assert_eq!(history[1].commits[0].author, "Ada");
     assert_eq!(history[0].objects.iter().map(|o| o.action).collect::<Vec<_>>(), [Action::Prune]);
+
+    // So does the ledger, for good.
+    let ledger = world.ledger().await;
+    let syncs = ledger.syncs("seaway/staging", None, 10).await.unwrap().items;
+    assert_eq!(syncs.len(), 3);
+    assert_eq!(syncs[0].release, history[0].release);
+    let filter = seaway_ledger::EventFilter {
+        object: Some("Environment/seaway/staging".into()),
+        action: Some("environment.sync".into()),
+        ..Default::default()
+    };
+    let events = ledger.events(&filter, 10).await.unwrap().items;
+    assert_eq!(events.iter().map(|event| event.outcome.as_str()).collect::<Vec<_>>(), ["succeeded"; 3]);
+    assert_eq!(ledger.inventory("seaway/staging").await.unwrap().unwrap().entries.len(), 1);
 
     // A commit that changes nothing here costs nothing.
     repository.push("main", "Elsewhere", &[("docs/x.md", Some("x"))]);
@@ -169,7 +183,7 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
     world.synced(&good).await;
     let bad = repository.push("main", "Bad", &[("deploy/a.yaml", Some(&config("a", "bad")))]);
     world.synced(&bad).await;
-    let hold = world.sync().rollback(&key, None, "ada", "breaks checkout").unwrap();
+    let hold = world.sync().rollback(&key, None, "ada", "breaks checkout").await.unwrap();
     world.synced(&good).await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
     let history = world.sync().history(&key, 1).unwrap();
@@ -182,7 +196,7 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
     world.sync().sync(&key, Default::default(), "ada").await.unwrap();
     assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
     world.sync.take().unwrap().stop().await;
-    world.start();
+    world.start().await;
     world.synced(&good).await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
 
@@ -197,7 +211,7 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
         .until("it is held", async |world| world.view().is_some_and(|view| view.message.contains("is held")))
         .await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("fix"));
-    assert_eq!(world.sync().lift(&key, None).unwrap().len(), 1);
+    assert_eq!(world.sync().lift(&key, None, "ada").await.unwrap().len(), 1);
     world.synced(&again).await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("bad"));
     world.stop().await;

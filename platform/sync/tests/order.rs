@@ -54,7 +54,7 @@ async fn a_hook_runs_before_everything_else_and_once_for_a_sync() {
 
     // The process ends in the middle: the hook does not run again.
     world.sync.take().unwrap().stop().await;
-    world.start();
+    world.start().await;
     end_job(&world, "migrate", "Complete").await;
     world.synced(&first).await;
     assert_eq!(uid(&world, "migrate").await, before);

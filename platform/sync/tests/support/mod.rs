@@ -1,5 +1,7 @@
 //! A cluster, a repository, and an environment that follows it.
 
+mod http;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,18 +22,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A bare repository and a working copy of it.
 pub struct Repository {
     folder: tempfile::TempDir,
+    server: Option<http::GitServer>,
 }
 
 impl Repository {
     pub fn new() -> Self {
-        let repository = Self { folder: tempfile::tempdir().unwrap() };
+        let repository = Self { folder: tempfile::tempdir().unwrap(), server: None };
         repository.run(repository.folder.path(), &["init", "--quiet", "--bare", "-b", "main", "bare.git"]);
         repository.run(repository.folder.path(), &["init", "--quiet", "-b", "main", "work"]);
         repository.git(&["remote", "add", "origin", "../bare.git"]);
         repository
     }
 
+    /// Served by the real `git http-backend`.
+    pub async fn over_http() -> Self {
+        let mut repository = Self::new();
+        repository.server = Some(http::GitServer::start(repository.folder.path().to_owned()).await);
+        repository
+    }
+
     pub fn url(&self) -> String {
+        if let Some(server) = &self.server {
+            return server.url("bare.git");
+        }
         format!("file://{}", self.folder.path().join("bare.git").display())
     }
 
@@ -102,17 +115,19 @@ impl World {
                 .await;
         }
         world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway"}})).await;
-        world.start();
+        world.start().await;
         world
     }
 
-    pub fn start(&mut self) {
-        let policy = OutgoingPolicy { files: true, ..OutgoingPolicy::default() };
+    pub async fn start(&mut self) {
+        let policy =
+            OutgoingPolicy { files: true, loopback: true, plain_http: true, ..OutgoingPolicy::default() };
         let options = seaway_git::Options { policy, ..seaway_git::Options::default() };
         let mirrors = Mirrors::open(&self.folder.path().join("mirrors"), options).unwrap();
         let options = SyncOptions {
             client: self.admin(),
             data_dir: self.folder.path().join("sync"),
+            ledger: self.ledger().await,
             mirrors,
             poll_interval: Duration::from_millis(200),
             concurrency: 8,
@@ -128,6 +143,10 @@ impl World {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
+    }
+
+    pub async fn ledger(&self) -> seaway_ledger::Ledger {
+        seaway_ledger::Ledger::open(&self.folder.path().join("ledger.db")).await.unwrap().0
     }
 
     pub fn sync(&self) -> &Sync {

@@ -1,0 +1,449 @@
+//! One worker per environment: looks when there is news, and brings the cluster to what Git says.
+
+mod apply;
+mod ending;
+mod recording;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use seaway_api::environment::Environment;
+use tokio_util::sync::CancellationToken;
+
+use crate::account::Account;
+use crate::candidate::{Candidate, Choice, Finder, Subject};
+use crate::cluster::{Objects, impersonating};
+use crate::error::Error;
+use crate::live::{Confirmed, Reader};
+use crate::mailbox::{Letters, Mailbox, SyncRequest};
+use crate::plan::{Action, Plan};
+use crate::queue::{Turn, Urgency};
+use crate::records::Memory;
+use crate::rendering::RenderCache;
+use crate::shared::Shared;
+use crate::status::{self, Summary};
+use crate::view::{EnvironmentKey, Outcome, Progress, SyncRecord, SyncStatus, Trigger};
+
+/// Pauses after failures double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_secs(180);
+/// Several changes of live objects within this time are one.
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// What failed, how often, and when it is tried again.
+struct Failure {
+    content: String,
+    attempts: u32,
+    retry_at: Instant,
+    reason: String,
+    message: String,
+}
+
+/// How drift was reverted lately: who fights for a field is not fought at full speed.
+struct Healing {
+    times: u32,
+    last: Instant,
+}
+
+/// The worker of one environment.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: EnvironmentKey,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) summary: Arc<Mutex<Summary>>,
+    pub(crate) cancel: CancellationToken,
+    followed: Arc<RenderCache>,
+    fallback: Arc<RenderCache>,
+    account: Option<(Account, Objects)>,
+    confirmed: Confirmed,
+    failure: Option<Failure>,
+    healing: Option<Healing>,
+    parent: String,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        key: EnvironmentKey,
+        mailbox: Arc<Mailbox>,
+        summary: Arc<Mutex<Summary>>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            key,
+            mailbox,
+            summary,
+            cancel,
+            followed: Arc::default(),
+            fallback: Arc::default(),
+            account: None,
+            confirmed: Confirmed::default(),
+            failure: None,
+            healing: None,
+            parent: String::new(),
+        }
+    }
+
+    /// Works until the environment is gone.
+    pub(crate) async fn run(mut self) {
+        let cancel = self.cancel.clone();
+        cancel.run_until_cancelled(self.work()).await;
+    }
+
+    async fn work(&mut self) {
+        let mut next = Some(Duration::ZERO);
+        let mut changes = None;
+        loop {
+            let set = self.shared.apply_set(&self.key);
+            if set.is_some() && changes.as_ref().map(|(known, _)| known) != set.as_ref() {
+                changes = set.map(|set| {
+                    let receiver = self.shared.cache.subscribe(&set);
+                    (set, receiver)
+                });
+            }
+            let changed = async {
+                match &mut changes {
+                    Some((_, changes)) => {
+                        if changes.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                        tokio::time::sleep(SETTLE).await;
+                        changes.mark_unchanged();
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            let timer = async {
+                match next {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.mailbox.has_mail() => {}
+                () = changed => {}
+                () = timer => {}
+            }
+            let letters = self.mailbox.take();
+            let urgency = if letters.requests.is_empty() { Urgency::Background } else { Urgency::Person };
+            let turn = self.shared.turns.take(urgency).await;
+            next = self.look(letters, turn).await;
+        }
+    }
+
+    /// Looks once; says when to look again at the latest.
+    async fn look(&mut self, letters: Letters, turn: Turn) -> Option<Duration> {
+        let environment = self.shared.environment(&self.key)?;
+        let mut letters = letters;
+        let requests = std::mem::take(&mut letters.requests);
+        if environment.metadata.deletion_timestamp.is_some() {
+            return match self.end(&environment).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
+                    Some(FIRST_PAUSE)
+                }
+            };
+        }
+        if letters.spec {
+            self.failure = None;
+        }
+        let result = self.reconcile(&environment, &requests, turn).await;
+        let next;
+        let answer = match result {
+            Ok(looked) => {
+                next = looked.next;
+                looked.record
+            }
+            Err(Error::Superseded) => {
+                for request in requests {
+                    // The newer look answers.
+                    self.mailbox.put(crate::mailbox::Mail::Sync(request));
+                }
+                return Some(Duration::ZERO);
+            }
+            Err(error) => {
+                tracing::debug!(environment = %self.key, %error, "a look failed");
+                let pause = self.pause();
+                {
+                    let mut summary = self.summary.lock();
+                    summary.sync = SyncStatus::Unknown;
+                    summary.running = None;
+                    summary.broken = Some((error.reason().to_owned(), error.to_string()));
+                }
+                self.show(&environment).await;
+                for request in requests {
+                    let _ = request.answer.send(Err(Error::Plan(error.to_string())));
+                }
+                return Some(pause);
+            }
+        };
+        for request in requests {
+            let _ = request.answer.send(Ok(answer.clone()));
+        }
+        next
+    }
+
+    /// The pause after a look that failed.
+    fn pause(&mut self) -> Duration {
+        let attempts = self.failure.as_ref().map_or(0, |failure| failure.attempts);
+        let pause = backoff(attempts);
+        self.failure = Some(Failure {
+            content: String::new(),
+            attempts: attempts + 1,
+            retry_at: Instant::now() + pause,
+            reason: String::new(),
+            message: String::new(),
+        });
+        pause
+    }
+
+    /// Writes the summary into the Environment.
+    async fn show(&self, environment: &Environment) {
+        // The newest one: conditions keep the times that stand there.
+        let environment = self.shared.environment(&self.key).unwrap_or_else(|| environment.clone());
+        let status = self.summary.lock().status(&environment, Timestamp::now());
+        if let Err(error) = status::write(&self.shared.client, &environment, status).await {
+            tracing::warn!(environment = %self.key, %error, "the status could not be written");
+        }
+    }
+
+    fn tell(&self, sync: Option<u64>, message: String, outcome: Option<Outcome>) {
+        let progress =
+            Progress { environment: self.key.clone(), time: Timestamp::now(), sync, message, outcome };
+        // Nobody may be listening.
+        let _ = self.shared.progress.send(progress);
+    }
+
+    async fn reconcile(
+        &mut self,
+        environment: &Environment,
+        requests: &[SyncRequest],
+        turn: Turn,
+    ) -> Result<Looked, Error> {
+        let now = Timestamp::now();
+        let subject = self.shared.subject(environment)?;
+        self.ensure_finalizer(environment).await?;
+        let memory = self.shared.records.get(&self.key)?;
+        let chosen = self.choose(&subject, &memory, !requests.is_empty(), now).await?;
+        let objects = self.ensure_account(&subject).await?;
+        let shared = self.shared.clone();
+        let reader = Reader {
+            kinds: &shared.kinds,
+            cache: &shared.cache,
+            objects: &shared.objects,
+            key: &shared.hash_key,
+            now: now.to_string(),
+        };
+        let Chosen { candidate, broken, held } = chosen;
+        let live = reader.read(&subject, &candidate.desired, &memory.inventory).await?;
+        let mut plan = reader.plan(&subject, candidate.desired.clone(), &live, &memory.inventory);
+        let last_good = memory.last_good();
+        let fresh = last_good.is_none_or(|good| good.content != candidate.content);
+        let writes = plan.count(Action::Create) + plan.count(Action::Change);
+        if writes > 1 || !fresh {
+            let creations = writes > 1 && fresh;
+            reader
+                .dry_run(&objects, &mut plan, &live, &memory.inventory, &mut self.confirmed, creations)
+                .await?;
+        }
+        let suspended = memory.suspended || subject.spec.suspend;
+        // Another commit with the same content is no other release.
+        let release = last_good.map(|good| good.definition.clone());
+        {
+            let mut summary = self.summary.lock();
+            summary.release = release;
+            summary.broken = broken.map(|error| (error.reason().to_owned(), error.to_string()));
+            summary.held = held;
+            summary.warnings = candidate.warnings.clone();
+            summary.suspended = suspended;
+            summary.running = None;
+            summary.observe(plan.clone(), &shared.cache);
+            if summary.broken.is_some() {
+                summary.sync = SyncStatus::Unknown;
+            }
+        }
+        let decision = self.decide(&subject, &memory, &candidate, &plan, requests, suspended);
+        let mut record = None;
+        let mut next = subject.next_expiry(now).map(|time| seconds_until(now, time));
+        match decision {
+            Decision::Nothing => {
+                self.close_open(&memory).await?;
+                if plan.is_in_sync() {
+                    self.failure = None;
+                }
+                self.summary.lock().failed = None;
+            }
+            Decision::Wait(pause) => {
+                next = Some(next.map_or(pause, |next: Duration| next.min(pause)));
+                let failed =
+                    self.failure.as_ref().map(|failure| (failure.reason.clone(), failure.message.clone()));
+                self.summary.lock().failed = failed.filter(|(reason, _)| !reason.is_empty());
+            }
+            Decision::Apply(trigger) => {
+                let sync =
+                    self.apply(environment, &subject, &candidate, plan, trigger, requests, &objects, turn);
+                let (finished, pause) = sync.await?;
+                record = Some(finished);
+                next = pause.or(next);
+            }
+        }
+        self.show(environment).await;
+        Ok(Looked { record, next })
+    }
+
+    /// What the environment should run: what Git says, unless that is held or cannot be rendered.
+    async fn choose(
+        &self,
+        subject: &Subject,
+        memory: &Memory,
+        asked: bool,
+        now: Timestamp,
+    ) -> Result<Chosen, Error> {
+        let shared = &self.shared;
+        let finder = |cache| Finder {
+            subject,
+            sources: &shared.sources,
+            kinds: &shared.kinds,
+            mailbox: &self.mailbox,
+            cache,
+            now,
+        };
+        let found = finder(&self.followed).find(Choice::Spec { fresh: asked }).await;
+        let (broken, held, instead) = match found {
+            Ok(candidate) => {
+                let Some(hold) = memory.hold_of(&candidate.release.name(), &candidate.content) else {
+                    return Ok(Chosen { candidate, broken: None, held: None });
+                };
+                let Some(instead) = memory.instead_of(hold) else {
+                    return Err(Error::NoRelease(format!(
+                        "release {} is held, and no other was ever deployed: push a fix, or lift the hold",
+                        hold.release
+                    )));
+                };
+                let reason =
+                    if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+                let held = format!(
+                    "release {} ({}) is held by {}{reason}; {} runs until a newer one comes or the hold is lifted",
+                    hold.release,
+                    candidate.release.revision(),
+                    hold.actor,
+                    instead.release
+                );
+                (None, Some(held), instead)
+            }
+            // What runs is looked after while Git is broken.
+            Err(error) => match memory.last_unheld() {
+                Some(last) => (Some(error), None, last),
+                None => return Err(error),
+            },
+        };
+        match finder(&self.fallback).find(Choice::Release(&instead.definition)).await {
+            Ok(candidate) => Ok(Chosen { candidate, broken, held }),
+            Err(error) => Err(broken.unwrap_or(error)),
+        }
+    }
+
+    fn decide(
+        &self,
+        subject: &Subject,
+        memory: &Memory,
+        candidate: &Candidate,
+        plan: &Plan,
+        requests: &[SyncRequest],
+        suspended: bool,
+    ) -> Decision {
+        if suspended {
+            return Decision::Nothing;
+        }
+        if !requests.is_empty() {
+            return Decision::Apply(Trigger::Person);
+        }
+        let policy = &subject.spec.sync;
+        let last = memory.syncs.last();
+        let current = memory.last_good().is_some_and(|good| good.content == candidate.content);
+        let unfinished = last.is_some_and(|last| {
+            last.content == candidate.content && last.outcome == Outcome::Running && !last.partial
+        });
+        let due = if unfinished || !current {
+            policy.automated
+        } else if plan.is_in_sync() {
+            false
+        } else if plan.is_drift_only(&memory.inventory) {
+            policy.automated && policy.self_heal
+        } else {
+            policy.automated
+        };
+        if !due {
+            return Decision::Nothing;
+        }
+        if let Some(failure) = &self.failure
+            && failure.content == candidate.content
+        {
+            let left = failure.retry_at.saturating_duration_since(Instant::now());
+            return if left.is_zero() { Decision::Apply(Trigger::Retry) } else { Decision::Wait(left) };
+        }
+        if current && !unfinished {
+            if plan.is_drift_only(&memory.inventory)
+                && let Some(healing) = &self.healing
+            {
+                let pause = backoff(healing.times).saturating_sub(FIRST_PAUSE);
+                let left = (healing.last + pause).saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    return Decision::Wait(left);
+                }
+            }
+            let drift = plan.is_drift_only(&memory.inventory);
+            return Decision::Apply(if drift { Trigger::Drift } else { Trigger::Release });
+        }
+        let older = memory.good().any(|good| good.content == candidate.content);
+        Decision::Apply(if older { Trigger::Rollback } else { Trigger::Release })
+    }
+
+    async fn ensure_account(&mut self, subject: &Subject) -> Result<Objects, Error> {
+        let account = self.shared.account(subject).await?;
+        if let Some((known, objects)) = &self.account
+            && *known == account
+        {
+            return Ok(objects.clone());
+        }
+        account.ensure(&self.shared.client).await?;
+        let client = impersonating(&self.shared.client, &account.user())
+            .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
+        let objects = Objects::new(client);
+        self.account = Some((account, objects.clone()));
+        Ok(objects)
+    }
+}
+
+struct Looked {
+    record: Option<SyncRecord>,
+    next: Option<Duration>,
+}
+
+struct Chosen {
+    candidate: Candidate,
+    broken: Option<Error>,
+    held: Option<String>,
+}
+
+enum Decision {
+    Nothing,
+    Wait(Duration),
+    Apply(Trigger),
+}
+
+fn backoff(attempts: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LAST_PAUSE)
+}
+
+fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {
+    Duration::try_from(now.until(time).map_or(jiff::SignedDuration::ZERO, |span| {
+        jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::ZERO)
+    }))
+    .unwrap_or_default()
+        + Duration::from_secs(1)
+}

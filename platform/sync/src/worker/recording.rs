@@ -1,0 +1,140 @@
+//! What is remembered of a sync while it goes on and when it has ended.
+
+use jiff::Timestamp;
+use seaway_git::{CommitId, RepositoryUrl};
+
+use super::Worker;
+use crate::candidate::{Candidate, view};
+use crate::error::Error;
+use crate::executor::Done;
+use crate::records::Memory;
+use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
+
+/// More commits of one component are not named.
+const MAX_COMMITS: usize = 50;
+
+impl Worker {
+    /// Records that a sync begins, or goes on after an interruption.
+    pub(super) async fn begin(
+        &self,
+        candidate: &Candidate,
+        trigger: Trigger,
+        partial: bool,
+        actor: &str,
+    ) -> Result<SyncRecord, Error> {
+        let memory = self.shared.records.get(&self.key)?;
+        let same = |sync: &SyncRecord| sync.content == candidate.content && sync.partial == partial;
+        let last = memory.syncs.last();
+        if let Some(last) = last
+            && last.outcome == Outcome::Running
+            && trigger != Trigger::Person
+            && same(last)
+        {
+            return Ok(last.clone());
+        }
+        self.close_open(&memory).await?;
+        let before = last.filter(|last| trigger == Trigger::Retry && same(last));
+        let mut record = SyncRecord {
+            id: 0,
+            release: candidate.release.name(),
+            revision: candidate.release.revision(),
+            content: candidate.content.clone(),
+            definition: candidate.release.clone(),
+            actor: actor.to_owned(),
+            trigger,
+            partial,
+            attempts: before.map_or(1, |before| before.attempts + 1),
+            started: Timestamp::now(),
+            finished: None,
+            outcome: Outcome::Running,
+            message: String::new(),
+            commits: self.commits(candidate, &memory).await,
+            objects: Vec::new(),
+            waves: Vec::new(),
+        };
+        record.id = self.shared.journal.begin(&self.key, &record).await?;
+        self.shared.records.change(&self.key, |memory| memory.syncs.push(record.clone()))?;
+        Ok(record)
+    }
+
+    /// What lies between the last good release and this one; the newest commits alone when that is not known.
+    async fn commits(&self, candidate: &Candidate, memory: &Memory) -> Vec<CommitView> {
+        let mut commits = Vec::new();
+        for newest in &candidate.commits {
+            let of = |release: &crate::release::Release| {
+                let found = release.components.iter().find(|part| part.name == newest.component)?;
+                let commit: CommitId = found.commit.parse().ok()?;
+                let url: RepositoryUrl = found.repo.parse().ok()?;
+                Some((url, commit))
+            };
+            let new = of(&candidate.release);
+            let old = memory.last_good().and_then(|good| of(&good.definition));
+            let range = match (&new, &old) {
+                (Some((url, new)), Some((old_url, old))) if url == old_url && new != old => {
+                    let mirrors = &self.shared.sources.mirrors;
+                    mirrors.commits_between(url, Some(old), new, MAX_COMMITS).await.ok()
+                }
+                _ => None,
+            };
+            match range.filter(|range| !range.commits.is_empty()) {
+                Some(range) => commits.extend(range.commits.iter().map(|c| view(&newest.component, c))),
+                None => commits.push(newest.clone()),
+            }
+        }
+        commits
+    }
+
+    /// Records how a sync ended. One that something newer interrupts stays open: the next look decides whether it goes
+    /// on or is superseded.
+    pub(super) async fn finish(
+        &self,
+        mut record: SyncRecord,
+        done: Done,
+        result: &Result<(), Error>,
+    ) -> Result<SyncRecord, Error> {
+        let touched = !done.inventory.is_empty() || !done.objects.is_empty();
+        let inventory: Vec<_> = done.inventory.into_values().collect();
+        record.objects.extend(done.objects);
+        record.waves.extend(done.waves);
+        match result {
+            Ok(()) => {
+                record.outcome = Outcome::Succeeded;
+                record.finished = Some(Timestamp::now());
+            }
+            Err(Error::Superseded) => {}
+            Err(error) => {
+                record.outcome = Outcome::Failed;
+                record.message = error.to_string();
+                record.finished = Some(Timestamp::now());
+            }
+        }
+        if record.finished.is_some() {
+            self.shared.journal.finish(&self.key, &record, touched.then_some(&inventory)).await?;
+        }
+        self.shared.records.change(&self.key, |memory| {
+            if touched {
+                memory.inventory = inventory;
+            }
+            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == record.id) {
+                *open = record.clone();
+            }
+        })?;
+        Ok(record)
+    }
+
+    /// A sync that was interrupted and is not gone on with has been superseded.
+    pub(super) async fn close_open(&self, memory: &Memory) -> Result<(), Error> {
+        let Some(last) = memory.syncs.last().filter(|last| last.outcome == Outcome::Running) else {
+            return Ok(());
+        };
+        let mut closed = last.clone();
+        closed.outcome = Outcome::Superseded;
+        closed.finished = Some(Timestamp::now());
+        self.shared.journal.finish(&self.key, &closed, None).await?;
+        self.shared.records.change(&self.key, |memory| {
+            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == closed.id) {
+                *open = closed;
+            }
+        })
+    }
+}
