@@ -30,7 +30,19 @@ pub(crate) struct Api {
     pub(crate) stopping: tokio_util::sync::CancellationToken,
     pub(crate) metrics: crate::metrics::Metrics,
     /// Turns for writing in namespaces that have quotas.
-    pub(crate) quota_turns: [tokio::sync::Mutex<()>; 64],
+    pub(crate) quota_turns: Turns,
+    /// Turns for writing one object.
+    pub(crate) object_turns: Turns,
+}
+
+/// Locks that many names share.
+pub(crate) type Turns = [tokio::sync::Mutex<()>; 64];
+
+fn turn<'a>(turns: &'a Turns, name: &str) -> &'a tokio::sync::Mutex<()> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    &turns[usize::try_from(hasher.finish() % 64).unwrap_or(0)]
 }
 
 /// One request on a resource, after authorization.
@@ -38,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) api: Arc<Api>,
     pub(crate) identity: Identity,
     pub(crate) served: Arc<Served>,
+    pub(crate) method: Method,
     pub(crate) path: ResourcePath,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
@@ -88,10 +101,12 @@ pub(crate) fn now() -> String {
 impl Api {
     /// Who holds this is the only one to write in the namespace (and a few others).
     pub(crate) fn quota_turn(&self, namespace: &str) -> &tokio::sync::Mutex<()> {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        namespace.hash(&mut hasher);
-        &self.quota_turns[usize::try_from(hasher.finish() % 64).unwrap_or(0)]
+        turn(&self.quota_turns, namespace)
+    }
+
+    /// Taken by those who lost a race for an object (and a few others), one after the other.
+    pub(crate) fn object_turn(&self, name: &str) -> &tokio::sync::Mutex<()> {
+        turn(&self.object_turns, name)
     }
 
     /// Answers one request.
@@ -122,9 +137,10 @@ impl Api {
         let target = request::target(head.uri.path());
         let attributes = attributes(&head.method, head.uri.path(), &target, &query);
         if !self.authorizer.allowed(&identity, &attributes) {
+            let resource = attributes.resource.split('/').next().unwrap_or_default();
             return Err(ApiError::forbidden(
                 &attributes.group,
-                &attributes.resource,
+                resource,
                 &attributes.name,
                 attributes.refusal(&identity.name),
             ));
@@ -135,15 +151,29 @@ impl Api {
             }
             Target::Resource(path) => path,
         };
-        let served = self
-            .catalog
-            .now()
-            .find(&path.group, &path.version, &path.plural)
-            .cloned()
-            .ok_or_else(ApiError::no_such_resource)?;
-        let form = negotiation::form(&head.headers);
-        let context =
-            Context { api: self.clone(), identity, served, path, query, headers: head.headers.clone(), form };
+        let catalog = self.catalog.now();
+        let Some(served) = catalog.find(&path.group, &path.version, &path.plural).cloned() else {
+            // Of a group that nobody serves there is not even an error object.
+            if catalog.resources.iter().all(|s| s.group() != path.group) {
+                return Ok(negotiation::raw(
+                    http::StatusCode::NOT_FOUND,
+                    "text/plain; charset=utf-8",
+                    "404 page not found\n",
+                ));
+            }
+            return Err(ApiError::no_such_resource());
+        };
+        let form = negotiation::form(&head.headers)?;
+        let context = Context {
+            api: self.clone(),
+            identity,
+            served,
+            method: head.method.clone(),
+            path,
+            query,
+            headers: head.headers.clone(),
+            form,
+        };
         if matches!(context.path.subresource.as_str(), "exec" | "attach") && context.path.plural == "pods" {
             let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
             return match upgrade {

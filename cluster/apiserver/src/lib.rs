@@ -148,6 +148,7 @@ impl ApiServer {
             node: std::sync::OnceLock::new(),
             stopping: CancellationToken::new(),
             metrics: metrics::Metrics::default(),
+            object_turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             quota_turns: [const { tokio::sync::Mutex::const_new(()) }; 64],
             store,
         });

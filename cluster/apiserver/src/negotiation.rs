@@ -20,8 +20,12 @@ pub(crate) enum Form {
 }
 
 /// The first acceptable form in the `Accept` header.
-pub(crate) fn form(headers: &HeaderMap) -> Form {
-    for range in accepted(headers) {
+///
+/// # Errors
+/// When there is such a header and it names nothing that we have.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let ranges = accepted(headers);
+    for range in &ranges {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         if !matches!(media, "application/json" | "*/*" | "application/*") {
@@ -31,13 +35,21 @@ pub(crate) fn form(headers: &HeaderMap) -> Form {
         let known = parameters.contains(&"g=meta.k8s.io")
             && (parameters.contains(&"v=v1") || parameters.contains(&"v=v1beta1"));
         match parameters.iter().find_map(|p| p.strip_prefix("as=")) {
-            None => return Form::Object,
-            Some("Table") if known => return Form::Table,
-            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => return Form::Metadata,
+            None => return Ok(Form::Object),
+            Some("Table") if known => return Ok(Form::Table),
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => {
+                return Ok(Form::Metadata);
+            }
             Some(_) => {}
         }
     }
-    Form::Object
+    // Other forms of an object than JSON are not written: who takes nothing else gets JSON all the same
+    // and can tell by the content type.
+    let other = |r: &String| r.starts_with("application/yaml") || r.starts_with("application/vnd.kubernetes");
+    if ranges.iter().all(String::is_empty) || ranges.iter().any(other) {
+        return Ok(Form::Object);
+    }
+    Err(ApiError::not_acceptable())
 }
 
 /// The media ranges of the `Accept` header in order.
@@ -90,7 +102,7 @@ mod tests {
     fn of(accept: &str) -> Form {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().expect("a header value"));
-        form(&headers)
+        form(&headers).expect("an acceptable form")
     }
 
     #[test]

@@ -155,6 +155,16 @@ struct Subject {
     namespace: String,
 }
 
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {:?}", self.kind, self.name)
+        } else {
+            write!(f, "{} \"{}/{}\"", self.kind, self.name, self.namespace)
+        }
+    }
+}
+
 impl Subject {
     fn is(&self, user: &Identity) -> bool {
         match self.kind.as_str() {
@@ -265,17 +275,47 @@ impl Index {
 
     /// The rules that hold for a user in a namespace (empty: cluster-wide only).
     fn of<'a>(&'a self, user: &'a Identity, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
-        let bound = |b: &&Binding| b.subjects.iter().any(|s| s.is(user));
-        let cluster = self.cluster_bindings.values().filter(bound).flat_map(|b| self.role("", &b.role_ref));
+        self.grants(user, namespace).flat_map(|grant| grant.rules)
+    }
+
+    /// What the bindings give a user in a namespace, those of the whole cluster first.
+    fn grants<'a>(&'a self, user: &'a Identity, namespace: &'a str) -> impl Iterator<Item = Grant<'a>> {
+        let grant = move |key: ObjectKey, binding: &'a Binding| {
+            let subject = binding.subjects.iter().find(|s| s.is(user))?;
+            let rules = self.role(&key.namespace, &binding.role_ref);
+            Some(Grant { binding: key, role: &binding.role_ref, subject, rules })
+        };
+        let cluster = self
+            .cluster_bindings
+            .iter()
+            .filter_map(move |(name, binding)| grant(ObjectKey::new("", name.as_str()), binding));
         let start = ObjectKey::new(namespace, "");
         let local = self
             .bindings
             .range(start..)
             .take_while(move |(key, _)| !namespace.is_empty() && key.namespace == namespace)
-            .map(|(_, b)| b)
-            .filter(bound)
-            .flat_map(move |b| self.role(namespace, &b.role_ref));
+            .filter_map(move |(key, binding)| grant(key.clone(), binding));
         cluster.chain(local)
+    }
+}
+
+/// What one binding gives.
+struct Grant<'a> {
+    binding: ObjectKey,
+    role: &'a RoleRef,
+    subject: &'a Subject,
+    rules: &'a [Rule],
+}
+
+impl Grant<'_> {
+    /// The sentence by which Kubernetes explains a permission.
+    fn reason(&self) -> String {
+        let RoleRef { kind, name } = self.role;
+        let binding = match self.binding.namespace.as_str() {
+            "" => format!("ClusterRoleBinding {:?}", self.binding.name),
+            namespace => format!("RoleBinding \"{}/{namespace}\"", self.binding.name),
+        };
+        format!("RBAC: allowed by {binding} of {kind} {name:?} to {}", self.subject)
     }
 }
 
@@ -297,6 +337,19 @@ impl Authorizer {
         let mut index = self.index.lock();
         index.follow(&self.store);
         index.of(user, &attributes.namespace).any(|rule| rule.allows(attributes))
+    }
+
+    /// The decision with its reason, which is empty when nothing allows it or when nobody needs to.
+    pub(crate) fn explained(&self, user: &Identity, attributes: &Attributes) -> (bool, String) {
+        if user.is_master() {
+            return (true, String::new());
+        }
+        let mut index = self.index.lock();
+        index.follow(&self.store);
+        let grant = index
+            .grants(user, &attributes.namespace)
+            .find(|grant| grant.rules.iter().any(|rule| rule.allows(attributes)));
+        grant.map_or((false, String::new()), |grant| (true, grant.reason()))
     }
 
     /// The rules of a user in a namespace, as SelfSubjectRulesReview lists them.

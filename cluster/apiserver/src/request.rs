@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-use crate::status::{ApiError, Result};
+use crate::status::{ApiError, Cause, Result};
 
 /// A request on a path of the resource API, or on another path.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub(crate) struct ResourcePath {
     pub(crate) subresource: String,
     /// What follows the subresource (`proxy` paths).
     pub(crate) rest: String,
+    /// Whether the path itself asks for a watch, as `/api/v1/watch/pods` does.
+    pub(crate) watch: bool,
 }
 
 /// Takes a path apart as Kubernetes does.
@@ -46,6 +48,14 @@ pub(crate) fn target(path: &str) -> Target {
             rest
         }
         _ => return Target::Other,
+    };
+    // The old form of a watch: `watch` before the rest of the path.
+    let rest = match rest {
+        [word, more @ ..] if word == "watch" && !more.is_empty() => {
+            out.watch = true;
+            more
+        }
+        rest => rest,
     };
     // `namespaces/N/pods` is inside a namespace; `namespaces/N`, `namespaces/N/status` and
     // `namespaces/N/finalize` are about the namespace itself.
@@ -114,23 +124,30 @@ impl Query {
             .transpose()
     }
 
-    /// `dryRun=All`; anything else is an error.
-    pub(crate) fn dry_run(&self) -> Result<bool> {
-        match self.all("dryRun") {
-            [] => Ok(false),
-            [all] if all == "All" => Ok(true),
-            [none] if none.is_empty() => Ok(false),
-            other => Err(ApiError::bad_request(format!(
-                "dryRun: Unsupported value: {:?}: supported values: \"All\"",
-                other.join(",")
-            ))),
-        }
+    /// `dryRun=All`; anything else is an error of these options (`CreateOptions`, …).
+    pub(crate) fn dry_run(&self, options: &str) -> Result<bool> {
+        check_dry_run(self.all("dryRun"), options)
     }
+}
+
+/// Whether a list of dry run stages asks for one.
+pub(crate) fn check_dry_run(stages: &[String], options: &str) -> Result<bool> {
+    let asked: Vec<&String> = stages.iter().filter(|s| !s.is_empty()).collect();
+    if asked.iter().any(|s| *s != "All") {
+        let cause = Cause {
+            reason: "FieldValueNotSupported",
+            message: format!("Unsupported value: {asked:?}: supported values: \"All\""),
+            field: "dryRun".into(),
+        };
+        return Err(ApiError::invalid_options(options, cause));
+    }
+    Ok(!asked.is_empty())
 }
 
 /// The verb as authorization names it.
 pub(crate) fn verb(method: &Method, path: &ResourcePath, query: &Query) -> &'static str {
     match *method {
+        Method::GET | Method::HEAD if path.watch => "watch",
         Method::GET | Method::HEAD if path.name.is_empty() && query.flag("watch") => "watch",
         Method::GET | Method::HEAD if path.name.is_empty() => "list",
         Method::GET | Method::HEAD => "get",
@@ -185,7 +202,7 @@ mod tests {
         assert_eq!(query.get("labelSelector"), Some("app=web,tier in (a)"));
         assert!(query.flag("watch"));
         assert!(query.number::<usize>("limit").is_err());
-        assert_eq!(query.dry_run(), Ok(true));
-        assert!(Query::parse(Some("dryRun=Some")).dry_run().is_err());
+        assert_eq!(query.dry_run("CreateOptions"), Ok(true));
+        assert!(Query::parse(Some("dryRun=Some")).dry_run("CreateOptions").is_err());
     }
 }

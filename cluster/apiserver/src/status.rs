@@ -50,7 +50,13 @@ impl ApiError {
         self
     }
 
-    fn because(mut self, causes: Vec<Cause>) -> Self {
+    /// Seconds after which it is worth trying again.
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.details.get_or_insert_default().retry_after_seconds = Some(seconds);
+        self
+    }
+
+    pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
         self.details.get_or_insert_default().causes = causes;
         self
     }

@@ -3,6 +3,7 @@
 mod limits;
 mod pod_security;
 pub(crate) mod quota;
+mod scheduling;
 
 use std::net::Ipv4Addr;
 
@@ -46,7 +47,18 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
         _ => {}
     }
     match (served.group(), served.kind()) {
-        ("", "Pod") if before.is_none() => service_account(request.api, value),
+        ("", "Pod") if before.is_some() => {
+            scheduling::default_tolerations(&mut value["spec"]);
+            Ok(())
+        }
+        ("", "Pod") => {
+            service_account(request.api, value)?;
+            if value["spec"].is_object() {
+                scheduling::priority(request.api, value)?;
+                scheduling::default_tolerations(&mut value["spec"]);
+            }
+            Ok(())
+        }
         ("", "Service") => service_addresses(request.api, before, value),
         (rbac::GROUP, _) => escalation(request, before, value),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {

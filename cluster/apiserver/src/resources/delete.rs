@@ -7,14 +7,14 @@ use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer;
 use super::selection::Selection;
 use super::write::store_error;
-use super::{answer, value_of};
 use crate::admission::PERMANENT;
 use crate::api::{Api, Context};
 use crate::catalog::Served;
 use crate::negotiation::{self, Body};
-use crate::status::{self, ApiError, Result};
+use crate::status::{self, ApiError, Cause, Result};
 use crate::store::{Change, Entry, Expect, Write};
 
 /// Finalizer under which dependents are deleted first.
@@ -44,7 +44,7 @@ pub(crate) struct Deletion {
 #[serde(rename_all = "camelCase", default)]
 struct Options {
     grace_period_seconds: Option<i64>,
-    propagation_policy: Option<Propagation>,
+    propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
     dry_run: Vec<String>,
@@ -62,20 +62,44 @@ impl Deletion {
         let options: Options = if body.is_empty() {
             Options::default()
         } else {
-            let (value, _) = super::write::parse(crate::api::media_type(&context.headers), body)?;
+            let unreadable =
+                |e: String| ApiError::plain(format!("couldn't get version/kind; json parse error: {e}"));
+            let (value, _) = super::write::parse(crate::api::media_type(&context.headers), body)
+                .map_err(|e| if e.code == StatusCode::BAD_REQUEST { unreadable(e.message) } else { e })?;
+            if let Some(kind) = value["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
+                return Err(ApiError::plain(format!("{kind:?} is no DeleteOptions")));
+            }
+            if !value.is_object() {
+                return Err(unreadable("DeleteOptions are an object".into()));
+            }
             serde_json::from_value(value)
                 .map_err(|e| ApiError::bad_request(format!("the DeleteOptions are not valid: {e}")))?
         };
-        let by_query = match context.query.get("propagationPolicy") {
+        let policy = options.propagation_policy.as_deref().or(context.query.get("propagationPolicy"));
+        if policy.is_some() && options.orphan_dependents.is_some() {
+            return Err(refused(
+                "FieldValueInvalid",
+                "propagationPolicy",
+                format!(
+                    "Invalid value: {:?}: orphanDependents and deletionPropagation cannot be both set",
+                    policy.unwrap_or_default()
+                ),
+            ));
+        }
+        let policy = match policy {
             None => None,
             Some("Background") => Some(Propagation::Background),
             Some("Foreground") => Some(Propagation::Foreground),
             Some("Orphan") => Some(Propagation::Orphan),
             Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \
-                     \"Background\", \"Foreground\", \"Orphan\""
-                )));
+                return Err(refused(
+                    "FieldValueNotSupported",
+                    "propagationPolicy",
+                    format!(
+                        "Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \
+                         \"Orphan\", \"nil\""
+                    ),
+                ));
             }
         };
         let orphan = options
@@ -83,16 +107,21 @@ impl Deletion {
             .map(|orphan| if orphan { Propagation::Orphan } else { Propagation::Background });
         let preconditions = options.preconditions.unwrap_or_default();
         Ok(Self {
-            propagation: options.propagation_policy.or(by_query).or(orphan),
+            propagation: policy.or(orphan),
             grace_seconds: match options.grace_period_seconds {
                 Some(seconds) => Some(seconds),
                 None => context.query.number("gracePeriodSeconds")?,
             },
             uid: preconditions.uid,
             resource_version: preconditions.resource_version,
-            dry_run: context.query.dry_run()? || options.dry_run.iter().any(|d| d == "All"),
+            dry_run: context.query.dry_run("DeleteOptions")?
+                | crate::request::check_dry_run(&options.dry_run, "DeleteOptions")?,
         })
     }
+}
+
+fn refused(reason: &'static str, field: &str, message: String) -> ApiError {
+    ApiError::invalid_options("DeleteOptions", Cause { reason, message, field: field.into() })
 }
 
 /// What a deletion came to.
@@ -109,6 +138,13 @@ pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<B
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
     match delete_object(&context.api, &context.served, entry, &deletion).await? {
         Outcome::Pending(entry) => Ok(answer(context, StatusCode::OK, &entry)),
+        Outcome::Gone(mut value) if returns_deleted(&context.served) => {
+            if context.served.kind() == "Pod" && value["metadata"]["deletionTimestamp"].is_null() {
+                value["metadata"]["deletionTimestamp"] = crate::api::now().into();
+                value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+            }
+            Ok(super::answer_value(context, StatusCode::OK, value))
+        }
         Outcome::Gone(value) => {
             let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
             let status =
@@ -116,6 +152,24 @@ pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<B
             Ok(negotiation::json(StatusCode::OK, &status))
         }
     }
+}
+
+/// Kinds whose deletion answers the object and not a Status.
+fn returns_deleted(served: &Served) -> bool {
+    matches!(
+        (served.group(), served.kind()),
+        (
+            "",
+            "ResourceQuota"
+                | "PersistentVolume"
+                | "ServiceAccount"
+                | "PersistentVolumeClaim"
+                | "Namespace"
+                | "Pod"
+                | "Service"
+                | "PodTemplate"
+        ) | ("storage.k8s.io", "CSIDriver" | "StorageClass" | "VolumeAttachment" | "CSINode")
+    )
 }
 
 pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result<Response<Body>> {
@@ -129,9 +183,8 @@ pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result
         .into_iter()
         .filter(|e| selection.matches(e))
         .collect();
-    let mut items = Vec::with_capacity(entries.len());
+    let items = super::read::items(&context.served, &entries);
     for entry in entries {
-        items.push(value_of(&context.served, &entry));
         match delete_object(&context.api, &context.served, entry, &deletion).await {
             Err(e) if e.code == StatusCode::NOT_FOUND => {}
             other => drop(other?),
@@ -193,11 +246,15 @@ pub(crate) async fn delete_object(
 
 fn check_preconditions(served: &Served, entry: &Entry, deletion: &Deletion) -> Result<()> {
     let refuse = |what: &str, wanted: &str, found: &str| {
+        let might = if what == "UID" { "deleted and then recreated" } else { "modified" };
         ApiError::conflict(
             served.group(),
-            served.plural(),
+            served.kind(),
             &entry.key.name,
-            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"),
+            format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). \
+                 The object might have been {might}"
+            ),
         )
     };
     if let Some(uid) = &deletion.uid

@@ -52,7 +52,7 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         };
     }
     match (method, context.path.name.is_empty()) {
-        (Method::GET | Method::HEAD, true) if context.query.flag("watch") => {
+        (Method::GET | Method::HEAD, all) if context.path.watch || (all && context.query.flag("watch")) => {
             allowed("watch")?;
             watch::watch(context).await
         }
@@ -66,6 +66,9 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         }
         (Method::POST, true) => {
             allowed("create")?;
+            if context.served.resource.namespaced && context.path.namespace.is_empty() {
+                return Err(ApiError::method_not_allowed());
+            }
             write::create(&context, &body).await
         }
         (Method::PUT, false) => {

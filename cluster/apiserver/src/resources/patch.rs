@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use seaway_merge::managed::{self, ApplyError};
-use seaway_merge::{patch as patches, strategic};
+use seaway_merge::{check, patch as patches, strategic};
 use serde_json::Value;
 
 use super::write::{self, Decoded, Operation, Request, check_object, parse, update_with, write_object};
@@ -36,6 +36,7 @@ pub(super) async fn patch_through(
     if media_type(&context.headers) == APPLY {
         return apply(context, body, operation).await;
     }
+    Patch::accepted(context)?;
     let old =
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
     let patch = Patch::read(context, body)?;
@@ -43,7 +44,9 @@ pub(super) async fn patch_through(
     let mut warnings = vec![];
     let entry = update_with(&request, old, |current| {
         let patched = patch.apply(context, current)?;
-        let Decoded { value, warnings: found } = check_object(context, patched, vec![])?;
+        let text = patched.to_string();
+        let Decoded { value, warnings: found } =
+            check_object(context, patched, vec![]).map_err(|e| not_an_object(&text, e))?;
         warnings = found;
         if value["metadata"]["name"] != current["metadata"]["name"] {
             return Err(ApiError::bad_request("the name of the object cannot be changed by a patch"));
@@ -57,6 +60,19 @@ pub(super) async fn patch_through(
     Ok(response)
 }
 
+/// A patch whose result cannot be read back is itself invalid.
+fn not_an_object(text: &str, error: ApiError) -> ApiError {
+    if error.code != StatusCode::BAD_REQUEST {
+        return error;
+    }
+    let cause = Cause {
+        reason: "FieldValueInvalid",
+        message: format!("Invalid value: {text:?}: {}", error.message),
+        field: "patch".into(),
+    };
+    ApiError::invalid("", "", "", vec![cause])
+}
+
 enum Patch {
     Json(Value),
     Merge(Value),
@@ -64,6 +80,18 @@ enum Patch {
 }
 
 impl Patch {
+    /// Whether patches of this media type exist, before anything else is looked at.
+    fn accepted(context: &Context) -> Result<()> {
+        match media_type(&context.headers) {
+            "application/json-patch+json" | "application/merge-patch+json" => Ok(()),
+            "application/strategic-merge-patch+json" if context.served.custom.is_none() => Ok(()),
+            _ if context.served.custom.is_some() => {
+                Err(ApiError::unsupported_media_type(&[ACCEPTED[0], ACCEPTED[1], ACCEPTED[3]]))
+            }
+            _ => Err(ApiError::unsupported_media_type(&ACCEPTED)),
+        }
+    }
+
     fn read(context: &Context, body: &[u8]) -> Result<Self> {
         let read = || {
             serde_json::from_slice::<Value>(body)
@@ -72,13 +100,7 @@ impl Patch {
         match media_type(&context.headers) {
             "application/json-patch+json" => read().map(Self::Json),
             "application/merge-patch+json" => read().map(Self::Merge),
-            "application/strategic-merge-patch+json" if context.served.custom.is_none() => {
-                read().map(Self::Strategic)
-            }
-            _ if context.served.custom.is_some() => {
-                Err(ApiError::unsupported_media_type(&[ACCEPTED[0], ACCEPTED[1], ACCEPTED[3]]))
-            }
-            _ => Err(ApiError::unsupported_media_type(&ACCEPTED)),
+            _ => read().map(Self::Strategic),
         }
     }
 
@@ -137,6 +159,24 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
         ));
     }
     let (value, duplicates) = parse(APPLY, body)?;
+    let unknown: Vec<String> = check::unknown_fields(&value, &context.served.schema)
+        .iter()
+        .filter_map(|problem| problem.split('"').nth(1))
+        .map(|path| format!(".{path}: field not declared in schema"))
+        .collect();
+    if !unknown.is_empty() {
+        let problems = match unknown.as_slice() {
+            [one] => one.clone(),
+            many => format!("errors:\n  {}", many.join("\n  ")),
+        };
+        return Err(ApiError::plain(format!(
+            "failed to create typed patch object ({}/{}; {}, Kind={}): {problems}",
+            context.namespace(),
+            context.path.name,
+            context.served.api_version(),
+            context.served.kind(),
+        )));
+    }
     let Decoded { value: mut applied, warnings } = check_object(context, value, duplicates)?;
     write::place(context, &mut applied)?;
     write::same_name(context, &mut applied)?;
@@ -162,7 +202,7 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
 }
 
 fn insists(applied: &Value) -> bool {
-    applied["metadata"]["resourceVersion"].as_str().is_some_and(|rv| !rv.is_empty())
+    write::revision_asked(&applied["metadata"]).is_some()
 }
 
 fn is_ownership(error: &ApiError) -> bool {

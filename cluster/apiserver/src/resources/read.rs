@@ -11,11 +11,18 @@ use serde_json::{Value, json};
 use super::selection::{Selection, metadata_only, table};
 use super::{answer, value_of};
 use crate::api::Context;
+use crate::catalog::Served;
 use crate::negotiation::{self, Body, Form};
-use crate::status::{ApiError, Result};
+use crate::status::{ApiError, Cause, Result};
 use crate::store::{Entry, ObjectKey, Page};
 
 pub(super) fn get(context: &Context) -> Result<Response<Body>> {
+    let newest = context.api.store.revision();
+    if let Some(asked) = asked_revision(context)?
+        && asked > newest
+    {
+        return Err(too_new(asked, newest));
+    }
     let entry =
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
     Ok(answer(context, StatusCode::OK, &entry))
@@ -51,23 +58,49 @@ impl Continue {
     }
 }
 
+/// The `resourceVersion` of the query.
+pub(super) fn asked_revision(context: &Context) -> Result<Option<u64>> {
+    context.query.get("resourceVersion").map(parse_revision).transpose().map_err(|e| {
+        let asked = context.query.get("resourceVersion").unwrap_or_default();
+        ApiError::plain(format!("resourceVersion: Invalid value: {asked:?}: {e}"))
+    })
+}
+
+/// A revision, or Go's words for what is none.
+pub(super) fn parse_revision(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+}
+
+fn list_options(reason: &'static str, message: String) -> ApiError {
+    let cause = Cause { reason, message, field: "resourceVersionMatch".into() };
+    ApiError::invalid_options("ListOptions", cause)
+}
+
 /// Which revision a list is asked at.
 fn revision(context: &Context) -> Result<Option<u64>> {
-    let asked: Option<u64> = context.query.number("resourceVersion")?;
+    let asked = asked_revision(context)?;
     let newest = context.api.store.revision();
     let exact = match context.query.get("resourceVersionMatch") {
         None => context.query.get("limit").is_some() && asked.is_some_and(|rv| rv > 0),
         Some("Exact") => true,
         Some("NotOlderThan") => false,
         Some(other) => {
-            return Err(ApiError::bad_request(format!(
-                "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\""
-            )));
+            return Err(list_options(
+                "FieldValueNotSupported",
+                format!("Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""),
+            ));
         }
     };
     if context.query.get("resourceVersionMatch").is_some() && asked.is_none() {
-        return Err(ApiError::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        return Err(list_options(
+            "FieldValueForbidden",
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided".into(),
+        ));
+    }
+    if context.query.get("resourceVersionMatch") == Some("Exact") && asked == Some(0) {
+        return Err(list_options(
+            "FieldValueForbidden",
+            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"".into(),
         ));
     }
     if let Some(asked) = asked
@@ -79,18 +112,27 @@ fn revision(context: &Context) -> Result<Option<u64>> {
 }
 
 pub(super) fn too_new(asked: u64, newest: u64) -> ApiError {
-    ApiError::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        "Timeout",
-        format!("Too large resource version: {asked}, current: {newest}"),
-    )
+    let message = format!("Too large resource version: {asked}, current: {newest}");
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {message}"))
+        .because(vec![Cause {
+            reason: "ResourceVersionTooLarge",
+            message: "Too large resource version".into(),
+            field: String::new(),
+        }])
+        .retry_after(1)
 }
 
 /// One page of what the request selects.
 fn page(context: &Context) -> Result<Page> {
     let selection = Selection::of(context)?;
-    let limit = context.query.number::<usize>("limit")?.filter(|limit| *limit > 0);
+    let limit = context.query.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| *limit > 0);
     let (at, after) = match context.query.get("continue") {
+        Some(_) if context.query.get("resourceVersion").is_some_and(|rv| rv != "0") => {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
         Some(token) => {
             let (revision, after) = Continue::decode(token)?;
             (Some(revision), Some(after))
@@ -120,6 +162,10 @@ fn page(context: &Context) -> Result<Page> {
 pub(super) fn list(context: &Context) -> Result<Response<Body>> {
     let page = page(context)?;
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    if context.served.custom.is_some() {
+        // As Go prints lists of objects that have no type.
+        metadata["continue"] = "".into();
+    }
     if let Some(next) = &page.next {
         metadata["continue"] = Continue::encode(page.revision, next).into();
         if Selection::of(context)?.is_everything() {
@@ -127,23 +173,27 @@ pub(super) fn list(context: &Context) -> Result<Response<Body>> {
         }
     }
     let values = || page.entries.iter().map(|e| value_of(&context.served, e)).collect::<Vec<Value>>();
+    let typed = context.served.custom.is_some();
     Ok(match context.form {
         Form::Object if !context.served.converts() && !crate::conversion::needed(&context.served) => {
             let (api_version, kind) = (context.served.api_version(), &context.served.resource.list_kind);
             negotiation::raw(
                 StatusCode::OK,
                 "application/json",
-                join(&api_version, kind, &metadata, &page.entries),
+                join(&api_version, kind, &metadata, &page.entries, typed),
             )
         }
         Form::Object => negotiation::json(
             StatusCode::OK,
             &json!({"kind": context.served.resource.list_kind, "apiVersion": context.served.api_version(),
-                    "metadata": metadata, "items": values()}),
+                    "metadata": metadata, "items": items(&context.served, &page.entries)}),
         ),
         Form::Table => negotiation::json(StatusCode::OK, &table(context, &values(), Some(&metadata))),
         Form::Metadata => {
             let items: Vec<Value> = values().iter().map(metadata_only).collect();
+            if let Some(metadata) = metadata.as_object_mut() {
+                metadata.remove("remainingItemCount");
+            }
             negotiation::json(
                 StatusCode::OK,
                 &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
@@ -153,8 +203,23 @@ pub(super) fn list(context: &Context) -> Result<Response<Body>> {
     })
 }
 
+/// Objects as a list holds them: built-in ones without apiVersion and kind, which the list says once.
+pub(super) fn items(served: &Served, entries: &[Arc<Entry>]) -> Vec<Value> {
+    let untyped = |entry: &Arc<Entry>| {
+        let mut value = value_of(served, entry);
+        if served.custom.is_none()
+            && let Some(object) = value.as_object_mut()
+        {
+            object.remove("apiVersion");
+            object.remove("kind");
+        }
+        value
+    };
+    entries.iter().map(untyped).collect()
+}
+
 /// A list put together from the stored bytes: nothing is parsed or serialized again.
-fn join(api_version: &str, kind: &str, metadata: &Value, entries: &[Arc<Entry>]) -> Vec<u8> {
+fn join(api_version: &str, kind: &str, metadata: &Value, entries: &[Arc<Entry>], typed: bool) -> Vec<u8> {
     let size: usize = entries.iter().map(|e| e.body.len() + 1).sum();
     let head = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}).to_string();
     let mut out = Vec::with_capacity(size + head.len() + 16);
@@ -164,7 +229,12 @@ fn join(api_version: &str, kind: &str, metadata: &Value, entries: &[Arc<Entry>])
         if i > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(&entry.body);
+        if typed {
+            out.extend_from_slice(&entry.body);
+        } else {
+            out.push(b'{');
+            out.extend_from_slice(entry.members());
+        }
     }
     out.extend_from_slice(b"]}");
     out

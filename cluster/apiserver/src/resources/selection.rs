@@ -23,18 +23,18 @@ impl Selection {
             .get("labelSelector")
             .map(str::parse::<LabelSelector>)
             .transpose()
-            .map_err(|e| ApiError::bad_request(format!("unable to parse requirement: {e}")))?;
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
         let fields = context
             .query
             .get("fieldSelector")
             .map(str::parse::<FieldSelector>)
             .transpose()
-            .map_err(|e| ApiError::bad_request(format!("invalid field selector: {e}")))?;
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
         let mut parses = false;
         if let Some(fields) = &fields {
             for path in fields.requirements.iter().map(|r| r.field.as_str()) {
                 if !selectable(context, path) {
-                    return Err(ApiError::bad_request(format!("field label not supported: {path}")));
+                    return Err(ApiError::bad_request(unselectable(context, path)));
                 }
                 parses |= !matches!(path, "metadata.name" | "metadata.namespace");
             }
@@ -84,12 +84,24 @@ fn field(value: &Value, path: &str) -> String {
     }
 }
 
-/// The field paths that each kind can be selected by.
 fn selectable(context: &Context, path: &str) -> bool {
-    if path == "metadata.name" || (path == "metadata.namespace" && context.served.resource.namespaced) {
-        return true;
+    path == "metadata.name"
+        || (path == "metadata.namespace" && context.served.resource.namespaced)
+        || own_fields(context).contains(&path)
+}
+
+/// Kinds without field paths of their own say what there is.
+fn unselectable(context: &Context, path: &str) -> String {
+    if own_fields(context).is_empty() && context.served.custom.is_none() {
+        format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else {
+        format!("field label not supported: {path}")
     }
-    let fields: &[&str] = match (context.served.group(), context.served.kind()) {
+}
+
+/// The field paths that each kind can be selected by, besides name and namespace.
+fn own_fields(context: &Context) -> &'static [&'static str] {
+    match (context.served.group(), context.served.kind()) {
         ("", "Pod") => &[
             "spec.nodeName",
             "spec.restartPolicy",
@@ -121,8 +133,7 @@ fn selectable(context: &Context, path: &str) -> bool {
         ("batch", "Job") => &["status.successful"],
         ("certificates.k8s.io", _) => &["spec.signerName"],
         _ => &[],
-    };
-    fields.contains(&path)
+    }
 }
 
 /// A `Table` of objects.

@@ -147,15 +147,18 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
         "metadata": {"name": metadata["name"], "uid": metadata["uid"],
                      "resourceVersion": metadata["resourceVersion"],
                      "creationTimestamp": metadata["creationTimestamp"]},
-        "spec": {"replicas": at(object, &paths.spec_replicas).as_i64().unwrap_or(0)},
+        "spec": match at(object, &paths.spec_replicas).as_i64().unwrap_or(0) {
+            0 => json!({}),
+            replicas => json!({"replicas": replicas}),
+        },
         "status": {"replicas": at(object, &paths.status_replicas).as_i64().unwrap_or(0)},
     });
     if metadata["namespace"].is_string() {
         scale["metadata"]["namespace"] = metadata["namespace"].clone();
     }
     let selector = match &paths.selector {
-        Some(path) => at(object, path).as_str().map(str::to_owned),
-        None => seaway_object::selector::LabelSelector::from_value(&object["spec"]["selector"])
+        Some(path) if at(object, path).is_string() => at(object, path).as_str().map(str::to_owned),
+        _ => seaway_object::selector::LabelSelector::from_value(&object["spec"]["selector"])
             .ok()
             .map(|s| s.to_string()),
     };
@@ -171,7 +174,13 @@ async fn scale(
     body: &Bytes,
     paths: &ScalePaths,
 ) -> Result<Response<Body>> {
-    let old = present(context)?;
+    let old = present(context).map_err(|e| match context.served.custom {
+        Some(_) => e,
+        None => {
+            let plural = format!("{}/scale", context.served.plural());
+            ApiError::not_found(context.served.group(), &plural, &context.path.name)
+        }
+    })?;
     let current = || scale_of(&value_of(&context.served, &old), paths);
     let wanted = match *method {
         Method::GET | Method::HEAD => return Ok(respond(context, StatusCode::OK, current())),
@@ -187,6 +196,7 @@ async fn scale(
         }
         _ => return Err(ApiError::method_not_allowed()),
     };
+    check_scale(context, method, &wanted)?;
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let cause = Cause {
@@ -213,6 +223,37 @@ async fn scale(
     })
     .await?;
     Ok(respond(context, StatusCode::OK, scale_of(&value_of(&context.served, &entry), paths)))
+}
+
+/// Whether this is a Scale of the object in the path.
+fn check_scale(context: &Context, method: &Method, wanted: &Value) -> Result<()> {
+    let unreadable = |message: String| {
+        if *method == Method::PATCH {
+            let cause = Cause {
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: {:?}: {message}", wanted.to_string()),
+                field: "patch".into(),
+            };
+            ApiError::invalid("", "", "", vec![cause])
+        } else {
+            ApiError::bad_request(message)
+        }
+    };
+    let (version, kind) = (&wanted["apiVersion"], &wanted["kind"]);
+    if (!kind.is_null() && kind != "Scale") || (!version.is_null() && version != "autoscaling/v1") {
+        return Err(unreadable(format!("{kind} in version {version} cannot be handled as a Scale")));
+    }
+    let replicas = &wanted["spec"]["replicas"];
+    if !replicas.is_null() && !replicas.is_i64() {
+        return Err(unreadable(format!("spec.replicas: {replicas} is no whole number")));
+    }
+    match wanted["metadata"]["name"].as_str().unwrap_or_default() {
+        name if name.is_empty() || name == context.path.name => Ok(()),
+        name => Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.path.name
+        ))),
+    }
 }
 
 /// serviceaccounts/token (TokenRequest).
@@ -314,7 +355,7 @@ async fn bind(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     let kind = binding["target"]["kind"].as_str().unwrap_or("Node");
     if node.is_empty() || kind != "Node" {
-        return Err(ApiError::bad_request("target.name: a pod is bound to a Node by its name"));
+        return Err(ApiError::plain("target.name: Required value"));
     }
     let request = Request { operation: Operation::Status, ..Request::of(context, Operation::Status)? };
     let served = &context.served;
@@ -381,7 +422,7 @@ async fn evict(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let deletion = Deletion {
         grace_seconds: options["gracePeriodSeconds"].as_i64(),
         uid: options["preconditions"]["uid"].as_str().map(str::to_owned),
-        dry_run: context.query.dry_run()?,
+        dry_run: context.query.dry_run("CreateOptions")?,
         ..Deletion::default()
     };
     match delete_object(&context.api, &context.served, pod, &deletion).await? {

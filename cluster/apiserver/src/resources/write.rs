@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use seaway_kinds::field_error::FieldError;
+use seaway_kinds::field_error::{FieldError, Path as FieldPath};
 use seaway_kinds::{defaults, strategy, structural, validation};
 use seaway_merge::check;
 use seaway_merge::managed::{self, Manager};
@@ -55,7 +55,11 @@ impl<'a> Request<'a> {
             operation,
             subresource: &context.path.subresource,
             manager: context.manager(),
-            dry_run: context.query.dry_run()?,
+            dry_run: context.query.dry_run(match (&context.method, operation) {
+                (&http::Method::PATCH, _) => "PatchOptions",
+                (_, Operation::Create) => "CreateOptions",
+                _ => "UpdateOptions",
+            })?,
             owned: false,
             warnings: parking_lot::Mutex::default(),
         })
@@ -144,6 +148,9 @@ pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<(Value, Vec<String>
 pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<String>) -> Result<Decoded> {
     let served = &context.served;
     let expected = (served.api_version(), served.kind());
+    if value.is_null() {
+        value = Value::Object(Map::new());
+    }
     if !value.is_object() {
         return Err(ApiError::bad_request(format!(
             "the object provided is not an object: expected {}, Kind={}",
@@ -219,6 +226,9 @@ fn go_type(got: &str) -> &str {
 pub(super) async fn create(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let Decoded { mut value, warnings } = decode(context, body)?;
     place(context, &mut value)?;
+    if revision_asked(&value["metadata"]).is_some() {
+        return Err(ApiError::plain("resourceVersion should not be set on objects to be created"));
+    }
     let request = Request::of(context, Operation::Create)?;
     let generated = value["metadata"]["name"].as_str().is_none_or(str::is_empty);
     let mut entry = write_object(&request, None, value.clone()).await;
@@ -250,10 +260,10 @@ pub(super) fn place(context: &Context, value: &mut Value) -> Result<()> {
             }
         }
         found => {
-            return Err(ApiError::bad_request(format!(
-                "the namespace of the provided object does not match the namespace sent on the request: \
-                 {found} is not {namespace}"
-            )));
+            tracing::debug!(found, namespace, "an object of another namespace");
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
     }
     if context.served.resource.namespaced && namespace.is_empty() {
@@ -285,6 +295,12 @@ pub(super) async fn replace(context: &Context, body: &Bytes) -> Result<Response<
 
 pub(super) fn same_name(context: &Context, value: &mut Value) -> Result<()> {
     match value["metadata"]["name"].as_str().unwrap_or_default() {
+        "" if context.method == http::Method::PUT => {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                context.path.name
+            )));
+        }
         "" => value["metadata"]["name"] = context.path.name.clone().into(),
         name if name == context.path.name => {}
         name => {
@@ -309,15 +325,27 @@ pub(crate) async fn update_with(
     mut old: Arc<Entry>,
     mut change: impl FnMut(&Value) -> Result<Value>,
 ) -> Result<Arc<Entry>> {
+    let mut turn = None;
     for _ in 0..RETRIES {
         let current = value_of(request.served, &old);
         let new = change(&current)?;
-        let asked = new["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        if let Some(uid) =
+            new["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty() && *uid != old.meta.uid)
+        {
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.meta.uid
+            );
+            let served = request.served;
+            return Err(ApiError::conflict(served.group(), served.plural(), &old.key.name, why));
+        }
         // A change computed from the present state carries its revision along; only one that
         // differs from it was asked for by the client.
-        let insists = !asked.is_empty();
-        if insists && asked != old.revision.to_string() {
-            return Err(modified(request.served, &old));
+        if let Some(asked) = revision_asked(&new["metadata"]) {
+            let asked = super::read::parse_revision(asked).map_err(ApiError::plain)?;
+            if asked != old.revision {
+                return Err(modified(request.served, &old));
+            }
         }
         match write_object(request, Some(&old), new).await {
             Err(e) if e.reason == "Conflict" && e == modified(request.served, &old) => {
@@ -325,11 +353,24 @@ pub(crate) async fn update_with(
                 old = newer.ok_or_else(|| {
                     ApiError::not_found(request.served.group(), request.served.plural(), &old.key.name)
                 })?;
+                // Those who lost once take turns: however many write one object, each gets to it.
+                if turn.is_none() {
+                    let name = format!("{}/{}/{}", request.served.storage, old.key.namespace, old.key.name);
+                    turn = Some(request.api.object_turn(&name).lock().await);
+                    if let Some(newest) = request.api.store.get(&request.served.storage, &old.key) {
+                        old = newest;
+                    }
+                }
             }
             other => return other,
         }
     }
     Err(modified(request.served, &old))
+}
+
+/// The revision that a client insists on; "0" is any.
+pub(super) fn revision_asked(metadata: &Value) -> Option<&str> {
+    metadata["resourceVersion"].as_str().filter(|rv| !rv.is_empty() && *rv != "0")
 }
 
 /// Attempts at a write that others disturb; they get rarer quickly since each waits for a commit.
@@ -349,6 +390,7 @@ pub(crate) async fn write_object(
     let (group, kind) = (served.group(), served.kind());
     let before = old.map(|e| value_of(served, e));
 
+    seaway_protobuf::canonical(&mut value);
     apply_defaults(served, &mut value);
     match &before {
         None => new_metadata(&mut value),
@@ -373,6 +415,7 @@ pub(crate) async fn write_object(
     }
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(served, before.as_ref(), &value)?;
+    seaway_protobuf::canonical(&mut value);
     if let Some(before) = &before
         && unchanged(before, &value)
     {
@@ -407,22 +450,40 @@ async fn store(request: &Request<'_>, old: Option<&Arc<Entry>>, mut value: Value
     let finished = old.is_some() && finish_if_done(&value);
     if request.dry_run {
         if old.is_none() && request.api.store.get(&served.storage, &key).is_some() {
-            return Err(ApiError::already_exists(served.group(), served.plural(), &key.name));
+            return Err(exists(request, &key));
         }
-        let revision = old.map_or(0, |e| e.revision);
-        let mut entry = Entry::new(key, revision, value.clone());
-        if old.is_none()
-            && let Some(metadata) = value["metadata"].as_object_mut()
-        {
-            metadata.remove("resourceVersion");
-            entry.body = crate::store::to_bytes(&value);
-        }
+        let entry = match old {
+            Some(old) => Entry::new(key, old.revision, value),
+            None => Entry::unstored(key, value),
+        };
         return Ok(Arc::new(entry));
     }
-    let expect = old.map_or(Expect::Absent, |e| Expect::Revision(e.revision));
-    let change = if finished { Change::Delete(value) } else { Change::Put(value) };
-    let write = Write { resource: served.storage.clone(), key: key.clone(), expect, change };
-    request.api.store.write(write).await.map_err(|e| store_error(served, &key.name, &e))
+    let write = |change| Write {
+        resource: served.storage.clone(),
+        key: key.clone(),
+        expect: old.map_or(Expect::Absent, |e| Expect::Revision(e.revision)),
+        change,
+    };
+    if let (true, Some(old)) = (finished, old) {
+        // Watchers see the last stored state, the client what it wrote.
+        let gone = request.api.store.write(write(Change::Delete(old.value()))).await;
+        let gone = gone.map_err(|e| store_error(served, &key.name, &e))?;
+        return Ok(Arc::new(Entry::new(key, gone.revision, value)));
+    }
+    match request.api.store.write(write(Change::Put(value))).await {
+        Err(WriteError::Exists) => Err(exists(request, &key)),
+        other => other.map_err(|e| store_error(served, &key.name, &e)),
+    }
+}
+
+/// The name is taken, perhaps by an object that is on its way out.
+fn exists(request: &Request<'_>, key: &ObjectKey) -> ApiError {
+    let served = request.served;
+    let mut error = ApiError::already_exists(served.group(), served.plural(), &key.name);
+    if request.api.store.get(&served.storage, key).is_some_and(|e| e.meta.deleting) {
+        error.message = format!("object is being deleted: {}", error.message);
+    }
+    error
 }
 
 /// Largest stored object; etcd's default request limit.
@@ -453,9 +514,7 @@ fn metadata_mut(value: &mut Value) -> &mut Map<String, Value> {
 /// What the server decides in a new object.
 fn new_metadata(value: &mut Value) {
     let metadata = metadata_mut(value);
-    for field in
-        ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
-    {
+    for field in ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         metadata.remove(field);
     }
     metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -486,7 +545,7 @@ fn kept_metadata(value: &mut Value, before: &Value) {
     metadata.remove("selfLink");
     for field in ["uid", "creationTimestamp", "generation"] {
         let empty = metadata.get(field).is_none_or(|v| v.is_null() || v == "");
-        if empty || field == "generation" {
+        if empty || field != "uid" {
             keep(metadata, old, field);
         }
     }
@@ -513,6 +572,10 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     if let Some(before) = before {
         errors.extend(validation::validate_metadata_update(value, before));
     }
+    // Definitions are checked by the generic rules alone; their own finalizer has no path.
+    if served.custom.is_none() && group != "apiextensions.k8s.io" {
+        errors.extend(standard_finalizers(value));
+    }
     errors.extend(match (&served.custom, before) {
         (None, None) => validation::validate_create(group, kind, value),
         (None, Some(before)) => validation::validate_update(group, kind, value, before),
@@ -524,6 +587,21 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     let causes: Vec<Cause> = errors.iter().map(cause).collect();
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     Err(ApiError::invalid(group, kind, name, causes))
+}
+
+/// Finalizers of built-in kinds without a domain must be Kubernetes' own.
+fn standard_finalizers(value: &Value) -> Vec<FieldError> {
+    let known =
+        |name: &str| name.contains('/') || matches!(name, "kubernetes" | "orphan" | "foregroundDeletion");
+    let finalizers = value["metadata"]["finalizers"].as_array().into_iter().flatten().enumerate();
+    finalizers
+        .filter_map(|(index, name)| Some((index, name.as_str().filter(|name| !known(name))?)))
+        .map(|(index, name)| {
+            let path = FieldPath::new("metadata").child("finalizers").index(index);
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            FieldError::invalid(&path, name, why)
+        })
+        .collect()
 }
 
 fn cause(error: &FieldError) -> Cause {
