@@ -246,8 +246,7 @@ mod tests {
                 text.as_bytes().chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
             let mut lines =
                 Lines { body: stream::iter(pieces).boxed(), buffer: Vec::new(), event: Event::default() };
-            let first =
-                Event { id: Some("7".into()), name: "ledger".into(), data: "{\"a\":\n1}".into() };
+            let first = Event { id: Some("7".into()), name: "ledger".into(), data: "{\"a\":\n1}".into() };
             assert_eq!(lines.next().await.unwrap(), Some(first));
             let second = Event { data: "x".into(), ..Event::default() };
             assert_eq!(lines.next().await.unwrap(), Some(second));

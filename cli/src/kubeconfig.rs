@@ -11,14 +11,22 @@ use seaway_apiserver::Secret;
 use serde_json::json;
 
 /// Writes the file for its owner alone, whole or not at all.
-pub(crate) fn write(path: &Path, address: SocketAddr, ca_pem: &str, token: &Secret) -> std::io::Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    address: SocketAddr,
+    seaway: SocketAddr,
+    ca_pem: &str,
+    token: &Secret,
+) -> std::io::Result<()> {
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "seaway", "preferences": {},
         "clusters": [{"name": "seaway", "cluster": {
             "server": format!("https://{}", reachable(address)),
             "certificate-authority-data": STANDARD.encode(ca_pem)}}],
         "users": [{"name": "seaway-admin", "user": {"token": token.expose()}}],
-        "contexts": [{"name": "seaway", "context": {"cluster": "seaway", "user": "seaway-admin"}}],
+        "contexts": [{"name": "seaway", "context": {"cluster": "seaway", "user": "seaway-admin",
+            "extensions": [{"name": "seaway.dev/server",
+                            "extension": {"url": format!("http://{}", reachable(seaway))}}]}}],
     });
     let text = seaway_object::yaml::to_string(&config);
     // Nothing to write is the usual case, and works on a full disk too.

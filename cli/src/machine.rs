@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -18,6 +19,7 @@ use seaway_node::{Node, NodeOptions};
 use seaway_workloads::Workloads;
 use serde_json::{Value, json};
 
+use crate::delivery::Delivery;
 use crate::node_streams::Streams;
 use crate::rights;
 
@@ -35,6 +37,10 @@ pub(crate) struct Options {
     pub(crate) node: bool,
     /// OCI image layout folders, asked before registries.
     pub(crate) layouts: Vec<PathBuf>,
+    /// Where Seaway's own API is served.
+    pub(crate) listen: SocketAddr,
+    /// How often Git repositories are asked for news.
+    pub(crate) poll_interval: Duration,
 }
 
 /// Everything that runs.
@@ -42,6 +48,7 @@ pub(crate) struct Machine {
     pub(crate) server: ApiServer,
     pub(crate) gateway: Gateway,
     workloads: Workloads,
+    pub(crate) delivery: Delivery,
     /// Why no pods run, when they should.
     pub(crate) without_node: Option<String>,
     node: Option<Arc<Node>>,
@@ -50,6 +57,7 @@ pub(crate) struct Machine {
 struct Parts {
     gateway: Gateway,
     workloads: Workloads,
+    delivery: Delivery,
     node: Option<Arc<Node>>,
     without_node: Option<String>,
 }
@@ -61,8 +69,8 @@ impl Machine {
         server_options.listen = Some(options.kube);
         let server = ApiServer::start(server_options).await.into_diagnostic()?;
         match Self::parts(&server, options).await {
-            Ok(Parts { gateway, workloads, node, without_node }) => {
-                Ok(Self { server, gateway, workloads, without_node, node })
+            Ok(Parts { gateway, workloads, delivery, node, without_node }) => {
+                Ok(Self { server, gateway, workloads, delivery, without_node, node })
             }
             Err(error) => {
                 server.stop().await;
@@ -94,11 +102,13 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
-        Ok(Parts { gateway, workloads, node, without_node })
+        let delivery = Delivery::start(options, account("sync"), account("server")).await?;
+        Ok(Parts { gateway, workloads, delivery, node, without_node })
     }
 
     /// Stops everything; returns when all is on disk.
     pub(crate) async fn stop(self) {
+        self.delivery.stop().await;
         self.gateway.shutdown().await;
         self.workloads.shutdown().await;
         if let Some(node) = self.node.and_then(Arc::into_inner) {
@@ -143,6 +153,15 @@ async fn install(client: &kube::Client) -> kube::Result<()> {
     objects.extend(bound("gateway", &seaway_gateway::cluster_role_rules()));
     objects.extend(bound("node", &seaway_node::cluster_role_rules()));
     objects.extend(bound("workloads", &rights::workloads()));
+    objects.extend(seaway_api::crds());
+    objects.extend(bound("sync", &rights::sync()));
+    objects.extend(bound("server", &seaway_server::account_rules()));
+    objects.extend(seaway_server::cluster_roles());
+    // Where Stacks and shared Environments live.
+    let labels = json!({"app.kubernetes.io/part-of": "seaway"});
+    objects.push(
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway", "labels": labels}}),
+    );
     for object in objects {
         let gvk =
             GroupVersionKind::try_from(&types(&object)).map_err(|e| kube::Error::Service(Box::new(e)))?;

@@ -5,7 +5,9 @@
 //!
 //! Start reading in [`commands`]; each command has its file.
 
+mod client;
 mod commands;
+mod delivery;
 mod kubeconfig;
 mod machine;
 mod node_streams;
@@ -28,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Start everything on this machine and serve until stopped
     Up(commands::up::Options),
+    /// Show and change environments of a Seaway server
+    Env(commands::env::Options),
     /// Print the Kubernetes objects that a directory stands for
     Render(commands::render::Options),
     /// Print the completions of a shell
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
         Command::Up(options) => runtime()?.block_on(commands::up::run(options)),
+        Command::Env(options) => runtime()?.block_on(commands::env::run(options)),
         Command::Render(options) => commands::render::run(&options),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seaway", &mut std::io::stdout());

@@ -53,3 +53,23 @@ pub(crate) fn workloads() -> Vec<Value> {
         rule("batch", &["cronjobs/finalizers", "jobs/finalizers"], &["update"]),
     ]
 }
+
+/// The sync engine acts on environments as their own accounts; it makes those and binds them, and reads everything
+/// that it compares. Who binds rights must be able to hold them: this account is as mighty as what Stacks allow.
+pub(crate) fn sync() -> Vec<Value> {
+    let read_write: Vec<&str> = [&READ[..], &WRITE[..]].concat();
+    vec![
+        rule("*", &["*"], &READ),
+        rule("seaway.dev", &["environments", "stacks"], &read_write),
+        rule("seaway.dev", &["environments/status", "stacks/status"], &["patch", "update"]),
+        rule("", &["configmaps", "namespaces", "secrets", "serviceaccounts"], &read_write),
+        rule("", &["serviceaccounts", "users", "groups"], &["impersonate"]),
+        rule("", &["events"], &["create", "patch", "update"]),
+        rule("events.k8s.io", &["events"], &["create", "patch", "update"]),
+        rule(
+            "rbac.authorization.k8s.io",
+            &["clusterroles", "clusterrolebindings", "roles", "rolebindings"],
+            &[&read_write[..], &["bind", "escalate"]].concat(),
+        ),
+    ]
+}

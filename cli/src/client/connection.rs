@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use miette::{IntoDiagnostic, WrapErr, miette};
+use miette::{Diagnostic, IntoDiagnostic, WrapErr, miette};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -21,6 +21,23 @@ use super::target::{Target, Trust, Url};
 /// Until a connection is there.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Nobody is there.
+#[derive(Debug, thiserror::Error)]
+#[error("{url} cannot be reached: {source}")]
+struct Unreachable {
+    url: Url,
+    source: std::io::Error,
+}
+
+impl Diagnostic for Unreachable {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(match self.url.is_loopback() {
+            true => "is `seaway up` running?",
+            false => "is that the address of your Seaway server?",
+        }))
+    }
+}
+
 /// Sends a request and returns the head of the answer.
 pub(super) async fn send(
     target: &Target,
@@ -30,16 +47,11 @@ pub(super) async fn send(
     let stream = tokio::time::timeout(CONNECT, connect(url))
         .await
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-        .into_diagnostic()
-        .wrap_err_with(|| {
-            let help = match url.is_loopback() {
-                true => "is `seaway up` running?",
-                false => "is that the address of your Seaway server?",
-            };
-            miette!(help = help, "{url} cannot be reached")
-        })?;
+        .map_err(|source| Unreachable { url: url.clone(), source })?;
     if !url.tls {
-        return exchange(stream, request).await.wrap_err_with(|| format!("{url} does not answer as a server"));
+        return exchange(stream, request)
+            .await
+            .wrap_err_with(|| format!("{url} does not answer as a server"));
     }
     let config = ClientConfig::builder().with_root_certificates(roots(&target.trust)?).with_no_client_auth();
     let name = ServerName::try_from(url.host.clone()).into_diagnostic()?;
@@ -81,7 +93,10 @@ fn roots(trust: &Trust) -> miette::Result<RootCertStore> {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 let certificate =
                     certificate.into_diagnostic().wrap_err("the kubeconfig's certificate authority")?;
-                roots.add(certificate).into_diagnostic().wrap_err("the kubeconfig's certificate authority")?;
+                roots
+                    .add(certificate)
+                    .into_diagnostic()
+                    .wrap_err("the kubeconfig's certificate authority")?;
             }
         }
     }

@@ -10,6 +10,7 @@ use http::Uri;
 use http::uri::Scheme;
 use kube::config::{Cluster, Kubeconfig};
 use miette::{IntoDiagnostic, WrapErr, miette};
+use secrecy::ExposeSecret as _;
 
 /// Key in a kubeconfig context's `extensions`; its value is `{url: …}`.
 const EXTENSION: &str = "seaway.dev/server";
@@ -214,7 +215,8 @@ fn entry(config: &Kubeconfig, context: Option<&str>) -> miette::Result<Option<En
     let Some(name) = context.or(config.current_context.as_deref()).filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
-    let found = config.contexts.iter().find(|named| named.name == name).and_then(|named| named.context.as_ref());
+    let found =
+        config.contexts.iter().find(|named| named.name == name).and_then(|named| named.context.as_ref());
     let Some(found) = found else {
         return Err(miette!(
             help = "`kubectl config get-contexts` lists them",
@@ -230,8 +232,8 @@ fn entry(config: &Kubeconfig, context: Option<&str>) -> miette::Result<Option<En
     let token = user.and_then(|user| user.auth_info.as_ref()?.token.as_ref());
     let cluster = config.clusters.iter().find(|cluster| cluster.name == found.cluster);
     let authority = cluster.and_then(|named| named.cluster.as_ref()).map(authority).transpose()?.flatten();
-    use kube::client::ExposeSecret as _;
-    let token = token.map(|token| Token(token.expose_secret().to_owned())).filter(|token| !token.0.is_empty());
+    let token =
+        token.map(|token| Token(token.expose_secret().to_owned())).filter(|token| !token.0.is_empty());
     Ok(Some(Entry { url: Url::parse(url)?, token, authority }))
 }
 
@@ -294,8 +296,16 @@ mod tests {
             sent(target(Some("http://127.0.0.1:7420/"), None, &config)),
             "http://127.0.0.1:7420 of-the-kubeconfig"
         );
-        for other in ["http://127.0.0.1:7421", "http://localhost:7420", "https://127.0.0.1:7420", "https://evil.example"] {
-            assert!(sent(target(Some(other), None, &config)).starts_with("there is no token for "), "{other}");
+        for other in [
+            "http://127.0.0.1:7421",
+            "http://localhost:7420",
+            "https://127.0.0.1:7420",
+            "https://evil.example",
+        ] {
+            assert!(
+                sent(target(Some(other), None, &config)).starts_with("there is no token for "),
+                "{other}"
+            );
         }
     }
 
@@ -305,13 +315,17 @@ mod tests {
         let target_of = target(None, None, &good).unwrap();
         assert_eq!(target_of.trust, Trust::Authority(b"PEM".to_vec()));
         assert_eq!(sent(Ok(target_of)), "https://seaway.example.com:443 of-the-kubeconfig");
-        for cluster in [json!({}), json!({"certificate-authority-data": "UEVN", "insecure-skip-tls-verify": true})] {
+        for cluster in
+            [json!({}), json!({"certificate-authority-data": "UEVN", "insecure-skip-tls-verify": true})]
+        {
             let config = kubeconfig("https://seaway.example.com", cluster);
             assert!(sent(target(None, None, &config)).contains("is not sent there"));
         }
         let plain = kubeconfig("http://seaway.example.com", json!({"certificate-authority-data": "UEVN"}));
         assert!(sent(target(None, None, &plain)).contains("nothing is sent there"));
-        assert!(sent(target(Some("http://10.0.0.1:7420"), Some("t"), &plain)).contains("nothing is sent there"));
+        assert!(
+            sent(target(Some("http://10.0.0.1:7420"), Some("t"), &plain)).contains("nothing is sent there")
+        );
     }
 
     #[test]

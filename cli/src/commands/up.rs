@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,12 @@ pub(crate) struct Options {
     /// Address of the gateway, which serves HTTPRoutes; port 0 takes a free one
     #[arg(long, env = "SEAWAY_GATEWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
     gateway_listen: SocketAddr,
+    /// Address of Seaway's own API; port 0 takes a free one
+    #[arg(long, env = "SEAWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
+    listen: SocketAddr,
+    /// Seconds between two looks at a Git repository
+    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
+    poll_interval: f64,
     /// Folder with images (OCI image layout), asked before registries; can be repeated
     #[arg(long = "image-layout", env = "SEAWAY_IMAGE_LAYOUT", value_name = "DIR", value_delimiter = ',')]
     image_layouts: Vec<PathBuf>,
@@ -74,6 +81,10 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         gateway: options.gateway_listen,
         node: options.node == NodeRuntime::Sandbox,
         layouts: options.image_layouts,
+        listen: options.listen,
+        poll_interval: Duration::try_from_secs_f64(options.poll_interval.max(0.1))
+            .into_diagnostic()
+            .wrap_err("--poll-interval is no number of seconds")?,
     })
     .await?;
     if let Some(reason) = &machine.without_node {
@@ -82,13 +93,20 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let server = &machine.server;
     let address = server.address().unwrap_or(options.kube_listen);
     let path = data_dir.join("kubeconfig");
-    kubeconfig::write(&path, address, server.ca_pem(), server.admin_token())
-        .into_diagnostic()
-        .wrap_err_with(|| format!("{} could not be written", path.display()))?;
+    kubeconfig::write(
+        &path,
+        address,
+        machine.delivery.server.address(),
+        server.ca_pem(),
+        server.admin_token(),
+    )
+    .into_diagnostic()
+    .wrap_err_with(|| format!("{} could not be written", path.display()))?;
     println!(
-        "ready in {:.2} s: Kubernetes API at https://{address}, gateway at http://{}, kubeconfig at {}",
+        "ready in {:.2} s: Kubernetes API at https://{address}, gateway at http://{}, Seaway at http://{}, kubeconfig at {}",
         started.elapsed().as_secs_f64(),
         machine.gateway.local_addr(),
+        machine.delivery.server.address(),
         path.display()
     );
     tokio::select! {

@@ -1,0 +1,130 @@
+//! `seaway env list`.
+
+use std::process::ExitCode;
+
+use seaway_server::EnvironmentList;
+use seaway_sync::view::EnvironmentView;
+
+use super::output::{Cell, Format, Paint, document, print, table};
+use super::{key, parameters, watch};
+use crate::client::Client;
+
+/// Options of `seaway env list`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway env list
+  seaway env list --class production -o wide
+  seaway env list --sync OutOfSync -o name
+  seaway env list -o json | jq '.[] | select(.health != \"Healthy\") | .name'")]
+pub(super) struct Options {
+    /// Only those of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Only those of this class: production, staging, preview or personal
+    #[arg(long)]
+    class: Option<String>,
+    /// Only those of this stack
+    #[arg(long)]
+    stack: Option<String>,
+    /// Only those in this state: Synced, OutOfSync or Unknown
+    #[arg(long)]
+    sync: Option<String>,
+    /// Only those in this health: Healthy, Suspended, Progressing, Missing, Degraded or Unknown
+    #[arg(long)]
+    health: Option<String>,
+    /// Only those with this text in their name, stack, release, revision or message
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Print changes as they happen
+    #[arg(short, long)]
+    watch: bool,
+}
+
+pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<ExitCode> {
+    // Begun before the list is read, so that no change falls between the two.
+    let changes = match options.watch {
+        true => Some(watch::Changes::begin(client, options.namespace.as_deref(), None).await?),
+        false => None,
+    };
+    let mut shown = all(client, options).await?;
+    print(&text(options.output, &shown, true)?)?;
+    if shown.is_empty() && matches!(options.output, Format::Table | Format::Wide) {
+        eprintln!("No environments found.");
+    }
+    let Some(mut changes) = changes else { return Ok(ExitCode::SUCCESS) };
+    loop {
+        changes.next().await?;
+        let now = all(client, options).await?;
+        let changed: Vec<EnvironmentView> = now.iter().filter(|one| !shown.contains(one)).cloned().collect();
+        if !changed.is_empty() {
+            print(&text(options.output, &changed, false)?)?;
+        }
+        shown = now;
+    }
+}
+
+/// Every page.
+async fn all(client: &Client, options: &Options) -> miette::Result<Vec<EnvironmentView>> {
+    let mut environments = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let query = parameters([
+            ("namespace", options.namespace.as_deref()),
+            ("class", options.class.as_deref()),
+            ("stack", options.stack.as_deref()),
+            ("sync", options.sync.as_deref()),
+            ("health", options.health.as_deref()),
+            ("search", options.search.as_deref()),
+            ("limit", Some("500")),
+            ("continue", next.as_deref()),
+        ]);
+        let page: EnvironmentList = client.get(&format!("/api/v1/environments?{query}")).await?;
+        environments.extend(page.items);
+        match page.next {
+            Some(mark) => next = Some(mark),
+            None => return Ok(environments),
+        }
+    }
+}
+
+fn text(format: Format, environments: &[EnvironmentView], head: bool) -> miette::Result<String> {
+    let row = |environment: &EnvironmentView| -> Vec<Cell> {
+        let mut row: Vec<Cell> = vec![
+            environment.namespace.as_str().into(),
+            environment.name.as_str().into(),
+            environment.class.as_str().into(),
+            environment.stack.as_str().into(),
+            environment.sync.into(),
+            environment.health.into(),
+            environment.revision.as_deref().into(),
+        ];
+        if format == Format::Wide {
+            row.push(environment.release.as_deref().into());
+            row.push(environment.message.as_str().into());
+        }
+        row
+    };
+    match format {
+        Format::Json | Format::Yaml => document(format, &environments),
+        Format::Name => Ok(environments.iter().map(|one| format!("{}\n", key(one))).collect()),
+        Format::Table | Format::Wide => {
+            if environments.is_empty() {
+                return Ok(String::new());
+            }
+            let mut columns = vec!["NAMESPACE", "NAME", "CLASS", "STACK", "SYNC", "HEALTH", "REVISION"];
+            if format == Format::Wide {
+                columns.extend(["RELEASE", "MESSAGE"]);
+            }
+            let rows: Vec<Vec<Cell>> = environments.iter().map(row).collect();
+            let text = table(Paint::for_stdout(), &columns, &rows);
+            Ok(if head {
+                text
+            } else {
+                text.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+            })
+        }
+    }
+}

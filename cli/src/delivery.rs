@@ -1,0 +1,102 @@
+//! Seaway proper: environments that follow Git, their history, and the HTTP API in front of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use miette::{IntoDiagnostic, WrapErr};
+use seaway_git::{Mirrors, OutgoingPolicy};
+use seaway_ledger::Ledger;
+use seaway_object::redact::HashKey;
+use seaway_server::Server;
+use seaway_sync::{Sync, SyncOptions};
+
+use crate::machine::Options;
+
+/// Environments that are looked at at the same time.
+const CONCURRENCY: usize = 8;
+
+/// The running parts.
+pub(crate) struct Delivery {
+    pub(crate) server: Server,
+    sync: Arc<Sync>,
+    ledger: Ledger,
+    written: tokio::task::JoinHandle<()>,
+}
+
+impl Delivery {
+    /// Starts following Git and serving. Both clients act as accounts of their own.
+    pub(crate) async fn start(
+        options: &Options,
+        sync_client: kube::Client,
+        server_client: kube::Client,
+    ) -> miette::Result<Self> {
+        let folder = &options.data_dir;
+        let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
+        // One machine, whose owner says what it fetches: its own network and disk are his.
+        let policy = OutgoingPolicy { private: true, loopback: true, plain_http: true, files: true };
+        let mirrors =
+            Mirrors::open(&folder.join("git"), seaway_git::Options { policy, ..Default::default() })
+                .into_diagnostic()?;
+        let sync = Sync::start(SyncOptions {
+            client: sync_client,
+            data_dir: folder.join("environments"),
+            ledger: ledger.clone(),
+            mirrors,
+            poll_interval: options.poll_interval,
+            concurrency: CONCURRENCY,
+            hash_key: hash_key(&folder.join("pki/hash.key"))?,
+        })
+        .into_diagnostic()?;
+        let sync = Arc::new(sync);
+        let authenticate = seaway_server::token_review(server_client.clone());
+        let people = seaway_server::impersonation(server_client);
+        let mut server = seaway_server::Options::new(sync.clone(), ledger.clone(), authenticate, people);
+        server.listen = options.listen;
+        let server = Server::start(server).await.into_diagnostic()?;
+        Ok(Self { server, sync, ledger, written })
+    }
+
+    /// Ends open answers and what is being synced; the next start goes on with it.
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+        if let Some(sync) = Arc::into_inner(self.sync) {
+            sync.stop().await;
+        }
+        drop(self.ledger);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.written).await;
+    }
+}
+
+/// The installation's key for hashes of secret values, made at the first start.
+fn hash_key(path: &Path) -> miette::Result<HashKey> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let unusable = || format!("{} cannot be used", path.display());
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
+                miette::miette!(
+                    help = "remove it; hashes in older plans then no longer compare",
+                    "{} is damaged",
+                    path.display()
+                )
+            })?;
+            Ok(HashKey::new(bytes))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let bytes: [u8; 32] = rand::random();
+            let temporary = path.with_extension("new");
+            let _ = std::fs::remove_file(&temporary);
+            let write = || -> std::io::Result<()> {
+                let mut file =
+                    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+                std::fs::rename(&temporary, path)
+            };
+            write().into_diagnostic().wrap_err_with(unusable)?;
+            Ok(HashKey::new(bytes))
+        }
+        Err(e) => Err(e).into_diagnostic().wrap_err_with(unusable),
+    }
+}
