@@ -41,7 +41,16 @@ impl Seaway {
     /// Starts with further options.
     pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Self {
         let mut child = program()
-            .args(["up", "--kube-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "up",
+                "--kube-listen",
+                "127.0.0.1:0",
+                "--gateway-listen",
+                "127.0.0.1:0",
+                "--listen",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(folder)
             .args(options)
             .stdout(Stdio::piped())
