@@ -49,7 +49,13 @@ pub fn json_patch(original: &Value, patch: &Value) -> Result<Value, PatchError> 
         }
         let parsed: json_patch::PatchOperation =
             serde_json::from_value(operation.clone()).map_err(|error| {
-                PatchError::Malformed(format!("operation {index} of the JSON patch: {error}"))
+                let problem = format!("operation {index} of the JSON patch: {error}");
+                // A list of objects is a patch, even if one of them is no operation.
+                if operation.is_object() {
+                    PatchError::Unprocessable(problem)
+                } else {
+                    PatchError::Malformed(problem)
+                }
             })?;
         if let Some(added) = added(&document, operation, op) {
             if path.matches('/').count() + depth(added) > MAX_DEPTH {
@@ -164,7 +170,8 @@ mod tests {
             assert_eq!(error, PatchError::Unprocessable(expected.to_owned()));
         }
         let error = json_patch(&original, &json!([{"op": "jump", "path": "/x"}])).unwrap_err();
-        assert!(matches!(error, PatchError::Malformed(text) if text.contains("operation 0")));
+        assert!(matches!(error, PatchError::Unprocessable(text) if text.contains("operation 0")));
+        assert!(matches!(json_patch(&original, &json!(["x"])), Err(PatchError::Malformed(_))));
         assert!(matches!(json_patch(&original, &json!({})), Err(PatchError::Malformed(_))));
     }
 

@@ -358,5 +358,8 @@ fn a_stateful_set_mounts_what_its_claim_templates_name() {
         crate::validation::validate_create("apps", "StatefulSet", &set)
     };
     assert_eq!(set("data"), []);
-    assert_eq!(set("other")[0].to_string(), "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\"");
+    assert_eq!(
+        set("other")[0].to_string(),
+        "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\""
+    );
 }
