@@ -220,16 +220,18 @@ fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> At
             } else {
                 format!("{}/{}", p.plural, p.subresource)
             };
+            let verb = request::verb(method, p, query);
             let mut name = p.name.clone();
             // `metadata.name=x` narrows a list to what a rule with resourceNames allows.
-            if name.is_empty()
+            if matches!(verb, "list" | "watch" | "deletecollection")
+                && name.is_empty()
                 && let Some(only) = query.get("fieldSelector").and_then(|f| f.strip_prefix("metadata.name="))
                 && !only.contains(',')
             {
                 name = only.to_owned();
             }
             Attributes {
-                verb: request::verb(method, p, query).into(),
+                verb: verb.into(),
                 group: p.group.clone(),
                 resource,
                 namespace: p.namespace.clone(),

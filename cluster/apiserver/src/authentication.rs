@@ -105,6 +105,13 @@ pub(crate) struct Impersonation {
 
 /// Reads `Impersonate-User`, `-Group`, `-Uid` and `-Extra-*`.
 pub(crate) fn impersonation(headers: &HeaderMap) -> Result<Option<Impersonation>> {
+    // A value that was left out would give the request its sender's own rights, or other groups than were meant.
+    let unreadable = |(name, value): &(&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().starts_with("impersonate-") && value.to_str().is_err()
+    };
+    if let Some((name, _)) = headers.iter().find(unreadable) {
+        return Err(ApiError::bad_request(format!("the header {name} may hold ASCII only")));
+    }
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
     let groups: Vec<String> = headers
         .get_all("impersonate-group")

@@ -87,7 +87,14 @@ pub(crate) fn error(error: &ApiError) -> Response<Body> {
 
 /// Adds `Warning` headers (RFC 7234, code 299), which kubectl prints.
 pub(crate) fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    // As kube-apiserver does: clients bound what headers they read.
+    let mut left: usize = 4096;
     for warning in warnings {
+        let warning: String = warning.chars().take(256).collect();
+        left = left.saturating_sub(warning.len());
+        if left == 0 {
+            return;
+        }
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
         if let Ok(value) = http::HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(http::header::WARNING, value);

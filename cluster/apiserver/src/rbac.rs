@@ -190,6 +190,15 @@ struct Binding {
     role_ref: RoleRef,
 }
 
+/// The rules that allow everything.
+pub(crate) fn everything() -> [Rule; 2] {
+    let all = || vec!["*".to_owned()];
+    [
+        Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
+        Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
+    ]
+}
+
 /// Rules as an object holds them.
 pub(crate) fn rules(object: &Value) -> Vec<Rule> {
     serde_json::from_value(object["rules"].clone()).unwrap_or_default()
@@ -355,11 +364,7 @@ impl Authorizer {
     /// The rules of a user in a namespace, as SelfSubjectRulesReview lists them.
     pub(crate) fn rules_of(&self, user: &Identity, namespace: &str) -> Vec<Rule> {
         if user.is_master() {
-            let all = || vec!["*".to_owned()];
-            return vec![
-                Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
-                Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
-            ];
+            return everything().into();
         }
         let mut index = self.index.lock();
         index.follow(&self.store);

@@ -404,3 +404,54 @@ async fn who_may_only_read_runs_no_commands() {
         assert_eq!(status, if name == "reader" { 403 } else { 503 }, "{name}");
     }
 }
+
+#[tokio::test]
+async fn rights_are_not_widened_by_odd_requests() {
+    let server = start().await;
+    let group = "rbac.authorization.k8s.io";
+    let roles = dynamic(server.admin(), "default", group, "v1", "Role");
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"], "resourceNames": ["mine"]},
+                  {"apiGroups": [""], "resources": ["secrets"], "verbs": ["patch", "get"]}]});
+    make(&roles, role).await.unwrap();
+    let bindings = dynamic(server.admin(), "default", group, "v1", "RoleBinding");
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "r"}, "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "jane"}]});
+    make(&bindings, binding).await.unwrap();
+    let jane = server.server.client(Identity::user("jane", ["dev"]));
+    // A field selector narrows lists, and says nothing of what is created.
+    let path = "/api/v1/namespaces/default/configmaps?fieldSelector=metadata.name%3Dmine";
+    let body = json!({"metadata": {"name": "other"}}).to_string();
+    let request = http::Request::post(path).header("content-type", "application/json").body(body.into());
+    let error = jane.request::<serde_json::Value>(request.unwrap()).await.unwrap_err();
+    assert_eq!(code(&error).0, 403);
+    // Who may patch does not thereby create.
+    let secrets: Api<Secret> = Api::default_namespaced(jane);
+    let applied = Patch::Apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}));
+    let error = secrets.patch("s", &PatchParams::apply("m"), &applied).await.unwrap_err();
+    assert_eq!(code(&error).0, 403);
+}
+
+#[tokio::test]
+async fn an_aggregated_role_is_made_by_who_holds_everything() {
+    let server = start().await;
+    let group = "rbac.authorization.k8s.io";
+    let all = |kind: &str, client: Client| -> Api<DynamicObject> {
+        let gvk = kube::core::GroupVersionKind::gvk(group, "v1", kind);
+        Api::all_with(client, &kube::discovery::ApiResource::from_gvk(&gvk))
+    };
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "mine"},
+        "rules": [{"apiGroups": [group], "resources": ["clusterroles"], "verbs": ["get", "patch"]}]});
+    make(&all("ClusterRole", server.admin()), role).await.unwrap();
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "mine"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "mine"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "jane"}]});
+    make(&all("ClusterRoleBinding", server.admin()), binding).await.unwrap();
+    let jane = all("ClusterRole", server.server.client(Identity::user("jane", ["dev"])));
+    let labels = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
+    let patch = json!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]}});
+    let error = jane.patch("mine", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap_err();
+    assert_eq!(code(&error).0, 403);
+}

@@ -57,8 +57,10 @@ fn fields(facts: &Facts, message: &Message, map: &mut Map<String, Value>) {
 
 /// Whether Go leaves out the zero value. `omitempty` says nothing about structs.
 fn omitted(field: &Field) -> bool {
-    let is_struct =
-        matches!(field.ty, Type::Message(_) | Type::Time | Type::MicroTime | Type::Quantity | Type::IntOrString);
+    let is_struct = matches!(
+        field.ty,
+        Type::Message(_) | Type::Time | Type::MicroTime | Type::Quantity | Type::IntOrString
+    );
     field.omit_zero || (field.omit_empty && !is_struct)
 }
 

@@ -341,7 +341,12 @@ fn escalation(request: &WriteRequest<'_>, before: Option<&Value>, value: &Value)
             {
                 return Ok(());
             }
-            rbac::rules(value)
+            let mut wanted = rbac::rules(value);
+            // What an aggregated role will collect is not known: who makes one must hold everything.
+            if value["aggregationRule"].is_object() {
+                wanted.extend(rbac::everything());
+            }
+            wanted
         }
         _ => {
             if before.is_some_and(|b| b["subjects"] == value["subjects"]) {

@@ -217,8 +217,11 @@ async fn apply_once(
     force: bool,
 ) -> Result<Arc<Entry>> {
     let served = &context.served;
-    if old.is_none() && operation == Operation::Status {
-        return Err(context.not_found());
+    if old.is_none() {
+        if operation == Operation::Status || !context.path.subresource.is_empty() {
+            return Err(context.not_found());
+        }
+        write::may_create(context)?;
     }
     if let (true, Some(old)) = (insists(applied), old) {
         let revision = old.revision.to_string();

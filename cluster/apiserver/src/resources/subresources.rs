@@ -259,7 +259,7 @@ fn check_scale(context: &Context, method: &Method, wanted: &Value) -> Result<()>
 /// serviceaccounts/token (TokenRequest).
 fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let entry = present(context)?;
-    let (mut request, _) = write::parse(media_type(&context.headers), body)?;
+    let mut request = super::parse_body(media_type(&context.headers), body)?;
     let spec = &request["spec"];
     let audiences: Vec<String> = spec["audiences"]
         .as_array()

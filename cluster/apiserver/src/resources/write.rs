@@ -282,6 +282,7 @@ pub(super) async fn replace(context: &Context, body: &Bytes) -> Result<Response<
             update_with(&request, old, |_| Ok(value.clone())).await?
         }
         None if creates_on_update(&context.served) && value["metadata"]["resourceVersion"].is_null() => {
+            may_create(context)?;
             let request = Request::of(context, Operation::Create)?;
             let entry = write_object(&request, None, value).await?;
             return Ok(answer(context, StatusCode::CREATED, &entry));
@@ -311,6 +312,23 @@ pub(super) fn same_name(context: &Context, value: &mut Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A PUT or an apply that makes an object needs the right to create it, besides its own.
+pub(super) fn may_create(context: &Context) -> Result<()> {
+    let attributes = crate::rbac::Attributes {
+        verb: "create".into(),
+        group: context.served.group().into(),
+        resource: context.served.plural().into(),
+        namespace: context.path.namespace.clone(),
+        name: context.path.name.clone(),
+        path: None,
+    };
+    if context.api.authorizer.allowed(&context.identity, &attributes) {
+        return Ok(());
+    }
+    let why = attributes.refusal(&context.identity.name);
+    Err(ApiError::forbidden(context.served.group(), context.served.plural(), &context.path.name, why))
 }
 
 fn creates_on_update(served: &Served) -> bool {
