@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{IntoDiagnostic, WrapErr};
+use seaway_apiserver::Identity;
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
@@ -29,6 +30,7 @@ impl Delivery {
         options: &Options,
         sync_client: kube::Client,
         server_client: kube::Client,
+        people: impl Fn(Identity) -> kube::Client + Send + std::marker::Sync + 'static,
     ) -> miette::Result<Self> {
         let folder = &options.data_dir;
         let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
@@ -48,8 +50,10 @@ impl Delivery {
         })
         .into_diagnostic()?;
         let sync = Arc::new(sync);
-        let authenticate = seaway_server::token_review(server_client.clone());
-        let people = seaway_server::impersonation(server_client);
+        // The server's own account may check tokens and nothing else: for people it acts as they themselves do.
+        let authenticate = seaway_server::token_review(server_client);
+        let people: seaway_server::ClientFor =
+            Arc::new(move |person| Ok(people(Identity::user(person.name.clone(), person.groups.clone()))));
         let mut server = seaway_server::Options::new(sync.clone(), ledger.clone(), authenticate, people);
         server.listen = options.listen;
         let server = Server::start(server).await.into_diagnostic()?;

@@ -102,7 +102,7 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
-        let delivery = Delivery::start(options, account("sync"), account("server")).await?;
+        let delivery = Delivery::start(options, account("sync"), account("server"), server.clients()).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })
     }
 
@@ -155,7 +155,7 @@ async fn install(client: &kube::Client) -> kube::Result<()> {
     objects.extend(bound("workloads", &rights::workloads()));
     objects.extend(seaway_api::crds());
     objects.extend(bound("sync", &rights::sync()));
-    objects.extend(bound("server", &seaway_server::account_rules()));
+    objects.extend(bound("server", &rights::server()));
     objects.extend(seaway_server::cluster_roles());
     // Where Stacks and shared Environments live.
     let labels = json!({"app.kubernetes.io/part-of": "seaway"});

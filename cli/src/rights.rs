@@ -54,6 +54,11 @@ pub(crate) fn workloads() -> Vec<Value> {
     ]
 }
 
+/// The HTTP API asks who holds a token.
+pub(crate) fn server() -> Vec<Value> {
+    vec![rule("authentication.k8s.io", &["tokenreviews"], &["create"])]
+}
+
 /// The sync engine acts on environments as their own accounts; it makes those and binds them, and reads everything
 /// that it compares. Who binds rights must be able to hold them: this account is as mighty as what Stacks allow.
 pub(crate) fn sync() -> Vec<Value> {
@@ -63,7 +68,7 @@ pub(crate) fn sync() -> Vec<Value> {
         rule("seaway.dev", &["environments", "stacks"], &read_write),
         rule("seaway.dev", &["environments/status", "stacks/status"], &["patch", "update"]),
         rule("", &["configmaps", "namespaces", "secrets", "serviceaccounts"], &read_write),
-        rule("", &["serviceaccounts", "users", "groups"], &["impersonate"]),
+        rule("", &["serviceaccounts"], &["impersonate"]),
         rule("", &["events"], &["create", "patch", "update"]),
         rule("events.k8s.io", &["events"], &["create", "patch", "update"]),
         rule(

@@ -180,14 +180,14 @@ impl ApiServer {
     /// A client in this process that acts as an account: it goes through authentication, RBAC and
     /// everything else as on a socket.
     pub fn client(&self, identity: Identity) -> kube::Client {
-        let connector = server::LocalConnector { api: self.api.clone(), identity: Arc::new(identity) };
-        let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-            .build::<_, kube::client::Body>(connector);
-        let base = http::Uri::from_static("http://kubernetes.default.svc");
-        let service = tower::ServiceBuilder::new()
-            .layer(kube::client::middleware::BaseUriLayer::new(base))
-            .service(http);
-        kube::Client::new(service, "default")
+        client(&self.api, identity)
+    }
+
+    /// Makes clients as [`ApiServer::client`] does, for a part of this process that acts for people. Drop it before
+    /// [`ApiServer::stop`]: it keeps the store open.
+    pub fn clients(&self) -> impl Fn(Identity) -> kube::Client + Clone + Send + Sync + 'static {
+        let api = self.api.clone();
+        move |identity| client(&api, identity)
     }
 
     /// Answers logs and commands in containers from now on by this node; the first one stays.
@@ -205,6 +205,16 @@ impl ApiServer {
         drop(self.api);
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.writer).await;
     }
+}
+
+fn client(api: &Arc<api::Api>, identity: Identity) -> kube::Client {
+    let connector = server::LocalConnector { api: api.clone(), identity: Arc::new(identity) };
+    let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .build::<_, kube::client::Body>(connector);
+    let base = http::Uri::from_static("http://kubernetes.default.svc");
+    let service =
+        tower::ServiceBuilder::new().layer(kube::client::middleware::BaseUriLayer::new(base)).service(http);
+    kube::Client::new(service, "default")
 }
 
 /// Makes the folder and takes its lock.

@@ -168,7 +168,7 @@ impl std::fmt::Display for Subject {
 impl Subject {
     fn is(&self, user: &Identity) -> bool {
         match self.kind.as_str() {
-            "User" => self.name == "*" || self.name == user.name,
+            "User" => self.name == user.name,
             "Group" => user.groups.contains(&self.name),
             "ServiceAccount" => user.as_service_account() == Some((&self.namespace, &self.name)),
             _ => false,

@@ -44,9 +44,8 @@ pub(super) async fn patch_through(
     let mut warnings = vec![];
     let entry = update_with(&request, old, |current| {
         let patched = patch.apply(context, current)?;
-        let text = patched.to_string();
         let Decoded { value, warnings: found } =
-            check_object(context, patched, vec![]).map_err(|e| not_an_object(&text, e))?;
+            check_object(context, patched, vec![]).map_err(not_an_object)?;
         warnings = found;
         if value["metadata"]["name"] != current["metadata"]["name"] {
             return Err(ApiError::bad_request("the name of the object cannot be changed by a patch"));
@@ -60,14 +59,14 @@ pub(super) async fn patch_through(
     Ok(response)
 }
 
-/// A patch whose result cannot be read back is itself invalid.
-fn not_an_object(text: &str, error: ApiError) -> ApiError {
+/// A patch whose result cannot be read back is itself invalid. The result is not repeated: it may hold a Secret's data.
+fn not_an_object(error: ApiError) -> ApiError {
     if error.code != StatusCode::BAD_REQUEST {
         return error;
     }
     let cause = Cause {
         reason: "FieldValueInvalid",
-        message: format!("Invalid value: {text:?}: {}", error.message),
+        message: format!("Invalid value: {}", error.message),
         field: "patch".into(),
     };
     ApiError::invalid("", "", "", vec![cause])

@@ -79,10 +79,12 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
                 Err(ApiError::method_not_allowed())
             }
         }
-        "ephemeralcontainers" | "resize" | "approval" => {
-            find(|s| {
-                matches!(s, Subresource::EphemeralContainers | Subresource::Resize | Subresource::Approval)
-            })?;
+        "resize" => {
+            find(|s| *s == Subresource::Resize)?;
+            through(&context, &method, &body, Operation::Update).await
+        }
+        "approval" => {
+            find(|s| *s == Subresource::Approval)?;
             through(&context, &method, &body, Operation::Update).await
         }
         _ => Err(ApiError::no_such_resource()),
