@@ -299,6 +299,8 @@ fn commit_view() -> Value {
         ("component", text("The component.")),
         ("commit", text("The full commit.")),
         ("author", text("Who wrote it, as the commit says.")),
+        ("email", text("Their mail address, as the commit says.")),
+        ("time", time("When it was written.")),
         ("subject", text("First line of the message.")),
     ];
     object("A commit that a sync brought.", &fields)

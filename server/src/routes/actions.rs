@@ -13,7 +13,6 @@ use seaway_sync::SyncChoice;
 use seaway_sync::plan::ObjectRef;
 use seaway_sync::view::{EnvironmentKey, Hold, SyncRecord};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{App, audit, request};
@@ -89,19 +88,15 @@ pub struct Holds {
 #[serde(rename_all = "camelCase")]
 pub struct Done {}
 
-/// Checks, and keeps in the ledger who asks for what, before anything is done.
-async fn begin(
+/// The environment that is meant, if the person may do this with it. The engine keeps in the ledger what is then done.
+async fn allowed(
     app: &App,
     person: &Person,
     verb: Verb,
-    action: &str,
     place: (String, String),
-    release: Option<String>,
-    detail: Value,
 ) -> Result<EnvironmentKey, Problem> {
     let key = request::key(place.0, place.1)?;
     audit::must(app, person, verb, &key).await?;
-    audit::write(app, person, action, &key, release, "requested", detail).await?;
     Ok(key)
 }
 
@@ -122,8 +117,7 @@ pub(super) async fn sync(
     body: Body,
 ) -> Result<Json<SyncAnswer>, Problem> {
     let asked: SyncRequest = request::body(body)?;
-    let detail = if asked.objects.is_empty() { Value::Null } else { json!({"objects": asked.objects}) };
-    let key = begin(&app, &person, Verb::Sync, "environment.sync", place, None, detail).await?;
+    let key = allowed(&app, &person, Verb::Sync, place).await?;
     let choice = SyncChoice { objects: asked.objects };
     match tokio::time::timeout(WAIT, app.sync.sync(&key, choice, &person.identity.name)).await {
         Ok(record) => Ok(Json(SyncAnswer { running: false, record: record? })),
@@ -148,10 +142,8 @@ pub(super) async fn rollback(
 ) -> Result<Json<Holds>, Problem> {
     let asked: RollbackRequest = request::body(body)?;
     let reason = asked.reason.unwrap_or_default();
-    let detail = json!({"reason": reason});
-    let key =
-        begin(&app, &person, Verb::Rollback, "environment.rollback", place, asked.to.clone(), detail).await?;
-    let hold = app.sync.rollback(&key, asked.to.as_deref(), &person.identity.name, &reason)?;
+    let key = allowed(&app, &person, Verb::Rollback, place).await?;
+    let hold = app.sync.rollback(&key, asked.to.as_deref(), &person.identity.name, &reason).await?;
     Ok(Json(Holds { holds: vec![hold] }))
 }
 
@@ -172,11 +164,9 @@ pub(super) async fn hold(
 ) -> Result<Json<Holds>, Problem> {
     let asked: HoldRequest = request::body(body)?;
     let reason = asked.reason.unwrap_or_default();
-    let action = if asked.lift { "environment.lift" } else { "environment.hold" };
-    let detail = json!({"reason": reason});
-    let key = begin(&app, &person, Verb::Hold, action, place, asked.release.clone(), detail).await?;
+    let key = allowed(&app, &person, Verb::Hold, place).await?;
     if asked.lift {
-        let holds = app.sync.lift(&key, asked.release.as_deref())?;
+        let holds = app.sync.lift(&key, asked.release.as_deref(), &person.identity.name).await?;
         return match (holds.is_empty(), asked.release) {
             (true, Some(release)) => Err(Problem::conflict(format!("{key} does not hold {release:?}"))
                 .help("`seaway env show` lists what is held")),
@@ -191,7 +181,7 @@ pub(super) async fn hold(
                 .help("name the release that is to be held")
         })?,
     };
-    let hold = app.sync.hold(&key, &release, &person.identity.name, &reason)?;
+    let hold = app.sync.hold(&key, &release, &person.identity.name, &reason).await?;
     Ok(Json(Holds { holds: vec![hold] }))
 }
 
@@ -206,8 +196,8 @@ pub(super) async fn suspend(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = begin(&app, &person, Verb::Update, "environment.suspend", place, None, Value::Null).await?;
-    app.sync.suspend(&key)?;
+    let key = allowed(&app, &person, Verb::Update, place).await?;
+    app.sync.suspend(&key, &person.identity.name).await?;
     Ok(Json(Done {}))
 }
 
@@ -222,8 +212,8 @@ pub(super) async fn resume(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = begin(&app, &person, Verb::Update, "environment.resume", place, None, Value::Null).await?;
-    app.sync.resume(&key)?;
+    let key = allowed(&app, &person, Verb::Update, place).await?;
+    app.sync.resume(&key, &person.identity.name).await?;
     Ok(Json(Done {}))
 }
 
@@ -238,7 +228,8 @@ pub(super) async fn delete(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = begin(&app, &person, Verb::Delete, "environment.delete", place, None, Value::Null).await?;
+    let key = allowed(&app, &person, Verb::Delete, place).await?;
+    audit::write(&app, &person, Verb::Delete, &key, "requested").await?;
     let environments: Api<Environment> = Api::namespaced(person.client.clone(), &key.namespace);
     environments.delete(&key.name, &DeleteParams::default()).await.map_err(Problem::from_kubernetes)?;
     Ok(Json(Done {}))

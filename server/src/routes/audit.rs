@@ -1,19 +1,14 @@
-//! What a person asked for goes into the ledger, also when it was refused.
+//! What goes into the ledger from here: what was refused, and what the engine does not hear of.
 
 use jiff::Timestamp;
 use seaway_ledger::NewEvent;
 use seaway_sync::view::EnvironmentKey;
-use serde_json::Value;
+use serde_json::json;
 
 use super::App;
 use crate::authorization::Person;
 use crate::permissions::Verb;
 use crate::problem::Problem;
-
-/// How the ledger names an environment.
-pub(super) fn object(key: &EnvironmentKey) -> String {
-    format!("Environment/{}/{}", key.namespace, key.name)
-}
 
 /// Namespace and name, when an event of the ledger is about an environment.
 pub(super) fn environment(object: &str) -> Option<(&str, &str)> {
@@ -31,30 +26,27 @@ pub(super) async fn must(
     if let Err(problem) = &allowed
         && problem.status == 403
     {
-        write(app, person, &format!("environment.{}", verb.as_str()), key, None, "denied", Value::Null)
-            .await?;
+        write(app, person, verb, key, "denied").await?;
     }
     allowed
 }
 
-/// Writes what was asked for and how that ended.
+/// Writes who wanted what, and how that went.
 pub(super) async fn write(
     app: &App,
     person: &Person,
-    action: &str,
+    verb: Verb,
     key: &EnvironmentKey,
-    release: Option<String>,
     outcome: &str,
-    detail: Value,
 ) -> Result<(), Problem> {
     let event = NewEvent {
         time: Timestamp::now(),
         actor: person.identity.name.clone(),
-        action: action.to_owned(),
-        object: object(key),
-        release,
+        action: format!("environment.{}", verb.as_str()),
+        object: format!("Environment/{key}"),
+        release: None,
         outcome: outcome.to_owned(),
-        detail,
+        detail: json!({}),
     };
     app.ledger.append(event).await.map(drop).map_err(|error| {
         tracing::warn!(%error, "an event could not be written");

@@ -89,8 +89,10 @@ impl World {
         }
         let policy = OutgoingPolicy { files: true, ..OutgoingPolicy::default() };
         let git = seaway_git::Options { policy, ..seaway_git::Options::default() };
+        let (ledger, _) = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
         let sync = Sync::start(SyncOptions {
             client: admin,
+            ledger: ledger.clone(),
             data_dir: folder.path().join("sync"),
             mirrors: Mirrors::open(&folder.path().join("mirrors"), git).unwrap(),
             poll_interval: Duration::from_secs(3600),
@@ -98,7 +100,6 @@ impl World {
             hash_key: HashKey::new([7; 32]),
         });
         let sync = Arc::new(sync.unwrap());
-        let (ledger, _) = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
         let authenticate: seaway_server::Authenticate = Arc::new(|token| {
             let name = token.expose().strip_prefix("token-of-").map(identity);
             async move { Ok(name) }.boxed()
