@@ -104,7 +104,7 @@ impl World {
             let name = token.expose().strip_prefix("token-of-").map(identity);
             async move { Ok(name) }.boxed()
         });
-        // As in the product: an account that may act as others, and nothing else.
+        // As on any Kubernetes: an account that may act as others, and nothing else.
         let people = seaway_server::impersonation(cluster.client(server_account()));
         let mut options = seaway_server::Options::new(sync.clone(), ledger.clone(), authenticate, people);
         options.listen.set_port(0);

@@ -56,6 +56,9 @@ pub(super) struct RollbackOptions {
     /// Why; it is shown to everybody
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Print what is going on until the older release runs again
+    #[arg(short, long)]
+    watch: bool,
     /// How to print the hold on the release that was left
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -236,12 +239,22 @@ fn chosen(plan: &Plan, text: &str) -> miette::Result<ObjectRef> {
 
 pub(super) async fn rollback(client: &Client, options: &RollbackOptions) -> miette::Result<ExitCode> {
     let key = options.which.find(client).await?;
+    // Begun before it is asked for, so that nothing is missed.
+    let changes = match options.watch {
+        true => Some(watch::of(client, &key).await?),
+        false => None,
+    };
     let request = RollbackRequest { to: options.to.clone(), reason: options.reason.clone() };
     let answer: Holds = client.post(&path(&key, "/rollback"), &request).await?;
     holds(options.output, &answer, |hold| {
         let to = hold.instead.as_deref().unwrap_or("the last good release");
         format!("{key} goes back to {}; {} is held.", printable(to), printable(&hold.release))
-    })
+    })?;
+    let good = match changes {
+        Some(mut changes) => watch::until_end(&mut changes).await?,
+        None => true,
+    };
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(super) async fn hold(client: &Client, options: &HoldOptions) -> miette::Result<ExitCode> {
@@ -253,20 +266,20 @@ pub(super) async fn hold(client: &Client, options: &HoldOptions) -> miette::Resu
         eprintln!("{key} holds nothing.");
     }
     let what = if options.lift { "is not held any more" } else { "is held" };
-    holds(options.output, &answer, |hold| format!("{key}: {} {what}.", printable(&hold.release)))
+    holds(options.output, &answer, |hold| format!("{key}: {} {what}.", printable(&hold.release)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn holds(
     format: Format,
     answer: &Holds,
     line: impl Fn(&seaway_sync::view::Hold) -> String,
-) -> miette::Result<ExitCode> {
+) -> miette::Result<()> {
     print(&match format {
         Format::Json | Format::Yaml => document(format, &answer.holds)?,
         Format::Name => answer.holds.iter().map(|hold| format!("{}\n", printable(&hold.release))).collect(),
         Format::Table | Format::Wide => answer.holds.iter().map(|hold| line(hold) + "\n").collect(),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 pub(super) async fn suspend(client: &Client, options: &Plain) -> miette::Result<ExitCode> {

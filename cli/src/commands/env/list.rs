@@ -50,7 +50,7 @@ pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<Ex
         false => None,
     };
     let mut shown = all(client, options).await?;
-    print(&text(options.output, &shown, true)?)?;
+    print(&text(options.output, &shown, None)?)?;
     if shown.is_empty() && matches!(options.output, Format::Table | Format::Wide) {
         eprintln!("No environments found.");
     }
@@ -58,10 +58,7 @@ pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<Ex
     loop {
         changes.next().await?;
         let now = all(client, options).await?;
-        let changed: Vec<EnvironmentView> = now.iter().filter(|one| !shown.contains(one)).cloned().collect();
-        if !changed.is_empty() {
-            print(&text(options.output, &changed, false)?)?;
-        }
+        print(&text(options.output, &now, Some(&shown))?)?;
         shown = now;
     }
 }
@@ -90,41 +87,53 @@ async fn all(client: &Client, options: &Options) -> miette::Result<Vec<Environme
     }
 }
 
-fn text(format: Format, environments: &[EnvironmentView], head: bool) -> miette::Result<String> {
-    let row = |environment: &EnvironmentView| -> Vec<Cell> {
-        let mut row: Vec<Cell> = vec![
-            environment.namespace.as_str().into(),
-            environment.name.as_str().into(),
-            environment.class.as_str().into(),
-            environment.stack.as_str().into(),
-            environment.sync.into(),
-            environment.health.into(),
-            environment.revision.as_deref().into(),
-        ];
-        if format == Format::Wide {
-            row.push(environment.release.as_deref().into());
-            row.push(environment.message.as_str().into());
-        }
-        row
-    };
+/// The environments; those alone that differ from `before`, if that is given.
+fn text(
+    format: Format,
+    environments: &[EnvironmentView],
+    before: Option<&[EnvironmentView]>,
+) -> miette::Result<String> {
+    let is_news = |one: &EnvironmentView| before.is_none_or(|before| !before.contains(one));
+    let news: Vec<&EnvironmentView> = environments.iter().filter(|one| is_news(one)).collect();
+    if before.is_some() && news.is_empty() {
+        return Ok(String::new());
+    }
     match format {
-        Format::Json | Format::Yaml => document(format, &environments),
-        Format::Name => Ok(environments.iter().map(|one| format!("{}\n", key(one))).collect()),
+        Format::Json | Format::Yaml => document(format, &news),
+        Format::Name => Ok(news.iter().map(|one| format!("{}\n", key(one))).collect()),
         Format::Table | Format::Wide => {
             if environments.is_empty() {
                 return Ok(String::new());
             }
+            let wide = format == Format::Wide;
             let mut columns = vec!["NAMESPACE", "NAME", "CLASS", "STACK", "SYNC", "HEALTH", "REVISION"];
-            if format == Format::Wide {
+            if wide {
                 columns.extend(["RELEASE", "MESSAGE"]);
             }
-            let rows: Vec<Vec<Cell>> = environments.iter().map(row).collect();
-            let text = table(Paint::for_stdout(), &columns, &rows);
-            Ok(if head {
-                text
-            } else {
-                text.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
-            })
+            let rows: Vec<Vec<Cell>> = environments.iter().map(|one| row(wide, one)).collect();
+            // All of them, also where only some are news: so that columns stay where they were.
+            let table = table(Paint::for_stdout(), &columns, &rows);
+            let mut lines = table.split_inclusive('\n');
+            let head = lines.next().filter(|_| before.is_none());
+            let body = lines.zip(environments).filter(|(_, one)| is_news(one)).map(|(line, _)| line);
+            Ok(head.into_iter().chain(body).collect())
         }
     }
+}
+
+fn row(wide: bool, environment: &EnvironmentView) -> Vec<Cell> {
+    let mut row: Vec<Cell> = vec![
+        environment.namespace.as_str().into(),
+        environment.name.as_str().into(),
+        environment.class.as_str().into(),
+        environment.stack.as_str().into(),
+        environment.sync.into(),
+        environment.health.into(),
+        environment.revision.as_deref().into(),
+    ];
+    if wide {
+        row.push(environment.release.as_deref().into());
+        row.push(environment.message.as_str().into());
+    }
+    row
 }

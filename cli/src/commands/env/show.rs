@@ -132,11 +132,8 @@ fn description(paint: Paint, wide: bool, detail: &EnvironmentDetail, now: Timest
     let hidden = detail.objects.len() - rows.len();
     if hidden > 0 {
         let others = if rows.is_empty() { "" } else { "other " };
-        let _ = writeln!(
-            text,
-            "\n{hidden} {others}{} as they should be (-o wide lists them).",
-            plan::objects(hidden)
-        );
+        let are = if hidden == 1 { "object is as it should be" } else { "objects are as they should be" };
+        let _ = writeln!(text, "\n{hidden} {others}{are} (-o wide lists what there is).");
     }
     if !detail.plan.is_in_sync() {
         text.push_str("\nThe next sync would do this:\n");

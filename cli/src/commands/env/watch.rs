@@ -107,15 +107,27 @@ pub(super) async fn of<'a>(client: &'a Client, key: &EnvironmentKey) -> miette::
     Changes::begin(client, Some(&key.namespace), Some(&key.name)).await
 }
 
-/// `12:04:31  web: wave 0: waits for …`.
+/// `12:04:31  web: wave 0: waits for …`; how a sync ended comes last: `12:04:40  Failed: …`.
 pub(super) fn line(paint: Paint, progress: &Progress) -> String {
-    let tone = match progress.outcome {
-        None | Some(Outcome::Running) => Tone::Plain,
-        Some(outcome) => Cell::from(outcome).1,
+    let message = printable(&progress.message);
+    let text = match progress.outcome.map(Cell::from) {
+        Some(Cell(word, tone)) if message.is_empty() => paint.text(&word, tone),
+        Some(Cell(word, tone)) => paint.text(&format!("{word}: {message}"), tone),
+        None => message,
     };
-    format!(
-        "{}  {}",
-        paint.text(&clock(progress.time), Tone::Faint),
-        paint.text(&printable(&progress.message), tone)
-    )
+    format!("{}  {text}", paint.text(&clock(progress.time), Tone::Faint))
+}
+
+/// Prints what goes on until a sync has ended; whether it succeeded.
+pub(super) async fn until_end(changes: &mut Changes<'_>) -> miette::Result<bool> {
+    let paint = Paint::for_stderr();
+    loop {
+        let progress = changes.progress().await?;
+        eprintln!("{}", line(paint, &progress));
+        match progress.outcome {
+            // What was begun before gives way to what was asked for now.
+            None | Some(Outcome::Running | Outcome::Superseded) => {}
+            Some(outcome) => return Ok(outcome == Outcome::Succeeded),
+        }
+    }
 }
