@@ -26,7 +26,7 @@ pub(crate) async fn create(client: Client, port: u16, tls_port: Option<u16>) {
     let mut told = String::new();
     for (kind, object) in objects {
         while let Err(error) = create_one(&client, kind, &object).await {
-            let absent = matches!(&error, kube::Error::Api(answer) if answer.is_not_found());
+            let absent = matches!(&error, kube::Error::Api(answer) if answer.code == 404);
             let message = error.to_string();
             if !absent && told != message {
                 tracing::warn!(?kind, error = %message, "cannot create the default object; trying again");

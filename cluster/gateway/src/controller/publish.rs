@@ -31,7 +31,7 @@ pub(crate) async fn publish(
             match write(&client, status).await {
                 Ok(()) => {}
                 // The object has changed or gone meanwhile: its watch brings the next table.
-                Err(kube::Error::Api(answer)) if answer.is_conflict() || answer.is_not_found() => {}
+                Err(kube::Error::Api(answer)) if answer.is_conflict() || answer.code == 404 => {}
                 Err(error) => {
                     failed = true;
                     let message = error.to_string();

@@ -57,5 +57,6 @@ pub(crate) async fn watch(client: Client, kind: Kind, store: Arc<Store>) {
 
 fn is_absent(error: &Error) -> bool {
     let (Error::InitialListFailed(cause) | Error::WatchStartFailed(cause)) = error else { return false };
-    matches!(cause, kube::Error::Api(status) if status.is_not_found())
+    // By its code: of a group that nobody serves a server answers no Status, so there is no reason to read.
+    matches!(cause, kube::Error::Api(status) if status.code == 404)
 }
