@@ -68,7 +68,7 @@ fn matrix() -> Scenario {
             "POST roles",
             role("one", json!([named(rule(&core, &["secrets"], &["get", "update"]), &["mine"])])),
         ),
-        write("POST roles", role("empty", json!([]))),
+        write("POST roles", role("empty", json!([rule(&core, &["nothing"], &["get"])]))),
         write("POST roles", role("wide", json!([rule(&["*"], &["*"], &["*"])]))),
         write(
             "POST roles",
@@ -145,7 +145,7 @@ fn matrix() -> Scenario {
         ("ann", &[]),
         ("zoe", &["devs"]),
         ("zoe", &["$ns-operators"]),
-        ("bob", &["system:authenticated"]),
+        ("bob", &["others"]),
         ("cat", &[]),
         ("eve", &[]),
         ("pat", &[]),

@@ -24,6 +24,7 @@ fn status(value: &mut Value) {
         || value["reason"].is_null();
     if unread {
         value["message"] = "<words>".into();
+        value["details"] = Value::Null;
     }
     // What does not apply is told in more words than by the real one.
     const REJECTED: &str = "the server rejected our request due to an error in our request";
@@ -89,6 +90,9 @@ fn object(map: &mut Map<String, Value>) {
             ("uid", Value::String(s)) if !s.is_empty() => *value = "<uid>".into(),
             ("resourceVersion", Value::String(s)) if !s.is_empty() && s != "0" => {
                 *value = "<revision>".into()
+            }
+            ("message", Value::String(s)) if s.starts_with("too old resource version") => {
+                *value = "<revision>".into();
             }
             ("continue", Value::String(s)) if !s.is_empty() => *value = "<continue>".into(),
             ("clusterIP", Value::String(s)) if s.starts_with("10.96.") => *value = "<ip>".into(),

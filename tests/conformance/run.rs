@@ -81,7 +81,7 @@ async fn repeated(step: &Step, server: &Server, variables: &Variables) -> Answer
             let request = request(step, &variables);
             async move { server.send(&request).await.code }
         })
-        .buffer_unordered(32)
+        .buffer_unordered(8)
         .collect()
         .await;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

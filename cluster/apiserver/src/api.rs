@@ -153,8 +153,8 @@ impl Api {
         };
         let catalog = self.catalog.now();
         let Some(served) = catalog.find(&path.group, &path.version, &path.plural).cloned() else {
-            // Of a group that nobody serves there is not even an error object.
-            if catalog.resources.iter().all(|s| s.group() != path.group) {
+            // Of a group that is not built in there is not even an error object.
+            if catalog.resources.iter().all(|s| s.group() != path.group || s.custom.is_some()) {
                 return Ok(negotiation::raw(
                     http::StatusCode::NOT_FOUND,
                     "text/plain; charset=utf-8",

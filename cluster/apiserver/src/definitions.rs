@@ -16,15 +16,6 @@ pub(crate) fn complete(api: &Api, crd: &mut Value) {
     let accepted =
         if taken.is_none() { crd["spec"]["names"].clone() } else { crd["status"]["acceptedNames"].clone() };
     let generation = crd["metadata"]["generation"].clone();
-    let deleting = crd["metadata"]["deletionTimestamp"].is_string();
-    if !deleting {
-        let finalizers = crd["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-        if !finalizers.iter().any(|f| f == CLEANUP) {
-            let mut finalizers = finalizers;
-            finalizers.push(CLEANUP.into());
-            crd["metadata"]["finalizers"] = finalizers.into();
-        }
-    }
     let mut stored: Vec<Value> = crd["status"]["storedVersions"].as_array().cloned().unwrap_or_default();
     for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
         if version["storage"] == true && !stored.contains(&version["name"]) {
@@ -56,6 +47,24 @@ pub(crate) fn complete(api: &Api, crd: &mut Value) {
     if !generation.is_null() {
         crd["status"]["observedGeneration"] = generation;
     }
+}
+
+/// The definition is to be deleted: its objects go first.
+pub(crate) fn terminate(crd: &mut Value) {
+    let mut finalizers = crd["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    if !finalizers.iter().any(|f| f == CLEANUP) {
+        finalizers.push(CLEANUP.into());
+        crd["metadata"]["finalizers"] = finalizers.into();
+    }
+    let mut conditions = crd["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    set(
+        &mut conditions,
+        "Terminating",
+        true,
+        "InstanceDeletionPending",
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    );
+    crd["status"]["conditions"] = conditions.into();
 }
 
 fn set(conditions: &mut Vec<Value>, kind: &str, status: bool, reason: &str, message: &str) {

@@ -61,6 +61,26 @@ pub(crate) struct Rule {
     pub(crate) non_resource_urls: Vec<String>,
 }
 
+impl std::fmt::Display for Rule {
+    /// As Kubernetes prints a rule in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            ("APIGroups", &self.api_groups),
+            ("Resources", &self.resources),
+            ("NonResourceURLs", &self.non_resource_urls),
+            ("ResourceNames", &self.resource_names),
+            ("Verbs", &self.verbs),
+        ];
+        let quoted = |list: &[String]| list.iter().map(|t| format!("{t:?}")).collect::<Vec<_>>().join(" ");
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(name, list)| format!("{name}:[{}]", quoted(list)))
+            .collect();
+        write!(f, "{{{}}}", parts.join(", "))
+    }
+}
+
 fn has(list: &[String], wanted: &str) -> bool {
     list.iter().any(|item| item == "*" || item == wanted)
 }
@@ -273,18 +293,19 @@ impl Index {
         });
     }
 
-    fn role(&self, namespace: &str, role: &RoleRef) -> &[Rule] {
+    /// The rules of a role, `None` when there is no such role.
+    fn role(&self, namespace: &str, role: &RoleRef) -> Option<&[Rule]> {
         let rules = match role.kind.as_str() {
             "ClusterRole" => self.cluster_roles.get(&role.name),
             "Role" => self.roles.get(&ObjectKey::new(namespace, role.name.as_str())),
             _ => None,
         };
-        rules.map_or(&[], Vec::as_slice)
+        rules.map(Vec::as_slice)
     }
 
     /// The rules that hold for a user in a namespace (empty: cluster-wide only).
     fn of<'a>(&'a self, user: &'a Identity, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
-        self.grants(user, namespace).flat_map(|grant| grant.rules)
+        self.grants(user, namespace).flat_map(|grant| grant.rules.unwrap_or_default())
     }
 
     /// What the bindings give a user in a namespace, those of the whole cluster first.
@@ -313,7 +334,8 @@ struct Grant<'a> {
     binding: ObjectKey,
     role: &'a RoleRef,
     subject: &'a Subject,
-    rules: &'a [Rule],
+    /// `None` when the role does not exist.
+    rules: Option<&'a [Rule]>,
 }
 
 impl Grant<'_> {
@@ -357,8 +379,24 @@ impl Authorizer {
         index.follow(&self.store);
         let grant = index
             .grants(user, &attributes.namespace)
-            .find(|grant| grant.rules.iter().any(|rule| rule.allows(attributes)));
-        grant.map_or((false, String::new()), |grant| (true, grant.reason()))
+            .find(|grant| grant.rules.unwrap_or_default().iter().any(|rule| rule.allows(attributes)));
+        if let Some(grant) = grant {
+            return (true, grant.reason());
+        }
+        // A role that is not there may be why.
+        let missing: Vec<String> = index
+            .grants(user, &attributes.namespace)
+            .filter(|grant| grant.rules.is_none())
+            .map(|grant| {
+                format!("{}.{GROUP} {:?} not found", grant.role.kind.to_lowercase(), grant.role.name)
+            })
+            .collect();
+        let reason = match missing.as_slice() {
+            [] => String::new(),
+            [one] => format!("RBAC: {one}"),
+            many => format!("RBAC: [{}]", many.join(", ")),
+        };
+        (false, reason)
     }
 
     /// The rules of a user in a namespace, as SelfSubjectRulesReview lists them.

@@ -23,9 +23,12 @@ pub(crate) fn create(context: &Context, body: &Bytes) -> Result<Response<Body>> 
         "LocalSubjectAccessReview" => {
             let namespace = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
             if namespace != context.path.namespace {
-                return Err(ApiError::bad_request(
-                    "spec.resourceAttributes.namespace must match the namespace of the request",
-                ));
+                let cause = Cause {
+                    reason: "FieldValueInvalid",
+                    message: format!("Invalid value: {namespace:?}: must match metadata.namespace"),
+                    field: "spec.resourceAttributes.namespace".into(),
+                };
+                return Err(ApiError::invalid("authorization.k8s.io", "", "", vec![cause]));
             }
             access(context, &subject(&review["spec"])?, &review["spec"])?
         }
@@ -64,7 +67,7 @@ fn subject(spec: &Value) -> Result<Identity> {
             message: "Invalid value: \"\": at least one of user or group must be specified".into(),
             field: "spec.user".into(),
         };
-        return Err(ApiError::invalid("authorization.k8s.io", "SubjectAccessReview", "", vec![cause]));
+        return Err(ApiError::invalid("authorization.k8s.io", "", "", vec![cause]));
     }
     Ok(Identity { name, groups, ..Identity::default() })
 }
@@ -72,6 +75,16 @@ fn subject(spec: &Value) -> Result<Identity> {
 fn access(context: &Context, user: &Identity, spec: &Value) -> Result<Value> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    if resource.is_object() && path.is_object() {
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            message: format!(
+                "Invalid value: {path}: cannot be specified in combination with resourceAttributes"
+            ),
+            field: "spec.nonResourceAttributes".into(),
+        };
+        return Err(ApiError::invalid("authorization.k8s.io", "", "", vec![cause]));
+    }
     let attributes = if resource.is_object() {
         let subresource = text(&resource["subresource"]);
         let plural = text(&resource["resource"]);
@@ -92,7 +105,7 @@ fn access(context: &Context, user: &Identity, spec: &Value) -> Result<Value> {
                 .into(),
             field: "spec.resourceAttributes".into(),
         };
-        return Err(ApiError::invalid("authorization.k8s.io", context.served.kind(), "", vec![cause]));
+        return Err(ApiError::invalid("authorization.k8s.io", "", "", vec![cause]));
     };
     let (allowed, reason) = context.api.authorizer.explained(user, &attributes);
     Ok(if reason.is_empty() {

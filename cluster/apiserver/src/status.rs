@@ -171,6 +171,7 @@ impl ApiError {
             "only the following media types are accepted: application/json, application/yaml, \
              application/vnd.kubernetes.protobuf",
         )
+        .because(vec![])
     }
 
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
@@ -202,6 +203,7 @@ impl ApiError {
             "InternalError",
             format!("Internal error occurred: {message}"),
         )
+        .because(vec![Cause { reason: "", message: message.to_string(), field: String::new() }])
     }
 
     /// The store could not keep a write. As with etcd's "no space" this is 500 and not 503: clients repeat 503 on
@@ -235,7 +237,10 @@ impl ApiError {
             }
             if !details.causes.is_empty() {
                 let causes = details.causes.iter().map(|c| {
-                    let mut cause = json!({"reason": c.reason, "message": c.message});
+                    let mut cause = json!({"message": c.message});
+                    if !c.reason.is_empty() {
+                        cause["reason"] = c.reason.into();
+                    }
                     if !c.field.is_empty() {
                         cause["field"] = c.field.clone().into();
                     }

@@ -10,7 +10,19 @@ use serde_json::{Map, Value};
 /// Rewrites an object into the form in which Go's encoder prints it: zero values of `omitempty` fields are left out,
 /// those of other fields are written, empty lists and maps count as absent. Fields that the type does not know stay.
 /// Of kinds without facts (custom resources) only `metadata` is rewritten.
+///
+/// `metadata.managedFields` stay as they are: an empty list there asks for something.
 pub fn canonical(object: &mut Value) {
+    let owners = object.get_mut("metadata").and_then(|m| m.get_mut("managedFields")).map(Value::take);
+    rewrite_object(object);
+    if let (Some(owners), Some(Value::Object(metadata))) = (owners, object.get_mut("metadata"))
+        && !owners.is_null()
+    {
+        metadata.insert("managedFields".into(), owners);
+    }
+}
+
+fn rewrite_object(object: &mut Value) {
     let facts = Facts::get();
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let kind = facts.kind(text("apiVersion"), text("kind"));

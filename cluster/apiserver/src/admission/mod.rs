@@ -48,6 +48,7 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
     }
     match (served.group(), served.kind()) {
         ("", "Pod") if before.is_some() => {
+            scheduling::keep_priority(before.unwrap_or(&Value::Null), value);
             scheduling::default_tolerations(&mut value["spec"]);
             Ok(())
         }
@@ -366,8 +367,7 @@ fn escalation(request: &WriteRequest<'_>, before: Option<&Value>, value: &Value)
     if missing.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> =
-        missing.iter().map(|rule| serde_json::to_string(rule).unwrap_or_default()).collect();
+    let list: Vec<String> = missing.iter().map(ToString::to_string).collect();
     Err(ApiError::forbidden(
         served.group(),
         served.plural(),

@@ -50,6 +50,18 @@ pub(super) fn priority(api: &Api, pod: &mut Value) -> Result<()> {
     Ok(())
 }
 
+/// An update that leaves out what was computed keeps it.
+pub(super) fn keep_priority(before: &Value, pod: &mut Value) {
+    if before["spec"]["priorityClassName"] != pod["spec"]["priorityClassName"] {
+        return;
+    }
+    for field in ["priority", "preemptionPolicy"] {
+        if pod["spec"][field].is_null() && !before["spec"][field].is_null() {
+            pod["spec"][field] = before["spec"][field].clone();
+        }
+    }
+}
+
 fn refuse(pod: &Value, why: &str) -> ApiError {
     ApiError::forbidden("", "pods", pod["metadata"]["name"].as_str().unwrap_or_default(), why)
 }

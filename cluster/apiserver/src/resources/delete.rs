@@ -190,11 +190,14 @@ pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result
             other => drop(other?),
         }
     }
-    let revision = context.api.store.revision().to_string();
+    let mut metadata = json!({"resourceVersion": context.api.store.revision().to_string()});
+    if context.served.custom.is_some() {
+        metadata["continue"] = "".into();
+    }
     Ok(negotiation::json(
         StatusCode::OK,
         &json!({"kind": context.served.resource.list_kind, "apiVersion": context.served.api_version(),
-                "metadata": {"resourceVersion": revision}, "items": items}),
+                "metadata": metadata, "items": items}),
     ))
 }
 
@@ -298,11 +301,17 @@ fn begin(served: &Served, before: &Value, deletion: &Deletion, now: jiff::Timest
         }
         return if value == *before { Step::Nothing } else { Step::Mark(value) };
     }
+    if &*served.storage == crate::catalog::CRDS {
+        crate::definitions::terminate(&mut value);
+    }
     if grace == 0 && !has_finalizers(&value) {
         return Step::Remove(value);
     }
     value["metadata"]["deletionTimestamp"] = deletion_time(now, grace).into();
-    value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    // A namespace begins its end by a way of its own, without a grace period.
+    if served.kind() != "Namespace" || !served.group().is_empty() {
+        value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    }
     if let Some(generation) = metadata["generation"].as_i64().filter(|g| *g > 0) {
         value["metadata"]["generation"] = (generation + 1).into();
     }

@@ -96,6 +96,8 @@ pub(crate) fn value_of(served: &Served, entry: &Entry) -> Value {
     let mut value = entry.value();
     if served.converts() {
         value["apiVersion"] = served.api_version().into();
+        // Another version may know fewer fields.
+        seaway_merge::check::prune(&mut value, &served.schema);
     }
     crate::conversion::from_storage(served, &mut value);
     value

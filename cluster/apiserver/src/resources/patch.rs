@@ -37,6 +37,14 @@ pub(super) async fn patch_through(
         return apply(context, body, operation).await;
     }
     Patch::accepted(context)?;
+    if context.query.get("force").is_some() {
+        let cause = Cause {
+            reason: "FieldValueForbidden",
+            message: "Forbidden: may not be specified for non-apply patch".into(),
+            field: "force".into(),
+        };
+        return Err(ApiError::invalid_options("PatchOptions", cause));
+    }
     let old =
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
     let patch = Patch::read(context, body)?;
@@ -47,6 +55,11 @@ pub(super) async fn patch_through(
         let Decoded { value, warnings: found } =
             check_object(context, patched, vec![]).map_err(not_an_object)?;
         warnings = found;
+        if value["metadata"]["namespace"] != current["metadata"]["namespace"] {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
         if value["metadata"]["name"] != current["metadata"]["name"] {
             return Err(ApiError::bad_request("the name of the object cannot be changed by a patch"));
         }
@@ -112,6 +125,13 @@ impl Patch {
         patched.map_err(|e| {
             use seaway_merge::patch::PatchError;
             match e {
+                // Kubernetes has no reason for most of what a strategic patch can get wrong.
+                PatchError::Unprocessable(message) if matches!(self, Self::Strategic(_)) => {
+                    ApiError::plain(message)
+                }
+                PatchError::Malformed(message) if message.starts_with("unknown patch type") => {
+                    ApiError::plain(message)
+                }
                 PatchError::Unprocessable(message) => ApiError::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "Invalid",
@@ -158,11 +178,19 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
         ));
     }
     let (value, duplicates) = parse(APPLY, body)?;
+    let kind = value["kind"].as_str().unwrap_or_default();
+    if !kind.is_empty() && kind != context.served.kind() {
+        return Err(ApiError::plain(format!(
+            "failed to merge config: expected objects of the same type, but got {kind} and {}",
+            context.served.kind()
+        )));
+    }
     let unknown: Vec<String> = check::unknown_fields(&value, &context.served.schema)
         .iter()
         .filter_map(|problem| problem.split('"').nth(1))
         .map(|path| format!(".{path}: field not declared in schema"))
         .collect();
+    let unknown = if unknown.is_empty() { mistyped(context, &value) } else { unknown };
     if !unknown.is_empty() {
         let problems = match unknown.as_slice() {
             [one] => one.clone(),
@@ -198,6 +226,12 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
         }
     }
     Err(ApiError::modified(context.served.group(), context.served.plural(), &context.path.name))
+}
+
+/// Values of another type than the schema's, as server-side apply words them.
+fn mistyped(context: &Context, value: &Value) -> Vec<String> {
+    let objects = value.is_object().then(|| check::wrong_types(value, &context.served.schema));
+    objects.iter().flatten().map(|p| format!(".{}: expected {}, got {}", p.path, p.expected, p.got)).collect()
 }
 
 fn insists(applied: &Value) -> bool {
@@ -238,7 +272,8 @@ async fn apply_once(
 
 fn apply_error(error: &ApplyError) -> ApiError {
     match error {
-        ApplyError::BadRequest(_) | ApplyError::Invalid(_) => ApiError::bad_request(error.to_string()),
+        ApplyError::BadRequest(_) => ApiError::bad_request(error.to_string()),
+        ApplyError::Invalid(_) => ApiError::plain(format!("failed to create typed patch object: {error}")),
         ApplyError::Conflict(conflicts) => {
             let causes = conflicts
                 .iter()

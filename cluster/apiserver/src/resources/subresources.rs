@@ -184,6 +184,15 @@ async fn scale(
         }
     })?;
     let current = || scale_of(&value_of(&context.served, &old), paths);
+    if context.served.custom.is_some()
+        && matches!(*method, Method::GET | Method::HEAD)
+        && at(&value_of(&context.served, &old), &paths.spec_replicas).is_null()
+    {
+        return Err(ApiError::internal(format!(
+            "the spec replicas field {:?} does not exist",
+            paths.spec_replicas
+        )));
+    }
     let wanted = match *method {
         Method::GET | Method::HEAD => return Ok(respond(context, StatusCode::OK, current())),
         Method::PUT => write::parse(media_type(&context.headers), body)?.0,
@@ -338,7 +347,8 @@ fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
 /// namespaces/finalize: replaces `spec.finalizers`.
 async fn finalize(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let old = present(context)?;
-    let Decoded { value, .. } = decode(context, body)?;
+    let Decoded { mut value, .. } = decode(context, body)?;
+    write::same_name(context, &mut value)?;
     let request = Request::of(context, Operation::Update)?;
     let entry = update_with(&request, old, |current| {
         let mut object = current.clone();

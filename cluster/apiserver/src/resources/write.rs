@@ -42,6 +42,8 @@ pub(crate) struct Request<'a> {
     pub(crate) dry_run: bool,
     /// Ownership is settled already (server-side apply).
     pub(crate) owned: bool,
+    /// The whole object comes from the client (`PUT`).
+    pub(crate) replaces: bool,
     /// What the client is told beside the answer.
     pub(crate) warnings: parking_lot::Mutex<Vec<String>>,
 }
@@ -54,13 +56,10 @@ impl<'a> Request<'a> {
             identity: &context.identity,
             operation,
             subresource: &context.path.subresource,
-            manager: context.manager(),
-            dry_run: context.query.dry_run(match (&context.method, operation) {
-                (&http::Method::PATCH, _) => "PatchOptions",
-                (_, Operation::Create) => "CreateOptions",
-                _ => "UpdateOptions",
-            })?,
+            manager: manager(context, operation)?,
+            dry_run: context.query.dry_run(options(context, operation))?,
             owned: false,
+            replaces: context.method == http::Method::PUT && context.path.subresource != "scale",
             warnings: parking_lot::Mutex::default(),
         })
     }
@@ -79,6 +78,34 @@ impl<'a> Request<'a> {
             time: now(),
             reset: reset.iter().map(|r| (*r).to_owned()).collect(),
         }
+    }
+}
+
+/// The options that a request sends along.
+fn options(context: &Context, operation: Operation) -> &'static str {
+    match (&context.method, operation) {
+        (&http::Method::PATCH, _) => "PatchOptions",
+        (_, Operation::Create) => "CreateOptions",
+        _ => "UpdateOptions",
+    }
+}
+
+/// The field manager, which must be printable.
+fn manager(context: &Context, operation: Operation) -> Result<String> {
+    let name = context.manager();
+    let refuse = |reason, message| {
+        let cause = Cause { reason, message, field: "fieldManager".into() };
+        Err(ApiError::invalid_options(options(context, operation), cause))
+    };
+    if name.len() > 128 {
+        return refuse("FieldValueTooLong", "Too long: may not be more than 128 bytes".into());
+    }
+    match name.char_indices().find(|(_, c)| c.is_control()) {
+        None => Ok(name),
+        Some((at, c)) => refuse(
+            "FieldValueInvalid",
+            format!("Invalid value: {name:?}: invalid character U+{:04X} (at position {at})", u32::from(c)),
+        ),
     }
 }
 
@@ -159,6 +186,19 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
     }
     for (field, wanted) in [("apiVersion", expected.0.as_str()), ("kind", expected.1)] {
         match &value[field] {
+            // Custom objects have no type of their own that would say it.
+            Value::Null if served.custom.is_some() => {
+                return Err(ApiError::bad_request(format!("Object '{field}' is missing in the data")));
+            }
+            Value::String(found) if found != wanted && field == "kind" && served.custom.is_some() => {
+                let cause = Cause {
+                    reason: "FieldValueInvalid",
+                    message: format!("Invalid value: {found:?}: must be {wanted}"),
+                    field: "kind".into(),
+                };
+                let name = value["metadata"]["name"].as_str().unwrap_or_default();
+                return Err(ApiError::invalid(served.group(), found, name, vec![cause]));
+            }
             Value::Null => value[field] = wanted.into(),
             Value::String(found) if found == wanted => {}
             found => {
@@ -193,7 +233,32 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
     }
     check::prune(&mut value, &served.schema);
     wrong_types(served, &value)?;
+    undecodable_bytes(served, &value)?;
     Ok(Decoded { value, warnings: problems })
+}
+
+/// Bytes are base64 in JSON.
+fn undecodable_bytes(served: &Served, value: &Value) -> Result<()> {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let field = match (served.group(), served.kind()) {
+        ("", "Secret") => "data",
+        ("", "ConfigMap") => "binaryData",
+        _ => return Ok(()),
+    };
+    let entries = value[field].as_object().into_iter().flatten();
+    for (key, text) in entries.filter_map(|(key, text)| Some((key, text.as_str()?))) {
+        // Go's decoder passes over line breaks.
+        if STANDARD.decode(text.replace(['\r', '\n'], "")).is_err() {
+            return Err(ApiError::bad_request(format!(
+                "{} in version \"{}\" cannot be handled as a {}: {field}[{key}]: illegal base64 data",
+                served.kind(),
+                served.resource.version,
+                served.kind()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A wrong type is refused while decoding, as Go's decoder does. Of custom objects only `metadata` has types then;
@@ -347,9 +412,8 @@ pub(crate) async fn update_with(
     for _ in 0..RETRIES {
         let current = value_of(request.served, &old);
         let new = change(&current)?;
-        if let Some(uid) =
-            new["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty() && *uid != old.meta.uid)
-        {
+        let another = |uid: &&str| request.replaces && !uid.is_empty() && **uid != *old.meta.uid;
+        if let Some(uid) = new["metadata"]["uid"].as_str().filter(another) {
             let why = format!(
                 "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
                 old.meta.uid
@@ -359,6 +423,17 @@ pub(crate) async fn update_with(
         }
         // A change computed from the present state carries its revision along; only one that
         // differs from it was asked for by the client.
+        if insists_always(request)
+            && new["metadata"]["resourceVersion"].as_str().is_none_or(|rv| rv.is_empty() || rv == "0")
+        {
+            let cause = Cause {
+                reason: "FieldValueInvalid",
+                message: "Invalid value: 0x0: must be specified for an update".into(),
+                field: "metadata.resourceVersion".into(),
+            };
+            let served = request.served;
+            return Err(ApiError::invalid(served.group(), served.plural(), &old.key.name, vec![cause]));
+        }
         if let Some(asked) = revision_asked(&new["metadata"]) {
             let asked = super::read::parse_revision(asked).map_err(ApiError::plain)?;
             if asked != old.revision {
@@ -384,6 +459,25 @@ pub(crate) async fn update_with(
         }
     }
     Err(modified(request.served, &old))
+}
+
+/// Whether a full update must name the revision that it replaces.
+fn insists_always(request: &Request<'_>) -> bool {
+    let served = request.served;
+    request.replaces
+        && (served.custom.is_some()
+            || matches!(
+                (served.group(), served.kind()),
+                ("node.k8s.io", "RuntimeClass")
+                    | ("policy", "PodDisruptionBudget")
+                    | ("storage.k8s.io", "CSIDriver" | "CSIStorageCapacity" | "VolumeAttachment" | "CSINode")
+                    | ("coordination.k8s.io", "Lease")
+                    | ("apiextensions.k8s.io", "CustomResourceDefinition")
+                    | (
+                        "admissionregistration.k8s.io",
+                        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration"
+                    )
+            ))
 }
 
 /// The revision that a client insists on; "0" is any.
@@ -415,7 +509,10 @@ pub(crate) async fn write_object(
         Some(before) => kept_metadata(&mut value, before),
     }
     if !request.owned {
-        value = managed::update(before.as_ref(), &value, &served.schema, &request.ownership())
+        // A custom object begins as nothing; a built-in one as its Go type does.
+        let nothing = Value::Object(Map::new());
+        let from = before.as_ref().or(served.custom.is_some().then_some(&nothing));
+        value = managed::update(from, &value, &served.schema, &request.ownership())
             .map_err(|e| ApiError::bad_request(e.to_string()))?;
     }
     let has_status = served.has_status();
@@ -607,7 +704,7 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     Err(ApiError::invalid(group, kind, name, causes))
 }
 
-/// Finalizers of built-in kinds without a domain must be Kubernetes' own.
+/// Finalizers of Kubernetes' own kinds without a domain must be Kubernetes' own.
 fn standard_finalizers(value: &Value) -> Vec<FieldError> {
     let known =
         |name: &str| name.contains('/') || matches!(name, "kubernetes" | "orphan" | "foregroundDeletion");

@@ -14,7 +14,7 @@ pub(super) fn validate_pod_context(errors: &mut Vec<FieldError>, spec: &Value, p
     let shared = "shareProcessNamespace";
     if is_true(spec, shared) && is_true(spec, "hostPID") {
         errors.push(FieldError::invalid(
-            &path.child(shared),
+            &path.child("securityContext").child(shared),
             true,
             "ShareProcessNamespace and HostPID cannot both be enabled",
         ));
