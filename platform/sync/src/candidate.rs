@@ -18,6 +18,7 @@ use crate::mailbox::Mailbox;
 use crate::release::{Release, ReleaseComponent};
 use crate::rendering::{ComponentAt, RenderCache, render};
 use crate::sources::{Followed, Sources};
+use crate::steps::{StepKind, Steps};
 use crate::view::{CommitView, EnvironmentKey};
 use crate::{applyset, plan};
 
@@ -113,6 +114,8 @@ pub(crate) struct Finder<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) cache: &'a Arc<RenderCache>,
     pub(crate) now: Timestamp,
+    /// Where is noted what is done.
+    pub(crate) steps: &'a Steps,
 }
 
 impl Finder<'_> {
@@ -132,7 +135,18 @@ impl Finder<'_> {
             .map(|(index, component)| {
                 let allows = &allows;
                 async move {
+                    let step = format!("render/{}", component.name);
+                    let title = format!("Render {}", component.name);
+                    self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
                     let result = render(component.clone(), &self.sources.mirrors, self.cache, allows).await;
+                    match &result {
+                        Ok(rendered) => {
+                            let count = rendered.objects.len();
+                            let objects = if count == 1 { "object" } else { "objects" };
+                            self.steps.succeed(&step, &format!("{count} {objects} from {}", component.path));
+                        }
+                        Err(error) => self.steps.fail(&step, &error.to_string()),
+                    }
                     (index, component, result)
                 }
             })
@@ -199,12 +213,19 @@ impl Finder<'_> {
         for wanted in self.wanted()? {
             let source: Followed = (wanted.repository.clone(), wanted.revision.clone());
             followed.insert(source.clone());
+            let step = format!("fetch/{}", wanted.component);
+            let title = format!("Fetch {}", wanted.component);
+            self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
             match self.sources.follow(&source, &self.subject.key, self.mailbox, fresh).await {
                 Ok(commit) => {
+                    let short: String = commit.id.as_str().chars().take(8).collect();
+                    self.steps
+                        .succeed(&step, &format!("{} is {short}: {}", wanted.revision, commit.subject()));
                     commits.push(view(&wanted.component, &commit));
                     components.push(wanted.at(commit));
                 }
                 Err(error) => {
+                    self.steps.fail(&step, &error.to_string());
                     trouble.get_or_insert(Error::Git { component: wanted.component, source: error });
                 }
             }

@@ -30,6 +30,7 @@ use crate::rendering::RenderCache;
 use crate::shared::{Known, Shared};
 use crate::sources::Sources;
 use crate::status::Summary;
+use crate::steps::Steps;
 use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Progress, SyncRecord};
 use crate::worker::Worker;
 
@@ -60,7 +61,7 @@ pub struct SyncChoice {
 
 /// Environments that follow Git.
 pub struct Sync {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     tasks: TaskTracker,
 }
 
@@ -143,7 +144,7 @@ impl Sync {
             holds: memory.holds,
             plan: summary.plan,
             objects: summary.objects,
-            last_sync: memory.syncs.last().cloned(),
+            last_sync: memory.syncs.last().cloned().map(SyncRecord::without_steps),
         })
     }
 
@@ -166,6 +167,7 @@ impl Sync {
             mailbox: &mailbox,
             cache: &cache,
             now,
+            steps: &Steps::default(),
         };
         let choice = revision.map_or(Choice::Spec { fresh: true }, Choice::Revision);
         let candidate = finder.find(choice).await?;
@@ -215,7 +217,7 @@ impl Sync {
     pub fn history(&self, key: &EnvironmentKey, limit: usize) -> Result<Vec<SyncRecord>, Error> {
         self.known(key)?;
         let memory = self.shared.records.get(key)?;
-        Ok(memory.syncs.into_iter().rev().take(limit).collect())
+        Ok(memory.syncs.into_iter().rev().take(limit).map(SyncRecord::without_steps).collect())
     }
 
     /// Goes back: the present release is held, and `to`, or the last good one before it, takes its place. Automatic
@@ -365,6 +367,12 @@ impl Sync {
     /// Everything that goes on, as it happens. Who is too slow misses some.
     pub fn subscribe(&self) -> broadcast::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    pub(crate) fn summary(&self, key: &EnvironmentKey) -> Result<Summary, Error> {
+        let environments = self.shared.environments.lock();
+        let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
+        Ok(known.summary.lock().clone())
     }
 
     fn known(&self, key: &EnvironmentKey) -> Result<(Environment, Arc<Mailbox>), Error> {

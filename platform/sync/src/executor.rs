@@ -14,18 +14,21 @@ use serde_json::Value;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};
 use crate::error::Error;
-use crate::health::{HealthStatus, health};
+use crate::health::{Health, HealthStatus, health};
 use crate::mailbox::Mailbox;
 use crate::options::{HookDeletion, Phase};
 use crate::order::{Stage, dependencies, stages};
 use crate::plan::{Action, InventoryEntry, ObjectRef, PlannedObject};
 use crate::queue::Turn;
+use crate::steps::{StepKind, Steps};
 use crate::view::{ObjectOutcome, WaveTiming};
 
 /// How many requests of one environment are under way at once.
 pub(crate) const AT_ONCE: usize = 16;
 /// On a hook: the sync and phase that it ran for.
 const HOOK_RUN: &str = "seaway.dev/hook-run";
+/// The step that deletes.
+const PRUNE: &str = "prune";
 /// How often what does not tell is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) force_conflicts: bool,
     pub(crate) deadline: Duration,
     pub(crate) progress: &'a (dyn Fn(String) + Sync),
+    /// Where is noted what is done.
+    pub(crate) steps: &'a Steps,
     /// Given back when the first wait begins.
     pub(crate) turn: Mutex<Option<Turn>>,
 }
@@ -175,19 +180,22 @@ impl Executor<'_> {
         done: &Mutex<Done>,
     ) -> Result<(), Error> {
         let began = Instant::now();
-        for group in &stage.groups {
-            let requests: Vec<_> =
-                group.iter().map(|index| self.one(&planned[*index], stage.phase, done)).collect();
-            let results: Vec<Result<(), Error>> =
-                futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
-            results.into_iter().collect::<Result<(), Error>>()?;
+        let step = Wave { id: wave_id(component, stage), title: wave_title(component, stage) };
+        if stage.groups.iter().flatten().any(|index| self.writes(&planned[*index])) {
+            step.begin(self.steps);
         }
-        let members: Vec<&PlannedObject> =
-            stage.groups.iter().flatten().map(|index| &planned[*index]).filter(|o| self.counts(o)).collect();
-        let waited = self.wait(component, stage, &members).await;
-        let (waited_for, result) = match waited {
-            Ok(waited_for) => (waited_for, Ok(())),
-            Err(error) => (Some(error.to_string()), Err(error)),
+        let result = self.apply_and_wait(planned, component, stage, &step, done).await;
+        let waited_for = match &result {
+            Ok(waited_for) => {
+                self.steps.succeed(&step.id, "");
+                waited_for.clone()
+            }
+            // The next look goes on with it.
+            Err(Error::Superseded) => None,
+            Err(error) => {
+                self.steps.fail(&step.id, &error.to_string());
+                Some(error.to_string())
+            }
         };
         let milliseconds = milliseconds(began);
         if milliseconds > 0 || waited_for.is_some() {
@@ -199,7 +207,37 @@ impl Executor<'_> {
                 waited_for,
             });
         }
-        result
+        result.map(drop)
+    }
+
+    /// What was waited for last.
+    async fn apply_and_wait(
+        &self,
+        planned: &[PlannedObject],
+        component: &str,
+        stage: &Stage,
+        step: &Wave,
+        done: &Mutex<Done>,
+    ) -> Result<Option<String>, Error> {
+        for group in &stage.groups {
+            let requests: Vec<_> =
+                group.iter().map(|index| self.one(&planned[*index], stage.phase, step, done)).collect();
+            let results: Vec<Result<(), Error>> =
+                futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
+            results.into_iter().collect::<Result<(), Error>>()?;
+        }
+        let members: Vec<&PlannedObject> =
+            stage.groups.iter().flatten().map(|index| &planned[*index]).filter(|o| self.counts(o)).collect();
+        self.wait(component, stage, step, &members).await
+    }
+
+    /// Whether an object costs a request.
+    fn writes(&self, object: &PlannedObject) -> bool {
+        match object.action {
+            Action::Create | Action::Change => true,
+            Action::Hook => self.hooks,
+            _ => false,
+        }
     }
 
     /// Whether an object is waited for.
@@ -211,8 +249,17 @@ impl Executor<'_> {
         }
     }
 
-    async fn one(&self, object: &PlannedObject, phase: Phase, done: &Mutex<Done>) -> Result<(), Error> {
+    async fn one(
+        &self,
+        object: &PlannedObject,
+        phase: Phase,
+        step: &Wave,
+        done: &Mutex<Done>,
+    ) -> Result<(), Error> {
         let began = Instant::now();
+        if self.writes(object) {
+            step.begin_object(self.steps, &object.object);
+        }
         let result = match object.action {
             Action::Create | Action::Change => self.apply(object).await.map(Some),
             Action::Hook if self.hooks => self.hook(object, phase, done).await,
@@ -226,7 +273,10 @@ impl Executor<'_> {
         };
         let (applied, error) = match result {
             Ok(applied) => (applied, None),
-            Err(error) => (None, Some(error)),
+            Err(error) => {
+                self.steps.fail(&step.object_id(&object.object), &error.to_string());
+                (None, Some(error))
+            }
         };
         if let Some(value) = applied {
             if object.action != Action::Hook
@@ -378,6 +428,7 @@ impl Executor<'_> {
         &self,
         component: &str,
         stage: &Stage,
+        step: &Wave,
         members: &[&PlannedObject],
     ) -> Result<Option<String>, Error> {
         let mut changes = self.cache.subscribe(self.apply_set);
@@ -385,7 +436,7 @@ impl Executor<'_> {
         let mut waited_for: Option<String> = None;
         loop {
             changes.mark_unchanged();
-            let open = self.unsettled(members)?;
+            let open = self.unsettled(step, members)?;
             let Some(open) = open else { return Ok(waited_for) };
             self.turn.lock().take();
             if waited_for.as_ref() != Some(&open) {
@@ -410,24 +461,32 @@ impl Executor<'_> {
         }
     }
 
-    /// The first object that is not healthy yet, with its reason.
-    fn unsettled(&self, members: &[&PlannedObject]) -> Result<Option<String>, Error> {
+    /// The first object that is not healthy yet, with its reason. The steps of all of them are brought up to date.
+    fn unsettled(&self, step: &Wave, members: &[&PlannedObject]) -> Result<Option<String>, Error> {
+        let mut first = None;
         for object in members {
             let id = object.object.id();
-            let Some(live) = self.cache.get(&id) else { return Ok(Some(format!("{id}: is not there"))) };
-            let health = health(&live);
-            if health.status.is_settled() {
+            let found = match self.cache.get(&id) {
+                Some(live) => health(&live),
+                None => Health::new(HealthStatus::Missing, "is not there"),
+            };
+            let object_step = step.object_id(&object.object);
+            if found.status.is_settled() {
+                self.steps.succeed(&object_step, &found.message);
                 continue;
             }
-            let reason = format!("{id}: {}", health.message);
+            step.begin(self.steps);
+            step.begin_object(self.steps, &object.object);
             // What ran and failed does not become better by waiting.
             let ran = object.options.is_hook() || matches!(object.object.kind.as_str(), "Job");
-            if ran && health.status == HealthStatus::Degraded {
-                return Err(Error::Unhealthy(format!("{id} failed: {}", health.message)));
+            if ran && found.status == HealthStatus::Degraded {
+                self.steps.fail(&object_step, &found.message);
+                return Err(Error::Unhealthy(format!("{id} failed: {}", found.message)));
             }
-            return Ok(Some(reason));
+            self.steps.note(&object_step, &found.message);
+            first.get_or_insert_with(|| format!("{id}: {}", found.message));
         }
-        Ok(None)
+        Ok(first)
     }
 
     /// Later waves go first, and within a wave what others need goes last.
@@ -440,6 +499,10 @@ impl Executor<'_> {
         });
         for object in gone {
             let began = Instant::now();
+            self.steps.begin(PRUNE, None, StepKind::Prune, "Delete what left Git", None);
+            let step = format!("{PRUNE}/{}", object.object.id());
+            let title = format!("{} {}", object.object.kind, object.object.name);
+            self.steps.begin(step.as_str(), Some(PRUNE), StepKind::Object, title, Some(&object.object));
             let (id, kind) = (object.object.id(), self.kind(&object.object).await?);
             (self.progress)(format!("deletes {id}"));
             let result = self.objects.delete(&kind, &id, object.live_uid.as_deref()).await;
@@ -456,9 +519,13 @@ impl Executor<'_> {
                 error: error.as_ref().map(ToString::to_string),
             });
             if let Some(error) = error {
+                self.steps.fail(&step, &error.to_string());
+                self.steps.fail(PRUNE, "");
                 return Err(error);
             }
+            self.steps.succeed(&step, "");
         }
+        self.steps.succeed(PRUNE, "");
         Ok(())
     }
 
@@ -470,6 +537,40 @@ impl Executor<'_> {
                 tracing::debug!(object = %object.id(), %error, "a hook could not be deleted");
             }
         }
+    }
+}
+
+/// The step of a stage.
+struct Wave {
+    id: String,
+    title: String,
+}
+
+impl Wave {
+    fn begin(&self, steps: &Steps) {
+        steps.begin(self.id.as_str(), None, StepKind::Wave, self.title.as_str(), None);
+    }
+
+    fn object_id(&self, object: &ObjectRef) -> String {
+        format!("{}/{}", self.id, object.id())
+    }
+
+    fn begin_object(&self, steps: &Steps, object: &ObjectRef) {
+        let title = format!("{} {}", object.kind, object.name);
+        steps.begin(self.object_id(object), Some(&self.id), StepKind::Object, title, Some(object));
+    }
+}
+
+fn wave_id(component: &str, stage: &Stage) -> String {
+    format!("wave/{component}/{}/{}", stage.phase.as_str(), stage.wave)
+}
+
+/// Most components have one wave, which needs no number.
+fn wave_title(component: &str, stage: &Stage) -> String {
+    match (stage.phase, stage.wave) {
+        (Phase::Sync, 0) => format!("Apply {component}"),
+        (Phase::Sync, wave) => format!("Apply {component}, wave {wave}"),
+        (phase, wave) => format!("Hooks of {component}: {}, wave {wave}", phase.as_str()),
     }
 }
 

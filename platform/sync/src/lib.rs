@@ -19,6 +19,7 @@ pub mod diff;
 mod error;
 mod executor;
 pub mod health;
+mod inspect;
 mod journal;
 mod live;
 mod mailbox;
@@ -33,6 +34,7 @@ mod rendering;
 mod shared;
 mod sources;
 mod status;
+pub mod steps;
 pub mod view;
 mod worker;
 

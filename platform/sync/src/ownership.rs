@@ -53,6 +53,14 @@ impl Ownership {
         Self { entries: entries.collect() }
     }
 
+    /// Every owner with its fields, as Kubernetes prints them.
+    pub fn fields_by_owner(&self) -> impl Iterator<Item = (&Owner, Vec<String>)> {
+        self.entries.iter().map(|(owner, set)| {
+            let paths = set.leaves().paths();
+            (owner, paths.iter().map(|path| seaway_merge::fieldset::display(path)).collect())
+        })
+    }
+
     /// What this manager applied; `None` if it never did.
     pub fn applied_by(&self, manager: &str) -> Option<&FieldSet> {
         self.entries

@@ -20,6 +20,8 @@ use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
 const FORMAT: u32 = 1;
 /// Syncs that are kept of each environment.
 const KEPT_SYNCS: usize = 200;
+/// Syncs whose steps are kept: the file is written as a whole.
+const KEPT_STEPS: usize = 10;
 
 /// What is remembered of one environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +66,10 @@ impl Memory {
 
     /// Forgets the oldest syncs; those that nobody can go back to before those that somebody can.
     fn shorten(&mut self) {
+        let with_steps = self.syncs.len().saturating_sub(KEPT_STEPS);
+        for sync in &mut self.syncs[..with_steps] {
+            sync.steps.clear();
+        }
         while self.syncs.len() > KEPT_SYNCS {
             let last = self.syncs.len() - 1;
             let useless =

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::health::{Health, HealthStatus, health};
 use crate::plan::{Action, Plan};
 use crate::release::Release;
+use crate::steps::Steps;
 use crate::view::{ObjectView, SyncStatus};
 
 /// What is known of an environment after a look.
@@ -31,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) suspended: bool,
     /// What goes on.
     pub(crate) running: Option<String>,
+    /// The steps of the sync that goes on.
+    pub(crate) steps: Steps,
 }
 
 impl Summary {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::HealthStatus;
 use crate::plan::{Action, ObjectRef, Plan};
 use crate::release::Release;
+use crate::steps::Step;
 
 /// Which environment: the namespace and name of its `Environment`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -260,6 +261,50 @@ pub struct SyncRecord {
     /// How long its waves took.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveTiming>,
+    /// Its steps. The history leaves them out: the timeline of the sync has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+impl SyncRecord {
+    /// Without its steps.
+    pub(crate) fn without_steps(mut self) -> Self {
+        self.steps.clear();
+        self
+    }
+}
+
+/// One sync with its steps, while it goes on and afterwards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeline {
+    /// Its id.
+    pub sync: u64,
+    /// The release.
+    pub release: String,
+    /// Its commits, shortened.
+    pub revision: String,
+    /// Who asked.
+    pub actor: String,
+    /// Why it began.
+    pub trigger: Trigger,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// How long the last one that went well took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_milliseconds: Option<i64>,
+    /// What it brought.
+    pub commits: Vec<CommitView>,
+    /// What was done, in the order in which it began.
+    pub steps: Vec<Step>,
 }
 
 /// What is going on in an environment right now.

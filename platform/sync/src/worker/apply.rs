@@ -17,6 +17,7 @@ use crate::mailbox::SyncRequest;
 use crate::plan::{Action, Plan};
 use crate::queue::Turn;
 use crate::status::problem;
+use crate::steps::Steps;
 use crate::view::{SyncRecord, SyncStatus, Trigger};
 
 /// Until this deadline a wave may become healthy, if the environment says nothing else.
@@ -36,6 +37,7 @@ impl Worker {
         requests: &[SyncRequest],
         objects: &Objects,
         turn: Turn,
+        steps: Steps,
     ) -> Result<(SyncRecord, Option<Duration>), Error> {
         let chosen: Vec<_> = requests.iter().flat_map(|request| request.objects.iter()).collect();
         let partial = !chosen.is_empty();
@@ -46,14 +48,15 @@ impl Worker {
         }
         let actor = requests.first().map_or("seaway", |request| request.actor.as_str());
         let record = self.begin(candidate, trigger, partial, actor).await?;
+        self.summary.lock().steps = steps.clone();
         self.tell(Some(record.id), format!("begins {} ({})", record.release, record.revision), None);
-        let result = self.execute(environment, subject, &plan, &record, trigger, objects, turn).await;
+        let result = self.execute(environment, subject, &plan, &record, trigger, objects, turn, &steps).await;
         let (done, result) = match result {
             Ok(executed) => executed,
             Err(error) => (Done::default(), Err(error)),
         };
         let superseded = matches!(result, Err(Error::Superseded));
-        let record = self.finish(record, done, &result).await?;
+        let record = self.finish(record, done, &result, &steps).await?;
         if superseded {
             return Err(Error::Superseded);
         }
@@ -141,6 +144,7 @@ impl Worker {
         trigger: Trigger,
         objects: &Objects,
         turn: Turn,
+        steps: &Steps,
     ) -> Result<(Done, Result<(), Error>), Error> {
         let memory = self.shared.records.get(&self.key)?;
         let known = memory.inventory.into_iter().map(|entry| (entry.object.id(), entry)).collect();
@@ -171,6 +175,7 @@ impl Worker {
             force_conflicts: subject.spec.sync.force_conflicts,
             deadline: seconds.map_or(WAVE_DEADLINE, |seconds| Duration::from_secs(seconds.into())),
             progress: &progress,
+            steps,
             turn: Mutex::new(Some(turn)),
         };
         let components: Vec<(String, Vec<String>)> = subject

@@ -24,6 +24,7 @@ use crate::records::Memory;
 use crate::rendering::RenderCache;
 use crate::shared::Shared;
 use crate::status::{self, Summary};
+use crate::steps::{StepKind, Steps};
 use crate::view::{EnvironmentKey, Outcome, Progress, SyncRecord, SyncStatus, Trigger};
 
 /// Pauses after failures double from the first to the last.
@@ -228,7 +229,8 @@ impl Worker {
         let subject = self.shared.subject(environment)?;
         self.ensure_finalizer(environment).await?;
         let memory = self.shared.records.get(&self.key)?;
-        let chosen = self.choose(&subject, &memory, !requests.is_empty(), now).await?;
+        let steps = Steps::default();
+        let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps).await?;
         let objects = self.ensure_account(&subject).await?;
         let shared = self.shared.clone();
         let reader = Reader {
@@ -239,6 +241,7 @@ impl Worker {
             now: now.to_string(),
         };
         let Chosen { candidate, broken, held } = chosen;
+        steps.begin("plan", None, StepKind::Plan, "Compare with the cluster", None);
         let live = reader.read(&subject, &candidate.desired, &memory.inventory).await?;
         let mut plan = reader.plan(&subject, candidate.desired.clone(), &live, &memory.inventory);
         let last_good = memory.last_good();
@@ -250,6 +253,7 @@ impl Worker {
                 .dry_run(&objects, &mut plan, &live, &memory.inventory, &mut self.confirmed, creations)
                 .await?;
         }
+        steps.succeed("plan", &counts(&plan));
         let suspended = memory.suspended || subject.spec.suspend;
         // Another commit with the same content is no other release.
         let release = last_good.map(|good| good.definition.clone());
@@ -284,8 +288,17 @@ impl Worker {
                 self.summary.lock().failed = failed.filter(|(reason, _)| !reason.is_empty());
             }
             Decision::Apply(trigger) => {
-                let sync =
-                    self.apply(environment, &subject, &candidate, plan, trigger, requests, &objects, turn);
+                let sync = self.apply(
+                    environment,
+                    &subject,
+                    &candidate,
+                    plan,
+                    trigger,
+                    requests,
+                    &objects,
+                    turn,
+                    steps,
+                );
                 let (finished, pause) = sync.await?;
                 record = Some(finished);
                 next = pause.or(next);
@@ -302,6 +315,7 @@ impl Worker {
         memory: &Memory,
         asked: bool,
         now: Timestamp,
+        steps: &Steps,
     ) -> Result<Chosen, Error> {
         let shared = &self.shared;
         let finder = |cache| Finder {
@@ -311,6 +325,7 @@ impl Worker {
             mailbox: &self.mailbox,
             cache,
             now,
+            steps,
         };
         let found = finder(&self.followed).find(Choice::Spec { fresh: asked }).await;
         let (broken, held, instead) = match found {
@@ -446,4 +461,21 @@ fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {
     }))
     .unwrap_or_default()
         + Duration::from_secs(1)
+}
+
+/// What a plan does, in a few words.
+fn counts(plan: &Plan) -> String {
+    let parts = [
+        (Action::Create, "to create"),
+        (Action::Change, "to change"),
+        (Action::Prune, "to delete"),
+        (Action::Conflict, "in conflict"),
+        (Action::Forbidden, "forbidden"),
+        (Action::Invalid, "invalid"),
+        (Action::Unchanged, "unchanged"),
+    ];
+    let present = parts.into_iter().map(|(action, words)| (plan.count(action), words));
+    let words: Vec<String> =
+        present.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    words.join(", ")
 }

@@ -8,6 +8,7 @@ use crate::candidate::{Candidate, view};
 use crate::error::Error;
 use crate::executor::Done;
 use crate::records::Memory;
+use crate::steps::{StepState, Steps};
 use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
 
 /// More commits of one component are not named.
@@ -51,6 +52,7 @@ impl Worker {
             commits: self.commits(candidate, &memory).await,
             objects: Vec::new(),
             waves: Vec::new(),
+            steps: Vec::new(),
         };
         record.id = self.shared.journal.begin(&self.key, &record).await?;
         self.shared.records.change(&self.key, |memory| memory.syncs.push(record.clone()))?;
@@ -91,11 +93,18 @@ impl Worker {
         mut record: SyncRecord,
         done: Done,
         result: &Result<(), Error>,
+        steps: &Steps,
     ) -> Result<SyncRecord, Error> {
         let touched = !done.inventory.is_empty() || !done.objects.is_empty();
         let inventory: Vec<_> = done.inventory.into_values().collect();
         record.objects.extend(done.objects);
         record.waves.extend(done.waves);
+        match result {
+            Ok(()) => steps.close(StepState::Succeeded),
+            Err(Error::Superseded) => {}
+            Err(_) => steps.close(StepState::Failed),
+        }
+        record.steps = steps.all();
         match result {
             Ok(()) => {
                 record.outcome = Outcome::Succeeded;
