@@ -11,9 +11,11 @@
 mod authentication;
 mod authorization;
 mod guard;
+mod insight;
 mod listener;
 mod permissions;
 mod problem;
+mod reading;
 mod routes;
 mod schemas;
 
@@ -48,6 +50,8 @@ pub struct Options {
     pub sync: Arc<seaway_sync::Sync>,
     /// Where it is kept who asked for what; its events are what `/api/v1/events` tells.
     pub ledger: seaway_ledger::Ledger,
+    /// The port at which HTTPRoutes are served: with it, the environments' hosts become links.
+    pub gateway_port: Option<u16>,
 }
 
 impl Options {
@@ -59,7 +63,7 @@ impl Options {
         client_for: ClientFor,
     ) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
-        Self { listen, names: Vec::new(), authenticate, client_for, sync, ledger }
+        Self { listen, names: Vec::new(), authenticate, client_for, sync, ledger, gateway_port: None }
     }
 }
 
@@ -99,6 +103,7 @@ impl Server {
             ledger: options.ledger,
             authenticate: options.authenticate,
             client_for: options.client_for,
+            gateway_port: options.gateway_port,
             stopping: stopping.clone(),
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));

@@ -5,7 +5,7 @@ use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ArrayBuilder, Schema};
 
 /// Every shape by its name.
-pub(crate) fn all() -> [(&'static str, Value); 19] {
+pub(crate) fn all() -> [(&'static str, Value); 24] {
     [
         ("EnvironmentKey", environment_key()),
         ("EnvironmentView", environment_view()),
@@ -25,6 +25,11 @@ pub(crate) fn all() -> [(&'static str, Value); 19] {
         ("ObjectOutcome", object_outcome()),
         ("WaveTiming", wave_timing()),
         ("Progress", progress()),
+        ("Timeline", timeline()),
+        ("Step", step()),
+        ("HealthStatus", health_status()),
+        ("SyncStatus", sync_status()),
+        ("Action", action()),
         ("Event", event()),
     ]
 }
@@ -47,6 +52,37 @@ pub(crate) fn list_of_objects() -> Schema {
 
 pub(crate) fn list_of_syncs() -> Schema {
     list_of("SyncRecord")
+}
+
+pub(crate) fn list_of_changes() -> Schema {
+    list_of("FieldChange")
+}
+
+pub(crate) fn health_ref() -> Ref {
+    Ref::from_schema_name("HealthStatus")
+}
+
+pub(crate) fn action_ref() -> Ref {
+    Ref::from_schema_name("Action")
+}
+
+pub(crate) fn sync_status_ref() -> Ref {
+    Ref::from_schema_name("SyncStatus")
+}
+
+pub(crate) fn operation() -> Schema {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+    Schema::Object(
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["Apply", "Update"])).build(),
+    )
+}
+
+pub(crate) fn object_ref_schema() -> Ref {
+    Ref::from_schema_name("ObjectRef")
+}
+
+pub(crate) fn origin_ref() -> Ref {
+    Ref::from_schema_name("Origin")
 }
 
 pub(crate) fn sync() -> Ref {
@@ -272,7 +308,6 @@ fn origin() -> Value {
 }
 
 fn sync_record() -> Value {
-    let trigger = ["release", "drift", "person", "rollback", "retry"];
     let fields = [
         ("id", number("Rising within an environment.")),
         ("release", text("The release.")),
@@ -280,7 +315,7 @@ fn sync_record() -> Value {
         ("content", text("Digest of its objects.")),
         ("definition", shape("Release")),
         ("actor", text("Who asked: a person, or seaway.")),
-        ("trigger", one_of("Why it began.", &trigger)),
+        ("trigger", trigger()),
         ("partial?", flag("Whether only chosen objects were synced.")),
         ("attempts", number("How often it was tried.")),
         ("started", time("When.")),
@@ -290,8 +325,49 @@ fn sync_record() -> Value {
         ("commits?", list(shape("CommitView"))),
         ("objects?", list(shape("ObjectOutcome"))),
         ("waves?", list(shape("WaveTiming"))),
+        ("steps?", list(shape("Step"))),
     ];
     object("One sync.", &fields)
+}
+
+fn timeline() -> Value {
+    let fields = [
+        ("sync", number("Id of the sync.")),
+        ("release", text("The release.")),
+        ("revision", text("Its commits, shortened.")),
+        ("actor", text("Who asked: a person, or seaway.")),
+        ("trigger", trigger()),
+        ("outcome", outcome()),
+        ("started", time("When.")),
+        ("finished?", time("When it ended.")),
+        ("message?", text("What a person should know.")),
+        ("expectedMilliseconds?", number("How long the last one that went well took.")),
+        ("commits", list(shape("CommitView"))),
+        ("steps", list(shape("Step"))),
+    ];
+    object("One sync with its steps, while it goes on and afterwards.", &fields)
+}
+
+fn step() -> Value {
+    let kinds = ["fetch", "render", "plan", "wave", "object", "pod", "podStep", "prune"];
+    let states = ["waiting", "running", "succeeded", "failed"];
+    let fields = [
+        ("id", text("Unique within a sync, and the same in each sync that does the same.")),
+        ("parent?", text("The step that it is a part of.")),
+        ("title", text("For people.")),
+        ("kind", one_of("What kind of work.", &kinds)),
+        ("object?", shape("ObjectRef")),
+        ("state", one_of("How far it is.", &states)),
+        ("started?", time("When it began.")),
+        ("finished?", time("When it ended.")),
+        ("message?", text("What was found, what is waited for, or what went wrong.")),
+        ("expectedMilliseconds?", number("How long it took the last time that it went well.")),
+    ];
+    object("One step of a sync.", &fields)
+}
+
+fn trigger() -> Value {
+    one_of("Why it began.", &["release", "drift", "person", "rollback", "retry"])
 }
 
 fn commit_view() -> Value {
@@ -411,6 +487,8 @@ mod tests {
         check::<Plan>("Plan");
         check::<seaway_sync::view::SyncRecord>("SyncRecord");
         check::<Progress>("Progress");
+        check::<seaway_sync::view::Timeline>("Timeline");
+        check::<seaway_sync::steps::Step>("Step");
         check::<seaway_ledger::Event>("Event");
     }
 
@@ -434,6 +512,8 @@ mod tests {
         check::<seaway_sync::plan::Action>(action());
         check::<seaway_sync::options::Phase>(phase());
         check::<seaway_sync::view::Outcome>(outcome());
+        check::<seaway_sync::steps::StepKind>(step()["properties"]["kind"].clone());
+        check::<seaway_sync::steps::StepState>(step()["properties"]["state"].clone());
         check::<seaway_sync::view::Trigger>(sync_record()["properties"]["trigger"].clone());
         check::<seaway_sync::ownership::Operation>(owner()["properties"]["operation"].clone());
     }

@@ -4,7 +4,11 @@ mod actions;
 mod audit;
 mod environments;
 mod events;
+mod logs;
+mod object;
 mod request;
+mod timeline;
+mod tree;
 
 use std::sync::Arc;
 
@@ -36,6 +40,7 @@ pub(crate) struct App {
     pub(crate) ledger: seaway_ledger::Ledger,
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
+    pub(crate) gateway_port: Option<u16>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -64,6 +69,10 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(environments::show, actions::delete))
         .routes(routes!(environments::plan))
         .routes(routes!(environments::history))
+        .routes(routes!(tree::tree))
+        .routes(routes!(object::object))
+        .routes(routes!(logs::logs))
+        .routes(routes!(timeline::timeline))
         .routes(routes!(actions::sync))
         .routes(routes!(actions::rollback))
         .routes(routes!(actions::hold))

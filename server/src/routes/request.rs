@@ -50,3 +50,12 @@ pub(super) fn key(namespace: String, name: String) -> Result<EnvironmentKey, Pro
     }
     Ok(EnvironmentKey { namespace, name })
 }
+
+/// A part of a Kubernetes path, which must not be more than one.
+pub(super) fn segment(what: &str, text: &str) -> Result<(), Problem> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    if text.is_empty() || text.len() > 253 || !text.chars().all(good) || text.chars().all(|c| c == '.') {
+        return Err(Problem::bad_request(format!("{text:?} is no {what}")));
+    }
+    Ok(())
+}
