@@ -5,6 +5,7 @@ mod audit;
 mod environments;
 mod events;
 mod request;
+mod session;
 
 use std::sync::Arc;
 
@@ -14,18 +15,20 @@ use axum::{Json, Router, middleware};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::Accounts;
 use crate::authentication::Authenticate;
 use crate::authorization::ClientFor;
 use crate::guard::{self, Names};
 use crate::problem::Problem;
-use crate::schemas;
+use crate::{cookie, schemas};
 
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
 pub use environments::{EnvironmentList, History};
+pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
 
 /// Largest request body.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -34,6 +37,9 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) sync: Arc<seaway_sync::Sync>,
     pub(crate) ledger: seaway_ledger::Ledger,
+    pub(crate) accounts: Arc<Accounts>,
+    /// Whether people reach the server by https.
+    pub(crate) https: bool,
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) stopping: CancellationToken,
@@ -48,11 +54,12 @@ pub(crate) struct App {
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Problem)),
-    security(("bearer" = [])),
+    security(("bearer" = []), ("session" = [])),
     tags(
         (name = "environments", description = "What runs where, and what would change"),
         (name = "actions", description = "What a person asks for"),
         (name = "events", description = "What happens, while it happens"),
+        (name = "session", description = "Who is logged in"),
     ),
 )]
 struct Document;
@@ -69,13 +76,20 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(actions::hold))
         .routes(routes!(actions::suspend))
         .routes(routes!(actions::resume))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(session::page, session::login))
+        .routes(routes!(session::setup))
+        .routes(routes!(session::show, session::logout));
     let (router, mut document) = router.split_for_parts();
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`"));
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer.build()).into());
+    let session = "The cookie of a login; over https it is called `__Host-seaway`. Whatever changes something then needs \
+                   the header `X-Seaway-CSRF: 1` as well";
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie::name(false), session));
+    components.security_schemes.insert("session".into(), SecurityScheme::ApiKey(session).into());
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(known) = document["components"]["schemas"].as_object_mut() {
         known.extend(schemas::all().map(|(name, schema)| (name.to_owned(), schema)));
