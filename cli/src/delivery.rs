@@ -1,5 +1,6 @@
 //! Seaway proper: environments that follow Git, their history, and the HTTP API in front of them.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use seaway_apiserver::Identity;
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::Server;
+use seaway_server::{Accounts, Server};
 use seaway_sync::{Sync, SyncOptions};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::machine::Options;
 
@@ -19,6 +21,8 @@ const CONCURRENCY: usize = 8;
 /// The running parts.
 pub(crate) struct Delivery {
     pub(crate) server: Server,
+    /// Makes the first account; absent when there is one.
+    setup: Option<SecretString>,
     sync: Arc<Sync>,
     ledger: Ledger,
     written: tokio::task::JoinHandle<()>,
@@ -31,6 +35,7 @@ impl Delivery {
         sync_client: kube::Client,
         server_client: kube::Client,
         people: impl Fn(Identity) -> kube::Client + Send + std::marker::Sync + 'static,
+        gateway_port: u16,
     ) -> miette::Result<Self> {
         let folder = &options.data_dir;
         let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
@@ -50,14 +55,31 @@ impl Delivery {
         })
         .into_diagnostic()?;
         let sync = Arc::new(sync);
+        let (accounts, setup) = Accounts::open(&folder.join("accounts.db")).await.into_diagnostic()?;
         // The server's own account may check tokens and nothing else: for people it acts as they themselves do.
         let authenticate = seaway_server::token_review(server_client);
         let people: seaway_server::ClientFor =
             Arc::new(move |person| Ok(people(Identity::user(person.name.clone(), person.groups.clone()))));
-        let mut server = seaway_server::Options::new(sync.clone(), ledger.clone(), authenticate, people);
+        let mut server =
+            seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
         server.listen = options.listen;
+        server.gateway_port = Some(gateway_port);
         let server = Server::start(server).await.into_diagnostic()?;
-        Ok(Self { server, sync, ledger, written })
+        Ok(Self { server, setup, sync, ledger, written })
+    }
+
+    /// The page that makes the first account, while there is none. Its code is a fragment: browsers do not send it, so
+    /// that it is in no log.
+    pub(crate) fn setup_link(&self) -> Option<String> {
+        let address = self.server.address();
+        // Where `localhost` leads.
+        let host = match address.ip() {
+            ip if ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => {
+                format!("localhost:{}", address.port())
+            }
+            _ => address.to_string(),
+        };
+        self.setup.as_ref().map(|code| format!("http://{host}/setup#{}", code.expose_secret()))
     }
 
     /// Ends open answers and what is being synced; the next start goes on with it.

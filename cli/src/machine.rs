@@ -102,7 +102,8 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
-        let delivery = Delivery::start(options, account("sync"), account("server"), server.clients()).await?;
+        let (port, people) = (gateway.local_addr().port(), server.clients());
+        let delivery = Delivery::start(options, account("sync"), account("server"), people, port).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })
     }
 
@@ -147,8 +148,8 @@ fn dial(node: Option<&Node>) -> seaway_gateway::proxy::Dial {
     })
 }
 
-/// Installs the kinds and the rights of the parts. Applied at each start: unchanged objects are not written.
-async fn install(client: &kube::Client) -> kube::Result<()> {
+/// The kinds, and the rights of the parts and of the first account.
+fn installed() -> Vec<Value> {
     let mut objects = seaway_gateway::crds();
     objects.extend(bound("gateway", &seaway_gateway::cluster_role_rules()));
     objects.extend(bound("node", &seaway_node::cluster_role_rules()));
@@ -157,12 +158,18 @@ async fn install(client: &kube::Client) -> kube::Result<()> {
     objects.extend(bound("sync", &rights::sync()));
     objects.extend(bound("server", &rights::server()));
     objects.extend(seaway_server::cluster_roles());
+    objects.push(administrators());
     // Where Stacks and shared Environments live.
     let labels = json!({"app.kubernetes.io/part-of": "seaway"});
     objects.push(
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway", "labels": labels}}),
     );
-    for object in objects {
+    objects
+}
+
+/// Installs all of that. Applied at each start: unchanged objects are not written.
+async fn install(client: &kube::Client) -> kube::Result<()> {
+    for object in installed() {
         let gvk =
             GroupVersionKind::try_from(&types(&object)).map_err(|e| kube::Error::Service(Box::new(e)))?;
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&gvk));
@@ -177,6 +184,16 @@ fn types(object: &Value) -> kube::core::TypeMeta {
     kube::core::TypeMeta { api_version: text("apiVersion"), kind: text("kind") }
 }
 
+/// Whoever made the first account, with the link that this program printed, owns the machine's cluster: it is bound to
+/// what the kubeconfig in the data folder may do.
+fn administrators() -> Value {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+           "metadata": {"name": seaway_server::ADMINS},
+           "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+           "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]})
+}
+
 /// A part's ClusterRole, bound to its account.
 fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
     const GROUP: &str = "rbac.authorization.k8s.io";
@@ -189,4 +206,25 @@ fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
                "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": name},
                "subjects": [{"apiGroup": GROUP, "kind": "User", "name": name}]}),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account's name is a user's in Kubernetes: one that has rights there must not be free to be taken.
+    #[test]
+    fn nobody_can_take_a_name_that_has_rights() {
+        let installed = installed();
+        let bindings = installed.iter().filter(|object| object["subjects"].is_array());
+        let subjects =
+            bindings.flat_map(|binding| binding["subjects"].as_array().cloned().unwrap_or_default());
+        let named: Vec<Value> = subjects.collect();
+        assert!(named.iter().any(|subject| subject["name"] == seaway_server::ADMINS));
+        let own = Identity::admin();
+        let users = named.iter().filter(|subject| subject["kind"] == "User").map(|user| &user["name"]);
+        for user in users.filter_map(Value::as_str).chain([own.name.as_str(), MANAGER]) {
+            assert!(user.parse::<seaway_server::AccountName>().is_err(), "{user}");
+        }
+    }
 }

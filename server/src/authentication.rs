@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
 
+use crate::accounts::Account;
 use crate::problem::Problem;
 
 /// A person or a program, by the name that Kubernetes knows.
@@ -19,6 +20,14 @@ pub struct Identity {
     pub name: String,
     /// Groups, `system:authenticated` among them.
     pub groups: Vec<String>,
+}
+
+impl Account {
+    /// As whom it acts in Kubernetes.
+    pub(crate) fn identity(&self) -> Identity {
+        let groups = self.groups.iter().cloned().chain(["system:authenticated".to_owned()]).collect();
+        Identity { name: self.name.clone(), groups }
+    }
 }
 
 /// A bearer token. It cannot be printed.

@@ -9,6 +9,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::{Api, PostParams};
 
+use crate::accounts::Digest;
 use crate::authentication::Identity;
 use crate::permissions::{GROUP, RESOURCE, Verb};
 use crate::problem::Problem;
@@ -46,6 +47,8 @@ pub(crate) struct Person {
     pub(crate) identity: Identity,
     /// Acts as the person.
     pub(crate) client: kube::Client,
+    /// The session, when a cookie says who it is. What lasts longer than one answer ends with it.
+    pub(crate) session: Option<Digest>,
 }
 
 impl Person {
@@ -53,7 +56,7 @@ impl Person {
     /// 403 when nobody can act under that name.
     pub(crate) fn new(identity: Identity, client_for: &ClientFor) -> Result<Self, Problem> {
         match client_for(&identity) {
-            Ok(client) => Ok(Self { identity, client }),
+            Ok(client) => Ok(Self { identity, client, session: None }),
             Err(error) => Err(Problem::forbidden(format!("nobody can act as {:?}: {error}", identity.name))),
         }
     }
@@ -79,7 +82,8 @@ impl Person {
         Ok(Scope { person: self, verb, everywhere, known: BTreeMap::new() })
     }
 
-    async fn may(&self, verb: Verb, namespace: &str, name: &str) -> Result<bool, Problem> {
+    /// Whether the person may do this; with empty texts: with every environment.
+    pub(crate) async fn may(&self, verb: Verb, namespace: &str, name: &str) -> Result<bool, Problem> {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let attributes = ResourceAttributes {
             group: text(GROUP),

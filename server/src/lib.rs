@@ -1,18 +1,23 @@
-//! The HTTP API of Seaway: environments, what would change in them, what has happened, and what happens now.
+//! The HTTP API of Seaway and its page: environments, what would change in them, what has happened, and what happens
+//! now.
 //!
-//! What it does: says who is asking (a bearer token, which Kubernetes checks), asks Kubernetes RBAC as that person
-//! whether it is allowed, and passes it on to the sync engine; describes itself at `/api/openapi.json`.
+//! What it does: says who is asking (a bearer token, which Kubernetes checks, or the session of an account here), asks
+//! Kubernetes RBAC as that person whether it is allowed, and passes it on to the sync engine; describes itself at
+//! `/api/openapi.json`; serves the page.
 //!
-//! What it never does: keep accounts, passwords or rights of its own, decide what an environment should run, or talk to
-//! Git or to the objects of an environment.
+//! What it never does: keep rights of its own or a password as it was typed, decide what an environment should run, or
+//! talk to Git.
 //!
 //! Start reading in [`Server`], then `guard.rs` (what every request passes) and `routes/` (what is offered).
 
+mod accounts;
 mod authentication;
 mod authorization;
+mod cookie;
 mod guard;
 mod insight;
 mod listener;
+mod page;
 mod permissions;
 mod problem;
 mod reading;
@@ -25,12 +30,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError};
 pub use authentication::{Authenticate, BearerToken, Identity, token_review};
 pub use authorization::{ClientFor, impersonation};
 pub use permissions::{account_rules, cluster_roles};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    Done, EnvironmentList, History, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest, document,
+    Done, EnvironmentList, History, HoldRequest, Holds, LoginMethod, LoginPage, LoginRequest, May,
+    RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, document,
 };
 
 /// The port at which it listens when nothing else is said.
@@ -42,6 +49,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Names of this server besides addresses and `localhost`, such as the host of its URL behind a proxy.
     pub names: Vec<String>,
+    /// Whether people reach it by https, as behind a proxy: browsers then send its cookie over https alone.
+    pub https: bool,
+    /// Who can log in with a password. They are closed by [`Server::stop`].
+    pub accounts: Accounts,
     /// Who holds a token.
     pub authenticate: Authenticate,
     /// A client of the Kubernetes API that acts as a person.
@@ -59,11 +70,22 @@ impl Options {
     pub fn new(
         sync: Arc<seaway_sync::Sync>,
         ledger: seaway_ledger::Ledger,
+        accounts: Accounts,
         authenticate: Authenticate,
         client_for: ClientFor,
     ) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
-        Self { listen, names: Vec::new(), authenticate, client_for, sync, ledger, gateway_port: None }
+        Self {
+            listen,
+            names: Vec::new(),
+            https: false,
+            accounts,
+            authenticate,
+            client_for,
+            sync,
+            ledger,
+            gateway_port: None,
+        }
     }
 }
 
@@ -84,6 +106,7 @@ pub enum Error {
 /// A running server.
 pub struct Server {
     address: SocketAddr,
+    accounts: Arc<Accounts>,
     stopping: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -98,7 +121,10 @@ impl Server {
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let stopping = CancellationToken::new();
+        let accounts = Arc::new(options.accounts);
         let app = routes::App {
+            accounts: accounts.clone(),
+            https: options.https,
             sync: options.sync,
             ledger: options.ledger,
             authenticate: options.authenticate,
@@ -108,7 +134,7 @@ impl Server {
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));
         let serving = tokio::spawn(listener::serve(listener, router, stopping.clone()));
-        Ok(Self { address, stopping, serving })
+        Ok(Self { address, accounts, stopping, serving })
     }
 
     /// Where it listens.
@@ -120,5 +146,6 @@ impl Server {
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
+        self.accounts.close().await;
     }
 }

@@ -1,17 +1,21 @@
 //! The socket: connections with limits in number and time, and an end that lets answers finish.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 /// Connections at the same time; more wait.
 const CONNECTIONS: usize = 1024;
@@ -19,6 +23,10 @@ const CONNECTIONS: usize = 1024;
 const HEAD: Duration = Duration::from_secs(15);
 /// How long open answers may go on once the end is asked for.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Whose connection a request came on: an extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves until `stopping`.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
@@ -38,8 +46,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: Cance
             Some(_) = tasks.join_next() => continue,
             () = stopping.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, Peer(address.ip())),
             Err(error) => {
                 // Out of file descriptors, or a peer that has gone: neither ends the server.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -48,7 +56,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: Cance
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.clone().call(request)
+        });
         let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
         tasks.spawn(async move {
             if let Err(error) = connection.await {

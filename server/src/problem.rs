@@ -1,8 +1,10 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +23,9 @@ pub struct Problem {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// When to ask again, in seconds: sent as `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 /// Media type of a problem.
@@ -34,6 +39,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             help: None,
+            retry_after: None,
         }
     }
 
@@ -50,6 +56,30 @@ impl Problem {
     pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody known is asking", detail)
             .help("send the token of a Kubernetes user as `Authorization: Bearer …`")
+    }
+
+    pub(crate) fn wrong_login(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "wrong-login", "The login failed", detail)
+    }
+
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        // Whole seconds, and not before it is time.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let detail = format!("this was tried too often: try again in {seconds} s");
+        let problem =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many attempts", detail);
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
+    pub(crate) fn csrf() -> Self {
+        let detail =
+            "a request that changes something and is known by its cookie needs the header X-Seaway-CSRF: 1";
+        Self::new(StatusCode::FORBIDDEN, "csrf", "Another web site may be asking", detail)
+    }
+
+    pub(crate) fn wrong_code(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "wrong-code", "This link is not valid", detail)
+            .help("open the link that the last start of the server has printed")
     }
 
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
@@ -143,6 +173,9 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"seaway\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

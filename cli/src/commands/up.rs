@@ -109,6 +109,11 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         machine.delivery.server.address(),
         path.display()
     );
+    if let Some(link) = machine.delivery.setup_link() {
+        use std::io::Write;
+        // Whoever waits for the line above may have closed the pipe since then.
+        let _ = writeln!(std::io::stdout(), "Log in for the first time at {link}");
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

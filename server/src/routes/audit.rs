@@ -1,5 +1,7 @@
 //! What goes into the ledger from here: what was refused, and what the engine does not hear of.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use seaway_ledger::NewEvent;
 use seaway_sync::view::EnvironmentKey;
@@ -31,6 +33,31 @@ pub(super) async fn must(
     allowed
 }
 
+/// Writes who logged in or out, or tried to. What was typed as a name may be a password: only the name of an account
+/// that exists is kept.
+pub(super) async fn write_account(
+    app: &App,
+    action: &str,
+    account: Option<&str>,
+    outcome: &str,
+    from: IpAddr,
+) -> Result<(), Problem> {
+    let actor = account.filter(|_| outcome == "succeeded").unwrap_or("system:anonymous");
+    append(
+        app,
+        NewEvent {
+            time: Timestamp::now(),
+            actor: actor.to_owned(),
+            action: format!("session.{action}"),
+            object: account.map_or_else(|| "Account".to_owned(), |name| format!("Account/{name}")),
+            release: None,
+            outcome: outcome.to_owned(),
+            detail: json!({"address": from}),
+        },
+    )
+    .await
+}
+
 /// Writes who wanted what, and how that went.
 pub(super) async fn write(
     app: &App,
@@ -48,6 +75,10 @@ pub(super) async fn write(
         outcome: outcome.to_owned(),
         detail: json!({}),
     };
+    append(app, event).await
+}
+
+async fn append(app: &App, event: NewEvent) -> Result<(), Problem> {
     app.ledger.append(event).await.map(drop).map_err(|error| {
         tracing::warn!(%error, "an event could not be written");
         Problem::unavailable("the ledger cannot be written: nothing is done that it does not hold")

@@ -119,13 +119,18 @@ impl Reader {
         }
     }
 
-    /// Rights are asked for anew each time, so that those that were taken away end what is seen.
-    async fn scope(person: &Person) -> Option<Scope<'_>> {
+    /// Rights are asked for anew each time, so that those that were taken away end what is seen; so does a logout.
+    async fn scope<'a>(app: &App, person: &'a Person) -> Option<Scope<'a>> {
+        if let Some(session) = person.session
+            && !app.accounts.goes_on(session).await
+        {
+            return None;
+        }
         person.scope(Verb::Get).await.ok()
     }
 
     async fn read(&mut self) -> Option<()> {
-        let mut scope = Self::scope(&self.person).await?;
+        let mut scope = Self::scope(&self.app, &self.person).await?;
         loop {
             let filter =
                 EventFilter { after: Some(self.last), order: Order::OldestFirst, ..EventFilter::default() };
@@ -159,7 +164,7 @@ impl Reader {
     async fn relay(&mut self, progress: &Progress) -> Option<()> {
         let key = &progress.environment;
         if self.query.wants(&key.namespace, &key.name)
-            && Self::scope(&self.person).await?.contains(&key.namespace).await.ok()?
+            && Self::scope(&self.app, &self.person).await?.contains(&key.namespace).await.ok()?
         {
             self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
         }

@@ -7,6 +7,7 @@ mod events;
 mod logs;
 mod object;
 mod request;
+mod session;
 mod timeline;
 mod tree;
 
@@ -18,18 +19,20 @@ use axum::{Json, Router, middleware};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::Accounts;
 use crate::authentication::Authenticate;
 use crate::authorization::ClientFor;
 use crate::guard::{self, Names};
 use crate::problem::Problem;
-use crate::schemas;
+use crate::{cookie, page, schemas};
 
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
 pub use environments::{EnvironmentList, History};
+pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
 
 /// Largest request body.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -38,6 +41,9 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) sync: Arc<seaway_sync::Sync>,
     pub(crate) ledger: seaway_ledger::Ledger,
+    pub(crate) accounts: Arc<Accounts>,
+    /// Whether people reach the server by https.
+    pub(crate) https: bool,
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
@@ -52,12 +58,13 @@ pub(crate) struct App {
                        of Kubernetes on `environments.seaway.dev`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem)),
-    security(("bearer" = [])),
+    components(schemas(Problem, logs::LogProblem)),
+    security(("bearer" = []), ("session" = [])),
     tags(
         (name = "environments", description = "What runs where, and what would change"),
         (name = "actions", description = "What a person asks for"),
         (name = "events", description = "What happens, while it happens"),
+        (name = "session", description = "Who is logged in"),
     ),
 )]
 struct Document;
@@ -78,13 +85,20 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(actions::hold))
         .routes(routes!(actions::suspend))
         .routes(routes!(actions::resume))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(session::page, session::login))
+        .routes(routes!(session::setup))
+        .routes(routes!(session::show, session::logout));
     let (router, mut document) = router.split_for_parts();
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`"));
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer.build()).into());
+    let session = "The cookie of a login; over https it is called `__Host-seaway`. Whatever changes something then needs \
+                   the header `X-Seaway-CSRF: 1` as well";
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie::name(false), session));
+    components.security_schemes.insert("session".into(), SecurityScheme::ApiKey(session).into());
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(known) = document["components"]["schemas"].as_object_mut() {
         known.extend(schemas::all().map(|(name, schema)| (name.to_owned(), schema)));
@@ -103,9 +117,7 @@ pub(crate) fn router(app: Arc<App>, names: Names) -> Router {
     router
         .route("/api/openapi.json", get(move || async move { Json(document) }))
         .route("/healthz", get(|| async { "ok" }))
-        .fallback(|| async {
-            Problem::not_found("nothing is served here; /api/openapi.json lists the paths")
-        })
+        .fallback(page::serve)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(app)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

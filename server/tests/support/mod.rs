@@ -1,8 +1,11 @@
 //! A cluster, a repository, Seaway on both, and people with rights.
 
+#![allow(clippy::unwrap_used, dead_code)]
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -12,6 +15,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
@@ -19,8 +23,9 @@ use seaway_apiserver::ApiServer;
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Identity, Server};
+use seaway_server::{Accounts, Identity, Server};
 use seaway_sync::{Sync, SyncOptions};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// Nothing here takes that long; what does is broken.
@@ -32,6 +37,9 @@ pub(crate) struct World {
     sync: Arc<Sync>,
     cluster: ApiServer,
     pub(crate) ledger: Ledger,
+    /// The code of the first account, while there is none.
+    pub(crate) setup: Option<String>,
+    clock: Arc<AtomicI64>,
     http: Client<HttpConnector, Full<Bytes>>,
     folder: tempfile::TempDir,
 }
@@ -100,17 +108,28 @@ impl World {
             hash_key: HashKey::new([7; 32]),
         });
         let sync = Arc::new(sync.unwrap());
-        let authenticate: seaway_server::Authenticate = Arc::new(|token| {
-            let name = token.expose().strip_prefix("token-of-").map(identity);
-            async move { Ok(name) }.boxed()
-        });
-        // As on any Kubernetes: an account that may act as others, and nothing else.
-        let people = seaway_server::impersonation(cluster.client(server_account()));
-        let mut options = seaway_server::Options::new(sync.clone(), ledger.clone(), authenticate, people);
-        options.listen.set_port(0);
-        let server = Server::start(options).await.unwrap();
+        let clock = Arc::new(AtomicI64::new(0));
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, false).await;
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { server, sync, cluster, ledger, http, folder }
+        Self { server, sync, cluster, ledger, setup, clock, http, folder }
+    }
+
+    /// Ends the server alone, and starts it again on the same files.
+    pub(crate) async fn restart(self, https: bool) -> Self {
+        let Self { server, sync, cluster, ledger, clock, http, folder, .. } = self;
+        server.stop().await;
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, https).await;
+        Self { server, sync, cluster, ledger, setup, clock, http, folder }
+    }
+
+    /// Lets time go by for sessions and attempts.
+    pub(crate) fn later(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// The file of the accounts.
+    pub(crate) fn accounts(&self) -> PathBuf {
+        accounts(&self.folder)
     }
 
     /// Ends everything, in order.
@@ -201,6 +220,35 @@ impl World {
     pub(crate) async fn until(&self, what: &str, check: impl AsyncFnMut() -> bool) {
         until(what, check).await;
     }
+}
+
+fn accounts(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("accounts.db")
+}
+
+async fn serve(
+    folder: &tempfile::TempDir,
+    sync: &Arc<Sync>,
+    ledger: &Ledger,
+    cluster: &ApiServer,
+    clock: &Arc<AtomicI64>,
+    https: bool,
+) -> (Server, Option<String>) {
+    let authenticate: seaway_server::Authenticate = Arc::new(|token| {
+        let name = token.expose().strip_prefix("token-of-").map(identity);
+        async move { Ok(name) }.boxed()
+    });
+    // As on any Kubernetes: an account that may act as others, and nothing else.
+    let people = seaway_server::impersonation(cluster.client(server_account()));
+    let (begun, clock) = (Timestamp::now(), clock.clone());
+    let clock: seaway_server::Clock =
+        Arc::new(move || begun + SignedDuration::from_secs(clock.load(Ordering::Relaxed)));
+    let (accounts, setup) = Accounts::open_with_clock(&accounts(folder), clock).await.unwrap();
+    let mut options =
+        seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
+    options.listen.set_port(0);
+    options.https = https;
+    (Server::start(options).await.unwrap(), setup.map(|code| code.expose_secret().to_owned()))
 }
 
 /// A ClusterRole of this name's person, bound in a namespace.

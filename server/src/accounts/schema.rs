@@ -1,0 +1,71 @@
+//! The tables, and how an older file becomes one of this release.
+
+use std::path::Path;
+
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::database::sorted;
+use super::error::Error;
+
+/// Marks the file as ours ("SWAC"), in SQLite's `application_id`.
+const APPLICATION: i64 = 0x5357_4143;
+
+/// Each brings the file from the format of its index to the next one. Times are microseconds since 1970 in UTC.
+/// Never change one that was released: add another.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE account (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE, password TEXT NOT NULL, created INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE membership (
+        account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE, name TEXT NOT NULL,
+        PRIMARY KEY (account, name)
+    ) STRICT, WITHOUT ROWID;
+    -- The secret itself is not kept: whoever reads this file cannot go on with somebody's session.
+    CREATE TABLE session (
+        digest BLOB PRIMARY KEY, account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+        started INTEGER NOT NULL, seen INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_account ON session (account, seen);
+"];
+
+/// Brings the file to the format of this release, or refuses it unchanged.
+pub(super) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), Error> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let application = number(connection, file, "PRAGMA application_id").await?;
+    let found = number(connection, file, "PRAGMA user_version").await?;
+    let tables = number(connection, file, "SELECT count(*) FROM sqlite_schema").await?;
+    let new = application == 0 && found == 0 && tables == 0;
+    if !new && application != APPLICATION {
+        return Err(Error::Foreign { file: file.to_owned() });
+    }
+    if found > known {
+        return Err(Error::Newer { file: file.to_owned(), found, known });
+    }
+    for (version, migration) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or_default()) {
+        let step =
+            format!("{migration}; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version};");
+        // All of it or nothing: the version is part of the transaction.
+        let failed = |error| sorted(file, error);
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(step)).execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+    }
+    whole(connection, file).await
+}
+
+/// The file is small: damage is found at the start, and not when somebody cannot log in.
+async fn whole(connection: &mut SqliteConnection, file: &Path) -> Result<(), Error> {
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| sorted(file, error))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Error::Damaged { file: file.to_owned(), reason: found }),
+    }
+}
+
+async fn number(connection: &mut SqliteConnection, file: &Path, query: &'static str) -> Result<i64, Error> {
+    sqlx::query_scalar(query).fetch_one(connection).await.map_err(|error| sorted(file, error))
+}

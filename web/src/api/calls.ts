@@ -1,0 +1,68 @@
+/** The endpoints of the server, one function each. */
+import { request, type Query } from "./client";
+import type {
+  EnvironmentDetail,
+  EnvironmentKey,
+  EnvironmentList,
+  History,
+  Holds,
+  LoginInfo,
+  ObjectDetail,
+  ObjectRef,
+  Plan,
+  Session,
+  SyncAnswer,
+  Timeline,
+  Tree,
+} from "./contract";
+
+type Signal = AbortSignal | undefined;
+
+const path = ({ namespace, name }: EnvironmentKey): string =>
+  `/environments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+
+export const loginInfo = (signal?: Signal) => request<LoginInfo>("GET", "/login", { signal });
+export const login = (name: string, password: string) =>
+  request<Session>("POST", "/login", { body: { name, password } });
+export const setup = (code: string, name: string, password: string) =>
+  request<Session>("POST", "/setup", { body: { code, name, password } });
+export const session = (signal?: Signal) => request<Session>("GET", "/session", { signal });
+export const logout = () => request<unknown>("DELETE", "/session");
+
+export interface EnvironmentQuery extends Query {
+  search?: string;
+  class?: string;
+  health?: string;
+  sync?: string;
+  stack?: string;
+  namespace?: string;
+  name?: string;
+  limit?: number;
+  continue?: string;
+}
+
+export const environments = (query: EnvironmentQuery, signal?: Signal) =>
+  request<EnvironmentList>("GET", "/environments", { query, signal });
+export const environment = (key: EnvironmentKey, signal?: Signal) =>
+  request<EnvironmentDetail>("GET", path(key), { signal });
+export const tree = (key: EnvironmentKey, signal?: Signal) => request<Tree>("GET", `${path(key)}/tree`, { signal });
+export const object = (key: EnvironmentKey, { group, version, kind, namespace, name }: ObjectRef, signal?: Signal) =>
+  request<ObjectDetail>("GET", `${path(key)}/object`, { query: { group, version, kind, namespace, name }, signal });
+export const timeline = (key: EnvironmentKey, sync?: number, signal?: Signal) =>
+  request<Timeline>("GET", `${path(key)}/timeline`, { query: { sync }, signal });
+export const history = (key: EnvironmentKey, query: { limit?: number; continue?: number }, signal?: Signal) =>
+  request<History>("GET", `${path(key)}/history`, { query, signal });
+export const plan = (key: EnvironmentKey, revision: string | undefined, signal?: Signal) =>
+  request<Plan>("GET", `${path(key)}/plan`, { query: { revision }, signal });
+
+export const sync = (key: EnvironmentKey) => request<SyncAnswer>("POST", `${path(key)}/sync`, { body: {} });
+export const rollback = (key: EnvironmentKey, to: string | undefined, reason: string | undefined) =>
+  request<Holds>("POST", `${path(key)}/rollback`, { body: { to, reason } });
+export const hold = (key: EnvironmentKey, release: string | undefined, reason: string | undefined) =>
+  request<Holds>("POST", `${path(key)}/hold`, { body: { release, reason } });
+export const lift = (key: EnvironmentKey, release: string) =>
+  request<Holds>("POST", `${path(key)}/hold`, { body: { release, lift: true } });
+export const suspend = (key: EnvironmentKey) => request<unknown>("POST", `${path(key)}/suspend`);
+export const resume = (key: EnvironmentKey) => request<unknown>("POST", `${path(key)}/resume`);
+
+export const logsPath = (key: EnvironmentKey): string => `${path(key)}/logs`;

@@ -1,0 +1,84 @@
+/** Logging in, and making the first account from the one-time link. */
+import { useEffect, useState } from "preact/hooks";
+import * as calls from "../api/calls";
+import type { ProblemError } from "../api/client";
+import type { LoginInfo, Session } from "../api/contract";
+import { location, navigate } from "../router";
+import { asProblem } from "../state/resource";
+import { nextOf, session } from "../state/session";
+import { ProblemBox } from "../ui/problem";
+
+function useForm(send: () => Promise<Session>) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<ProblemError>();
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      session.value = await send();
+      navigate(nextOf(location.value.query), { replace: true });
+    } catch (error) {
+      setProblem(asProblem(error));
+      setBusy(false);
+    }
+  }
+  return { busy, problem, setProblem, submit };
+}
+
+export function Login() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [info, setInfo] = useState<LoginInfo>();
+  const form = useForm(() => calls.login(name, password));
+  useEffect(() => {
+    calls.loginInfo().then(setInfo, (error: unknown) => form.setProblem(asProblem(error)));
+  }, []);
+  return (
+    <main class="narrow">
+      <h1>Log in to Seaway</h1>
+      {info?.setup && (
+        <p class="note">There is no account yet. Open the link that <code>seaway up</code> printed to make the first one.</p>
+      )}
+      <form onSubmit={(event) => void form.submit(event)}>
+        <label>Name<input name="username" autocomplete="username" autocapitalize="none" required value={name}
+          onInput={(event) => setName(event.currentTarget.value)} /></label>
+        <label>Password<input name="password" type="password" autocomplete="current-password" required value={password}
+          onInput={(event) => setPassword(event.currentTarget.value)} /></label>
+        {form.problem && <ProblemBox problem={form.problem} />}
+        <button type="submit" class="primary" disabled={form.busy}>Log in</button>
+      </form>
+      {info && <p class="quiet">Seaway {info.version}</p>}
+    </main>
+  );
+}
+
+export function Setup() {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const [again, setAgain] = useState("");
+  const code = location.value.hash.slice(1);
+  const differs = again !== "" && again !== password;
+  const form = useForm(() => calls.setup(code, name, password));
+  return (
+    <main class="narrow">
+      <h1>Welcome to Seaway</h1>
+      <p>Make the first account. It may do everything on this machine; you can give others less.</p>
+      {code === "" && <p class="note">The link is not complete: copy all of the line that <code>seaway up</code> printed.</p>}
+      <form onSubmit={(event) => void form.submit(event)}>
+        <label>Name<input name="username" autocomplete="username" autocapitalize="none" required pattern="[a-z][a-z0-9\-]{0,31}"
+          title="A small letter, then small letters, digits and dashes" value={name}
+          onInput={(event) => setName(event.currentTarget.value)} /></label>
+        <label>Password<input name="password" type="password" autocomplete="new-password" required minLength={12}
+          maxLength={128} aria-describedby="rule" value={password}
+          onInput={(event) => setPassword(event.currentTarget.value)} /></label>
+        <p id="rule" class="quiet">At least 12 characters.</p>
+        <label>Password again<input name="again" type="password" autocomplete="new-password" required value={again}
+          aria-invalid={differs} onInput={(event) => setAgain(event.currentTarget.value)} /></label>
+        {differs && <p role="alert" class="bad">The two passwords differ.</p>}
+        {form.problem && <ProblemBox problem={form.problem} />}
+        <button type="submit" class="primary" disabled={form.busy || differs || code === ""}>Create account</button>
+      </form>
+    </main>
+  );
+}

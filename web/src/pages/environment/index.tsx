@@ -1,0 +1,144 @@
+/** One environment: its state at the top, its views as tabs below. */
+import type { ComponentChildren } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import * as calls from "../../api/calls";
+import type { EnvironmentDetail, EnvironmentKey, Tree } from "../../api/contract";
+import { count, fullLabel, short, value } from "../../format/names";
+import { concerns, useLive } from "../../live/events";
+import { throttle } from "../../live/throttle";
+import { complain, say } from "../../state/notices";
+import { asProblem, useResource, type Resource } from "../../state/resource";
+import { ProblemBox } from "../../ui/problem";
+import { HealthMark, SyncMark } from "../../ui/status";
+import { Time } from "../../ui/time";
+import { HistoryView, RollbackDialog } from "./history";
+import { LogsView } from "./logs";
+import { PlanView } from "./plan";
+import { TimelineView } from "./timeline";
+import { TreeView } from "./tree";
+
+const TABS = { tree: "Tree", timeline: "Timeline", history: "History", plan: "Plan", logs: "Logs" };
+
+export interface ViewProps {
+  env: EnvironmentKey;
+  detail: EnvironmentDetail | undefined;
+  tree: Resource<Tree>;
+  /** Asks again for everything that is shown. */
+  reload(): void;
+  /** Rises with everything that happens here. */
+  beat: number;
+}
+
+export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab: string }) {
+  const env = useMemo(() => ({ namespace, name }), [namespace, name]);
+  const key = `${namespace}/${name}`;
+  const detail = useResource(`detail ${key}`, (signal) => calls.environment(env, signal));
+  const tree = useResource(`tree ${key}`, (signal) => calls.tree(env, signal));
+  const [beat, setBeat] = useState(0);
+  const reload = useMemo(() => {
+    const now = () => {
+      detail.reload();
+      tree.reload();
+      setBeat((last) => last + 1);
+    };
+    return throttle(now, 300);
+  }, [detail.reload, tree.reload]);
+  useLive((message) => concerns(message, env) && reload());
+  const base = `/environments/${namespace}/${name}`;
+  const props: ViewProps = { env, detail: detail.data, tree, reload, beat };
+  let view: ComponentChildren;
+  if (tab === "tree") view = <TreeView {...props} />;
+  else if (tab === "timeline") view = <TimelineView {...props} />;
+  else if (tab === "history") view = <HistoryView {...props} />;
+  else if (tab === "plan") view = <PlanView {...props} />;
+  else if (tab === "logs") view = <LogsView {...props} />;
+  else view = <p>There is no such view. <a href={base}>The tree</a></p>;
+  return (
+    <>
+      <p class="crumbs"><a href="/">Environments</a> / {namespace}</p>
+      {detail.problem && <ProblemBox problem={detail.problem} retry={detail.reload} />}
+      {detail.data && <Head {...props} detail={detail.data} links={tree.data?.links.map((link) => link.url) ?? []} />}
+      <nav class="tabs" aria-label="Views">
+        {Object.entries(TABS).map(([id, title]) => (
+          <a key={id} href={id === "tree" ? base : `${base}/${id}`} aria-current={tab === id ? "page" : undefined}>{title}</a>
+        ))}
+      </nav>
+      {view}
+    </>
+  );
+}
+
+function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { detail: EnvironmentDetail; links: string[] }) {
+  const [busy, setBusy] = useState(false);
+  const [back, setBack] = useState(false);
+  async function act(what: string, done: string, call: () => Promise<unknown>): Promise<void> {
+    setBusy(true);
+    try {
+      await call();
+      say(done);
+    } catch (error) {
+      complain(what, asProblem(error));
+    }
+    setBusy(false);
+    reload();
+  }
+  return (
+    <>
+      <div class="head">
+        <h1>{detail.name} <span class={`tag class-${detail.class}`}>{detail.class}</span></h1>
+        <span class="states" aria-live="polite"><HealthMark health={detail.health} /> <SyncMark sync={detail.sync} /></span>
+        <span class="grow" />
+        {links.map((url) => <a key={url} class="button" href={url} target="_blank" rel="noreferrer noopener">Open {new URL(url).host}</a>)}
+        <button type="button" class="primary" disabled={busy}
+          onClick={() => void act("Sync", `${env.name} was synced`, () => calls.sync(env))}>Sync now</button>
+        <button type="button" onClick={() => setBack(true)} disabled={busy}>Roll back…</button>
+        {detail.suspended
+          ? <button type="button" disabled={busy} onClick={() => void act("Resume", `${env.name} goes on`, () => calls.resume(env))}>Resume</button>
+          : <button type="button" disabled={busy} onClick={() => void act("Suspend", `${env.name} is suspended`, () => calls.suspend(env))}>Suspend</button>}
+      </div>
+      <p class="facts">
+        Stack <strong>{detail.stack}</strong> · release <span class="mono">{detail.release ? short(detail.release) : "none yet"}</span>
+        {detail.revision && <> · <span class="mono">{detail.revision}</span></>}
+        {detail.lastSync && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
+      </p>
+      {detail.message && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
+      <Holds detail={detail} />
+      <Drift detail={detail} />
+      {back && <RollbackDialog env={env} close={() => setBack(false)} done={reload} />}
+    </>
+  );
+}
+
+function Holds({ detail }: { detail: EnvironmentDetail }) {
+  return (
+    <>
+      {detail.holds.map((hold) => (
+        <p key={hold.release} class="strip warn">
+          Release <span class="mono">{short(hold.release)}</span> is held by {hold.actor} <Time at={hold.time} />
+          {hold.reason ? `: ${hold.reason}` : ""}. It is not deployed again until the hold is lifted (see History).
+        </p>
+      ))}
+    </>
+  );
+}
+
+/** Who changed what in the cluster, before anything else. */
+function Drift({ detail }: { detail: EnvironmentDetail }) {
+  const drifted = detail.plan.objects.flatMap((object) =>
+    (object.fields ?? []).filter((field) => field.drift).map((field) => ({ object: object.object, field })));
+  if (drifted.length === 0) return null;
+  return (
+    <section class="strip warn" aria-label="Drift">
+      <strong>{count(drifted.length, "field")} changed in the cluster, and not in Git</strong>
+      <ul>
+        {drifted.slice(0, 10).map(({ object, field }) => (
+          <li key={fullLabel(object) + field.path}>
+            {fullLabel(object)} <code>{field.path}</code>: <code>{value(field.to) || "–"}</code> in Git, now{" "}
+            <code>{value(field.from) || "–"}</code>
+            {field.owner && <> – set by <strong>{field.owner.manager}</strong> <Time at={field.owner.time} /></>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

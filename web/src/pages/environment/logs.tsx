@@ -1,0 +1,98 @@
+/** What the containers of pods print. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { logsPath } from "../../api/calls";
+import type { EnvironmentKey, LogLine, LogProblem, TreeNode } from "../../api/contract";
+import { clockTime } from "../../format/time";
+import { openStream } from "../../live/stream";
+import type { ViewProps } from "./index";
+import { podsOf } from "./rows";
+
+/** Older lines are dropped: what runs for days must not fill the browser. */
+const MOST = 5000;
+
+export function LogsView({ env, tree }: ViewProps) {
+  const workloads = (tree.data?.components ?? []).flatMap((one) => one.objects).filter((node) => podsOf(node).length > 0);
+  const [chosen, setChosen] = useState("");
+  const choices = workloads.flatMap((node) => [node, ...podsOf(node)]);
+  const id = (node: TreeNode) => `${node.object.kind} ${node.object.namespace}/${node.object.name}`;
+  const node = choices.find((choice) => id(choice) === chosen) ?? workloads[0];
+  if (!node) return <p>No pod runs here yet.</p>;
+  const pods = podsOf(node).map((pod) => pod.object.name);
+  return (
+    <>
+      <label>Logs of <select value={id(node)} onChange={(event) => setChosen(event.currentTarget.value)}>
+        {choices.map((choice) => <option key={id(choice)} value={id(choice)}>{choice.object.kind} {choice.object.name}</option>)}
+      </select></label>
+      <LogStream env={env} namespace={node.object.namespace ?? ""} pods={pods} />
+    </>
+  );
+}
+
+export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; namespace: string; pods: string[] }) {
+  const [lines, setLines] = useState<LogLine[]>([]);
+  const [problems, setProblems] = useState<LogProblem[]>([]);
+  const [search, setSearch] = useState("");
+  const [previous, setPrevious] = useState(false);
+  const [follow, setFollow] = useState(true);
+  const box = useRef<HTMLDivElement>(null);
+  const names = [...pods].sort().join(",");
+  useEffect(() => {
+    setLines([]);
+    setProblems([]);
+    let waiting: LogLine[] = [];
+    const timer = setInterval(() => {
+      if (waiting.length === 0) return;
+      const arrived = waiting;
+      waiting = [];
+      setLines((last) => [...last, ...arrived].slice(-MOST));
+    }, 150);
+    const query = new URLSearchParams({ namespace, pods: names, follow: "true", tail: "500" });
+    if (previous) {
+      query.set("previous", "true");
+      query.set("follow", "false");
+    }
+    const stream = openStream(`${logsPath(env)}?${query}`, {
+      onMessage({ event, data }) {
+        if (event === "line") waiting.push(JSON.parse(data) as LogLine);
+        else if (event === "problem") setProblems((last) => [...last, JSON.parse(data) as LogProblem].slice(-20));
+        else if (event === "end") stream.close();
+      },
+      onRefused(problem) {
+        setProblems([{ pod: "", container: "", message: problem.message }]);
+        return false;
+      },
+      // What was read would come again: the reader asks.
+      onEnd: () => false,
+    });
+    return () => {
+      clearInterval(timer);
+      stream.close();
+    };
+  }, [env, namespace, names, previous]);
+  useEffect(() => {
+    if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lines, follow, search]);
+  const wanted = search.toLowerCase();
+  const shown = wanted ? lines.filter((line) => line.text.toLowerCase().includes(wanted)) : lines;
+  const several = pods.length > 1;
+  return (
+    <>
+      <p class="inline">
+        <label><span class="sr">Search logs</span><input type="search" placeholder="Search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
+        <label><input type="checkbox" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} /> Follow</label>
+        <label><input type="checkbox" checked={previous} onChange={(event) => setPrevious(event.currentTarget.checked)} /> Previous container</label>
+        <span class="quiet">{shown.length} lines</span>
+      </p>
+      {problems.map((problem, index) => <p key={index} class="strip warn">{[problem.pod, problem.container].filter(Boolean).join("/")}: {problem.message}</p>)}
+      <div class="log" role="log" aria-label="Log lines" tabIndex={0} ref={box} onScroll={(event) => {
+        const at = event.currentTarget;
+        setFollow(at.scrollHeight - at.scrollTop - at.clientHeight < 24);
+      }}>
+        {shown.length === 0 && <p class="quiet">Nothing was printed yet.</p>}
+        {shown.map((line, index) => (
+          <div key={index}>{line.time && <span class="quiet">{clockTime(line.time)} </span>}{several && <span class="pod">{line.pod} </span>}{line.text}</div>
+        ))}
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,9 @@
+/** A time that people read at a glance, with the exact one for whoever needs it. */
+import { exact, relative } from "../format/time";
+import { slowNow } from "../state/clock";
+
+export function Time({ at }: { at: string | null | undefined }) {
+  if (!at) return null;
+  const time = Date.parse(at);
+  return <time dateTime={at} title={exact(time)}>{relative(time, Math.max(slowNow.value, time))}</time>;
+}
