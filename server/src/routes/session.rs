@@ -198,7 +198,7 @@ async fn begin(
 
 /// How one can log in here.
 #[utoipa::path(
-    get, path = "/api/v1/login", tag = "session", security(()),
+    get, path = "/api/v1/login", operation_id = "login_page", tag = "session", security(()),
     responses((status = 200, body = LoginPage)),
 )]
 pub(super) async fn page(State(app): State<Arc<App>>) -> Json<LoginPage> {
@@ -277,7 +277,7 @@ pub(super) async fn setup(
 
 /// Who is asking.
 #[utoipa::path(
-    get, path = "/api/v1/session", tag = "session",
+    get, path = "/api/v1/session", operation_id = "session", tag = "session",
     responses(
         (status = 200, body = SessionView),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),

@@ -71,9 +71,9 @@ function StepRow({ step, level, begin, total, now }: { step: Step; level: number
   const took = from !== undefined && to !== undefined ? Math.max(0, to - from) : undefined;
   const percent = (value: number) => `${Math.min(100, Math.max(0, (value / total) * 100)).toFixed(2)}%`;
   return (
-    <li class={`step ${step.state}`} style={{ paddingLeft: `${level * 1.25}rem` }}>
-      <StepMark state={step.state} />
-      <span class="title">{step.title}{step.message && <span class="why"> {step.message}</span>}</span>
+    <li class={`step ${step.state}`}>
+      <span class="title" style={{ paddingLeft: `${level * 1.25 + 1.6}rem`, textIndent: "-1.6rem" }}>
+        <StepMark state={step.state} /> {step.title}{step.message && <span class="why"> {step.message}</span>}</span>
       <span class="track" aria-hidden="true">
         {from !== undefined && took !== undefined && (
           <span class="fill" style={{ marginLeft: percent(from - begin), width: `max(3px, ${percent(took)})` }} />
