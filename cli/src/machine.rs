@@ -24,7 +24,7 @@ use crate::node_streams::Streams;
 use crate::rights;
 
 /// Field manager of what the program itself installs.
-const MANAGER: &str = "seaway";
+pub(crate) const MANAGER: &str = "seaway";
 /// Group of the program's own parts.
 const PARTS: &str = "system:seaway:parts";
 
@@ -105,6 +105,11 @@ impl Machine {
         let (port, people) = (gateway.local_addr().port(), server.clients());
         let delivery = Delivery::start(options, account("sync"), account("server"), people, port).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })
+    }
+
+    /// Whether pods run here.
+    pub(crate) fn has_node(&self) -> bool {
+        self.node.is_some()
     }
 
     /// Stops everything; returns when all is on disk.

@@ -8,6 +8,7 @@
 mod client;
 mod commands;
 mod delivery;
+mod demo;
 mod kubeconfig;
 mod machine;
 mod node_streams;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub(crate) mod demo;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -128,11 +130,16 @@ pub(crate) struct Kubectl {
 }
 
 impl Kubectl {
-    pub(crate) fn new(kubeconfig: &Path) -> Self {
-        let program = std::env::var_os("SEAWAY_TEST_KUBECTL")
+    /// The program of that name that tests use.
+    pub(crate) fn program() -> PathBuf {
+        std::env::var_os("SEAWAY_TEST_KUBECTL")
             .map(PathBuf::from)
             .or_else(installed)
-            .expect("a current kubectl: run the tests by `./dev test`, or set SEAWAY_TEST_KUBECTL");
+            .expect("a current kubectl: run the tests by `./dev test`, or set SEAWAY_TEST_KUBECTL")
+    }
+
+    pub(crate) fn new(kubeconfig: &Path) -> Self {
+        let program = Self::program();
         Self { program, kubeconfig: kubeconfig.to_owned() }
     }
 

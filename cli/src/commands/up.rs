@@ -8,13 +8,17 @@ use std::time::Duration;
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::kubeconfig;
 use crate::machine::{self, Machine};
+use crate::{demo, kubeconfig};
+
+/// Seconds between two looks at Git when nobody says otherwise.
+const POLL_INTERVAL: f64 = 30.0;
 
 /// Options of `seaway up`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   seaway up
+  seaway up --demo
   seaway up --data-dir /var/lib/seaway --kube-listen 127.0.0.1:7443
   kubectl --kubeconfig ~/.local/share/seaway/kubeconfig get namespaces
 
@@ -33,15 +37,21 @@ pub(crate) struct Options {
     /// Address of Seaway's own API; port 0 takes a free one
     #[arg(long, env = "SEAWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
-    /// Seconds between two looks at a Git repository
-    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
-    poll_interval: f64,
+    /// Seconds between two looks at a Git repository [default: 30; with --demo 2]
+    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS")]
+    poll_interval: Option<f64>,
     /// Folder with images (OCI image layout), asked before registries; can be repeated
     #[arg(long = "image-layout", env = "SEAWAY_IMAGE_LAYOUT", value_name = "DIR", value_delimiter = ',')]
     image_layouts: Vec<PathBuf>,
     /// How pods run
     #[arg(long, env = "SEAWAY_NODE", value_enum, default_value_t = NodeRuntime::Sandbox)]
     node: NodeRuntime,
+    /// Deploy a small shop from a repository of your own, and print what to try
+    ///
+    /// Images, repository and a clone of it are made in the folder `demo` of the data folder, once; the images
+    /// are found by later starts without --demo too.
+    #[arg(long)]
+    demo: bool,
 }
 
 /// How pods run.
@@ -75,14 +85,16 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
 
+    let usual = if options.demo { demo::POLL_INTERVAL } else { POLL_INTERVAL };
+    let poll_interval = options.poll_interval.unwrap_or(usual);
     let machine = Machine::start(&machine::Options {
         data_dir: data_dir.clone(),
         kube: options.kube_listen,
         gateway: options.gateway_listen,
         node: options.node == NodeRuntime::Sandbox,
-        layouts: options.image_layouts,
+        layouts: demo::layouts(&data_dir, options.demo, options.image_layouts),
         listen: options.listen,
-        poll_interval: Duration::try_from_secs_f64(options.poll_interval.max(0.1))
+        poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
             .into_diagnostic()
             .wrap_err("--poll-interval is no number of seconds")?,
     })
@@ -114,12 +126,19 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         // Whoever waits for the line above may have closed the pipe since then.
         let _ = writeln!(std::io::stdout(), "Log in for the first time at {link}");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let demo = async {
+        if options.demo {
+            demo::run(&machine, &data_dir, &path).await?;
+        }
+        std::future::pending::<miette::Result<()>>().await
+    };
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        result = demo => result,
+    };
     machine.stop().await;
-    Ok(ExitCode::SUCCESS)
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 fn logging() {

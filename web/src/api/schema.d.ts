@@ -257,6 +257,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How one can log in here. */
+        get: operations["login_page"];
+        put?: never;
+        /** Logs in with a name and a password. After some attempts each further one has to wait. */
+        post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is asking. */
+        get: operations["session"];
+        put?: never;
+        post?: never;
+        /** Logs out. A bearer token is no session: it stays valid. */
+        delete: operations["logout"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the first account, with the code of the one-time link, and logs in. There is no second time. */
+        post: operations["setup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -485,6 +538,77 @@ export interface components {
             /** @description When. */
             time?: string | null;
         };
+        /** @description Why a container's log cannot be read. */
+        LogProblem: {
+            /** @description The container; empty when it is about the whole pod. */
+            container: string;
+            /** @description For people. */
+            message: string;
+            /** @description The pod. */
+            pod: string;
+        };
+        /**
+         * @description How one can log in.
+         * @enum {string}
+         */
+        LoginMethod: "password" | "token";
+        /** @description What the login page needs to know. */
+        LoginPage: {
+            /** @description How one can log in. */
+            methods: components["schemas"]["LoginMethod"][];
+            /** @description Whether there is no account yet: the one-time link makes the first one. */
+            setup: boolean;
+            /** @description The server's release. */
+            version: string;
+        };
+        /** @description Who wants to log in. The password cannot be printed. */
+        LoginRequest: {
+            /** @description Name of the account. */
+            name: string;
+            /**
+             * Format: password
+             * @description Its password.
+             */
+            password: string;
+        };
+        /** @description What a person may do with the environments of all namespaces. What is false may still be allowed with some of them. */
+        May: {
+            /**
+             * @description Delete one.
+             * @default false
+             */
+            delete: boolean;
+            /**
+             * @description See one, with all that is in it.
+             * @default false
+             */
+            get: boolean;
+            /**
+             * @description Keep a release out of one.
+             * @default false
+             */
+            hold: boolean;
+            /**
+             * @description See that they are there.
+             * @default false
+             */
+            list: boolean;
+            /**
+             * @description Bring one to an earlier release.
+             * @default false
+             */
+            rollback: boolean;
+            /**
+             * @description Bring one to what Git says.
+             * @default false
+             */
+            sync: boolean;
+            /**
+             * @description Suspend and resume one.
+             * @default false
+             */
+            update: boolean;
+        };
         /** @description An object in detail. */
         ObjectDetail: {
             action?: components["schemas"]["Action"];
@@ -707,6 +831,42 @@ export interface components {
              * @default null
              */
             to: string | null;
+        };
+        /** @description Who is logged in. */
+        Session: {
+            /**
+             * Format: date-time
+             * @description When the session ends unless it is used again; absent for a token.
+             */
+            expires?: string | null;
+            /** @description Groups in Kubernetes. */
+            groups: string[];
+            /** @description What the person may do with every environment. */
+            may: components["schemas"]["May"];
+            /** @description How it is known who that is. */
+            method: components["schemas"]["LoginMethod"];
+            /**
+             * Format: date-time
+             * @description When the login was; absent for a token.
+             */
+            started?: string | null;
+            /** @description User name in Kubernetes. */
+            user: string;
+        };
+        /** @description The first account. Code and password cannot be printed. */
+        SetupRequest: {
+            /**
+             * Format: password
+             * @description The code of the one-time link: what follows its `#`.
+             */
+            code: string;
+            /** @description Name of the account, and of the user in Kubernetes. */
+            name: string;
+            /**
+             * Format: password
+             * @description Its password.
+             */
+            password: string;
         };
         /** @description One step of a sync. */
         Step: {
@@ -1431,6 +1591,192 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Event"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login_page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginPage"];
+                };
+            };
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description The name or the password is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    /** @description Seconds until the next attempt */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description The code is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is an account already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    /** @description Seconds until the next attempt */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {

@@ -60,8 +60,8 @@ export function ObjectPanel({ env, object, node, beat, close }: Props) {
           {pods.length > 0 && object.namespace && (
             <details open><summary>Logs</summary><LogStream env={env} namespace={object.namespace} pods={pods} /></details>
           )}
-          {shown.desired && <details><summary>As Git says</summary><pre>{shown.desired}</pre></details>}
-          {shown.live && <details><summary>As it is</summary><pre>{shown.live}</pre></details>}
+          {shown.desired && <details><summary>As Git says</summary><pre tabIndex={0} role="region" aria-label="Manifest as Git says">{shown.desired}</pre></details>}
+          {shown.live && <details><summary>As it is</summary><pre tabIndex={0} role="region" aria-label="Manifest as it is">{shown.live}</pre></details>}
           {shown.owners.length > 0 && (
             <details>
               <summary>Who set what</summary>

@@ -1,0 +1,140 @@
+// What a newcomer does in the first minutes, in a real browser: logs in with the printed link, watches the shop come
+// up, looks into it, sees drift, merges a change and goes back. Each view is also checked for accessibility.
+//
+// Reads from the environment: LINK, KUBECTL, KUBECONFIG, CLONE (of the demo's repository), CHROMIUM, SCREENSHOTS.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const { LINK, KUBECTL, KUBECONFIG, CLONE, CHROMIUM, SCREENSHOTS } = process.env;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PATIENCE = 120_000;
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+context.setDefaultTimeout(PATIENCE);
+const page = await context.newPage();
+const errors = [];
+page.on("pageerror", (error) => errors.push(error.message));
+page.on("console", (message) => {
+  // Before the login the page asks who is there, and is told: nobody.
+  if (message.type() === "error" && !message.text().includes("401")) errors.push(message.text());
+});
+
+async function look(name) {
+  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+  // In a world of its own, so that the page's content security policy stays as it is.
+  const session = await context.newCDPSession(page);
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+  const run = (expression) => session.send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
+  await run(axe);
+  const { result } = await run(`axe.run().then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
+  assert.deepEqual(JSON.parse(result.value), [], `accessibility of ${name}`);
+  await session.detach();
+  console.log(`ok ${name}`);
+}
+
+const git = (...args) => execFileSync("git", ["-C", CLONE, ...args], { stdio: "pipe" });
+const kubectl = (...args) => execFileSync(KUBECTL, ["--kubeconfig", KUBECONFIG, ...args], { stdio: "pipe" });
+const tab = (name) => page.getByRole("navigation", { name: "Views" }).getByRole("link", { name }).click();
+
+// Log in.
+await page.goto(LINK);
+await page.getByRole("heading", { name: "Welcome to Seaway" }).waitFor();
+await look("setup");
+await page.getByLabel("Name").fill("ada");
+await page.getByLabel("Password", { exact: true }).fill("correct horse battery");
+await page.getByLabel("Password again").fill("correct horse battery");
+await page.getByRole("button", { name: "Create account" }).click();
+
+// Both environments come up, step by step.
+await page.getByRole("link", { name: "production" }).waitFor();
+await page.getByRole("link", { name: "staging" }).click();
+await tab("Timeline");
+const steps = page.getByRole("list", { name: "Steps" });
+await steps.getByText("Fetch web").waitFor();
+await steps.getByText("Apply web").waitFor();
+await page.getByRole("main").getByRole("status").getByText("Succeeded").waitFor();
+await steps.getByText("Deployment web").waitFor();
+await look("timeline");
+
+// Its objects, down to the pods; one of them in detail.
+await tab("Tree");
+await page.getByRole("treeitem").filter({ hasText: "Pod" }).first().waitFor();
+await page.locator(".states").getByText("Healthy").waitFor();
+await look("tree");
+await page.getByRole("treeitem").filter({ hasText: "Deployment web" }).first().click();
+const panel = page.getByRole("region", { name: "Deployment web" });
+await panel.getByText("As Git says").click();
+await panel.getByText("kind: Deployment").first().waitFor();
+await look("object");
+
+// The shop itself.
+const shop = await context.newPage();
+const address = await page.getByRole("link", { name: /^Open / }).first().getAttribute("href");
+const version = async () => {
+  await shop.goto(address);
+  return (await shop.textContent("body")).match(/\b\d+\.\d+\b/)?.[0];
+};
+const before = await version();
+assert.ok(before, "the shop says its version");
+if (SCREENSHOTS) await shop.screenshot({ path: join(SCREENSHOTS, "shop.png") });
+
+// Logs.
+await tab("Logs");
+await page.getByRole("log").locator("div").first().waitFor();
+await look("logs");
+
+// What a branch would change; nothing is changed by looking.
+await tab("Plan");
+await page.getByLabel("Branch, tag or commit").fill("redesign");
+await page.getByRole("button", { name: "Show plan" }).click();
+await page.getByText("would change").waitFor();
+await look("plan");
+
+// Drift: seen and attributed while suspended, reverted afterwards.
+await page.getByRole("button", { name: "Suspend" }).click();
+await page.getByRole("button", { name: "Resume" }).waitFor();
+kubectl("-n", "shop-staging", "scale", "deployment/web", "--replicas=3");
+const drift = page.getByRole("region", { name: "Drift" });
+await drift.getByText(".spec.replicas").waitFor();
+await drift.getByText("kubectl").waitFor();
+await look("drift");
+await page.getByRole("button", { name: "Resume" }).click();
+await drift.waitFor({ state: "detached" });
+await tab("History");
+await page.getByText("drift reverted").first().waitFor();
+
+// A change goes out, and back.
+git("merge", "--quiet", "--no-edit", "origin/redesign");
+git("push", "--quiet", "origin", "HEAD:main");
+const until = async (what, check) => {
+  const end = Date.now() + PATIENCE;
+  while (!(await check())) assert.ok(Date.now() < end, what);
+};
+await until("the new version is out", async () => (await version()) !== before);
+await page.locator(".states").getByText("Synced", { exact: false }).waitFor();
+await look("history");
+await page.getByRole("button", { name: "Roll back…" }).click();
+await page.getByLabel("Reason (optional)").fill("the old one was nicer");
+await page.getByRole("dialog").getByRole("button", { name: "Roll back" }).click();
+await page.getByText("the old one was nicer").first().waitFor();
+await until("the old version is back", async () => (await version()) === before);
+await look("held");
+
+// Out and in again.
+await page.getByRole("button", { name: "Log out" }).click();
+await page.getByLabel("Name").fill("ada");
+await page.getByLabel("Password").fill("correct horse battery");
+await page.getByRole("button", { name: "Log in" }).click();
+await page.getByRole("link", { name: "staging" }).waitFor();
+assert.deepEqual(errors, [], "nothing went wrong in the browser");
+await browser.close();

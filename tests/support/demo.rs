@@ -1,0 +1,73 @@
+//! A running `seaway up --demo`, with what it prints.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+/// A running `seaway up --demo` on a temporary folder and free ports; killed when dropped.
+pub(crate) struct Demo {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+    pub(crate) folder: PathBuf,
+    /// The one-time link.
+    pub(crate) link: String,
+    _temporary: tempfile::TempDir,
+}
+
+impl Demo {
+    /// Starts, and returns once it has printed the one-time link.
+    pub(crate) fn start() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("data");
+        let listen = ["--listen", "--kube-listen", "--gateway-listen"].map(|name| [name, "127.0.0.1:0"]);
+        let mut child = super::program()
+            .args(["up", "--demo", "--data-dir"])
+            .arg(&folder)
+            .args(listen.as_flattened())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut demo = Self { child, output, folder, link: String::new(), _temporary: temporary };
+        assert!(demo.line().starts_with("ready"), "the ready line comes first");
+        let link = demo.line();
+        demo.link = link.split_whitespace().last().unwrap().to_owned();
+        assert!(demo.link.contains("/setup#"), "{link}");
+        demo
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Everything up to the end of what is to be tried.
+    pub(crate) fn all(&mut self) -> String {
+        let mut text = String::new();
+        while !text.contains("Ctrl-C ends everything") {
+            let line = self.line();
+            assert!(!line.is_empty(), "it ended after:\n{text}");
+            text.push_str(&line);
+        }
+        text
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The person's clone of the deployment repository.
+    pub(crate) fn clone_of_repository(&self) -> PathBuf {
+        Path::new(&self.folder).join("demo/shop")
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
