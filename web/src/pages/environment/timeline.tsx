@@ -11,6 +11,7 @@ import { ProblemBox } from "../../ui/problem";
 import { OutcomeMark, StepMark } from "../../ui/status";
 import { Time } from "../../ui/time";
 import type { ViewProps } from "./index";
+import { ordered } from "./order";
 
 export function TimelineView({ env, beat }: ViewProps) {
   const asked = Number(location.value.query.get("sync")) || undefined;
@@ -42,8 +43,6 @@ function Steps({ timeline }: { timeline: Timeline }) {
   const begin = Math.min(Date.parse(timeline.started), ...starts);
   const end = timeline.finished ? Date.parse(timeline.finished) : Math.max(now, begin);
   const total = Math.max(end - begin, timeline.expectedMilliseconds ?? 0, 1);
-  const levels = new Map<string, number>();
-  for (const step of timeline.steps) levels.set(step.id, step.parent ? (levels.get(step.parent) ?? 0) + 1 : 0);
   return (
     <>
       <div class="head" role="status">
@@ -57,8 +56,8 @@ function Steps({ timeline }: { timeline: Timeline }) {
       </p>
       {timeline.message && <p class="strip bad">{timeline.message}</p>}
       <ol class="steps" aria-label="Steps">
-        {timeline.steps.map((step) => (
-          <StepRow key={step.id} step={step} level={levels.get(step.id) ?? 0} begin={begin} total={total} now={end} />
+        {ordered(timeline.steps).map(({ step, level }) => (
+          <StepRow key={step.id} step={step} level={level} begin={begin} total={total} now={end} />
         ))}
       </ol>
     </>
