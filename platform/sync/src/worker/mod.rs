@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     failure: Option<Failure>,
     healing: Option<Healing>,
     parent: String,
+    /// The state that listeners know.
+    told: String,
 }
 
 impl Worker {
@@ -85,6 +87,7 @@ impl Worker {
             failure: None,
             healing: None,
             parent: String::new(),
+            told: String::new(),
         }
     }
 
@@ -176,6 +179,7 @@ impl Worker {
                     summary.broken = Some((error.reason().to_owned(), error.to_string()));
                 }
                 self.show(&environment).await;
+                self.tell_state();
                 for request in requests {
                     let _ = request.answer.send(Err(Error::Plan(error.to_string())));
                 }
@@ -217,6 +221,21 @@ impl Worker {
             Progress { environment: self.key.clone(), time: Timestamp::now(), sync, message, outcome };
         // Nobody may be listening.
         let _ = self.shared.progress.send(progress);
+    }
+
+    /// Tells listeners of a state that they do not know yet: also of one that no sync has brought.
+    fn tell_state(&mut self) {
+        let state = {
+            let summary = self.summary.lock();
+            let health = &summary.health;
+            let why = if health.message.is_empty() { String::new() } else { format!(": {}", health.message) };
+            let suspended = if summary.suspended { ", suspended" } else { "" };
+            format!("is {} and {}{suspended}{why}", summary.sync.as_str(), health.status.as_str())
+        };
+        if self.told != state {
+            self.tell(None, state.clone(), None);
+            self.told = state;
+        }
     }
 
     async fn reconcile(
@@ -305,6 +324,7 @@ impl Worker {
             }
         }
         self.show(environment).await;
+        self.tell_state();
         Ok(Looked { record, next })
     }
 
