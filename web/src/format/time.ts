@@ -53,21 +53,3 @@ export function clockTime(time: string): string {
   const ms = String(date.getMilliseconds()).padStart(3, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${ms}`;
 }
-
-/** Round distances of a time axis: at most `most` marks within `total`. */
-export function ticks(total: number, most = 6): number[] {
-  const steps = [100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR, DAY];
-  const step = steps.find((candidate) => total / candidate <= most) ?? Math.ceil(total / most / DAY) * DAY;
-  const marks: number[] = [];
-  for (let mark = 0; mark <= total; mark += step) marks.push(mark);
-  return marks;
-}
-
-/** A mark of the axis: like a duration, without what is zero. */
-export function tickLabel(milliseconds: number): string {
-  if (milliseconds === 0) return "0";
-  if (milliseconds < 1000) return `${milliseconds} ms`;
-  if (milliseconds < MINUTE) return `${milliseconds / 1000} s`;
-  if (milliseconds < HOUR) return milliseconds % MINUTE === 0 ? `${milliseconds / MINUTE} min` : duration(milliseconds);
-  return milliseconds % HOUR === 0 ? `${milliseconds / HOUR} h` : duration(milliseconds);
-}

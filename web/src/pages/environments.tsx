@@ -10,7 +10,7 @@ import { useResource } from "../state/resource";
 import { ProblemBox } from "../ui/problem";
 import { HealthMark, SyncMark } from "../ui/status";
 
-/** Rows of a page, and the most that are kept in the document. */
+/** Environments that are asked for at once. */
 const PAGE = 100;
 
 export function Environments() {

@@ -100,23 +100,20 @@ impl Worker {
         record.objects.extend(done.objects);
         record.waves.extend(done.waves);
         match result {
-            Ok(()) => steps.close(StepState::Succeeded),
-            Err(Error::Superseded) => {}
-            Err(_) => steps.close(StepState::Failed),
-        }
-        record.steps = steps.all();
-        match result {
             Ok(()) => {
+                steps.close(StepState::Succeeded);
                 record.outcome = Outcome::Succeeded;
                 record.finished = Some(Timestamp::now());
             }
             Err(Error::Superseded) => {}
             Err(error) => {
+                steps.close(StepState::Failed);
                 record.outcome = Outcome::Failed;
                 record.message = error.to_string();
                 record.finished = Some(Timestamp::now());
             }
         }
+        record.steps = steps.all();
         if record.finished.is_some() {
             self.shared.journal.finish(&self.key, &record, touched.then_some(&inventory)).await?;
         }
