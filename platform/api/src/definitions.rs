@@ -206,10 +206,82 @@ fn stack() -> Value {
             "components": with(list("name", 256, component), "minItems", 1.into()),
             "allow": allow,
             "path": list("environment", 64, step),
-            "productionOnly": {"type": "array", "description": "What stays in production, each with its stand-in.",
-                               "items": open("One thing.")},
-            "copies": open("What a copy may change."),
+            "productionOnly": with(list("name", 256, production_only()), "description",
+                                   "What stays in production, each with its stand-in.".into()),
+            "copies": copies(),
             "ignore": {"type": "array", "maxItems": 256, "items": ignore},
+        }),
+    )
+}
+
+fn target() -> Value {
+    object(
+        "Which rendered objects are meant: all that is given must hold. In names, * stands for any text.",
+        &[],
+        json!({
+            "group": text("API group; absent: any, empty: the core group."), "kind": text("Kind; absent: any."),
+            "name": text("Name; absent: any."),
+            "namespace": text("Namespace in the environment that is copied; absent: any."),
+            "component": text("Component; absent: any."),
+        }),
+    )
+}
+
+fn production_only() -> Value {
+    let secret = object(
+        "A Secret of the same name with other values.",
+        &[],
+        json!({
+            "values": {"type": "object", "additionalProperties": {"type": "string"},
+                       "description": "Values as texts, by key: they lie in Git, so they are no secrets."},
+            "generate": texts("Keys that get a password of their own in each copy."),
+        }),
+    );
+    let stand_in = object(
+        "What a copy has in its place: exactly one of these.",
+        &[],
+        json!({
+            "secret": secret,
+            "volume": choice("A volume of the same name and size that holds nothing.", &["empty"]),
+            "omit": {"type": "boolean", "description": "Nothing: the copy goes without."},
+        }),
+    );
+    let stand_in = rule(
+        stand_in,
+        "[has(self.secret), has(self.volume), has(self.omit) && self.omit].exists_one(given, given)",
+        "",
+        "give exactly one stand-in",
+    );
+    object(
+        "Something that stays in production.",
+        &["name", "target", "standIn"],
+        json!({"name": name("Unique in the list; fidelity names it."), "target": target(), "standIn": stand_in}),
+    )
+}
+
+fn copies() -> Value {
+    let entry = object(
+        "A difference that every copy has on purpose: exactly one of patch, replicas, resources and hosts.",
+        &["name"],
+        json!({
+            "name": name("Unique in the list; fidelity names it."),
+            "target": target(),
+            "patch": {"type": "string", "maxLength": 65536,
+                      "description": "A strategic merge patch or a JSON patch (RFC 6902), as YAML."},
+            "replicas": {"type": "integer", "minimum": 0, "maximum": 10000, "description": "How many replicas."},
+            "resources": open("The resources of every container."),
+            "hosts": {"type": "array", "maxItems": 64, "items": {"type": "string", "pattern": "^/"},
+                      "description": "Fields in whose texts hosts and service names become those of the copy: JSON \
+                                      pointers in which * stands for any key or element."},
+        }),
+    );
+    object(
+        "What a copy may change, and where copies answer.",
+        &[],
+        json!({
+            "rules": list("name", 256, entry),
+            "domain": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+                       "description": "Copies answer at *.NAME.DOMAIN; absent: the installation's."},
         }),
     )
 }
@@ -259,6 +331,11 @@ fn environment() -> Value {
             "images": {"type": "array", "items": image()},
             "expires": {"type": "string", "format": "date-time", "description": "From when on it does not count."},
             "reason": text("Why."),
+            "proposal": object(
+                "Where it was handed back; once what runs without the override has that, the override ends.",
+                &["branch", "commit"],
+                json!({"branch": text("The branch."), "commit": text("The full commit that was proposed.")}),
+            ),
         }),
     );
     let sync = with(
@@ -285,11 +362,21 @@ fn environment() -> Value {
     );
     let spec = object(
         "Where a stack runs, and how.",
-        &["stack", "destination"],
+        &[],
         json!({
-            "stack": name("The stack's name, in the same namespace."),
+            "stack": name("The stack's name, in the same namespace; a copy has the stack of what it copies."),
             "class": class,
-            "copyOf": name("The environment that this one is a copy of."),
+            "copyOf": {"type": "string", "maxLength": 127,
+                       "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+                       "description": "The environment that this one is a copy of: NAMESPACE/NAME, or a name in the \
+                                       namespace seaway."},
+            "components": {"type": "array", "maxItems": 256, "items": name("A component."),
+                           "description": "The components that a copy has; absent: all."},
+            "follow": choice("What a copy follows where nothing is pinned or overridden: the releases of what it \
+                              copies (the default), or the revisions that the stack names.",
+                             &["environment", "revision"]),
+            "expires": {"type": "string", "format": "date-time",
+                        "description": "From when on the environment is deleted with all that is in it."},
             "overlay": {"type": "string", "pattern": "^[^/]+$", "description": "What ${overlay} stands for; absent: the name."},
             "destination": destination,
             "pins": list("component", 256, pin),
@@ -298,12 +385,24 @@ fn environment() -> Value {
             "suspend": flag("Nothing is applied while this is set.", false),
         }),
     );
-    rule(
-        spec,
-        "!(has(self.copyOf) && self.class == 'production')",
-        ".copyOf",
-        "a production environment is not a copy",
-    )
+    let rules = [
+        ("!(has(self.copyOf) && self.class == 'production')", "a production environment is not a copy"),
+        (
+            "has(self.copyOf) || has(self.stack)",
+            "name the stack, or the environment that this one is a copy of",
+        ),
+        (
+            "has(self.copyOf) != has(self.destination)",
+            "an environment has a destination, unless it is a copy: the \
+          namespaces of a copy follow from its name",
+        ),
+        (
+            "has(self.copyOf) || !(has(self.components) || has(self.follow))",
+            "only a copy has components and follow",
+        ),
+    ];
+    let rules = rules.map(|(rule, message)| json!({"rule": rule, "message": message}));
+    with(spec, "x-kubernetes-validations", rules.to_vec().into())
 }
 
 fn conditions() -> Value {
@@ -374,10 +473,12 @@ mod tests {
         let image = json!({"name": "i", "newName": "n", "tag": "t", "digest": "d"});
         let spec: crate::EnvironmentSpec = serde_json::from_value(json!({
             "stack": "s", "class": "preview", "copyOf": "p", "overlay": "o", "suspend": true,
+            "components": ["c"], "follow": "revision", "expires": "e",
             "destination": {"cluster": "local", "namespace": "n", "namespaces": ["m"]},
             "pins": [{"component": "c", "commit": "x", "images": [image]}],
             "overrides": [{"component": "c", "repo": "r", "revision": "v", "parameters": {"a": 1},
-                           "images": [image], "expires": "e", "reason": "b"}],
+                           "images": [image], "expires": "e", "reason": "b",
+                           "proposal": {"branch": "b", "commit": "c"}}],
             "sync": {"automated": false, "prune": false, "selfHeal": false, "allowEmpty": true,
                      "forceConflicts": true, "waveTimeoutSeconds": 3},
         }))
@@ -389,7 +490,12 @@ mod tests {
                             "dependsOn": ["d"], "copy": "shared"}],
             "allow": {"repositories": ["r"], "clusterKinds": ["k"]},
             "path": [{"environment": "e", "gates": [{"a": 1}]}],
-            "productionOnly": [{"a": 1}], "copies": {"rules": []},
+            "productionOnly": [{"name": "p", "target": {"group": "g", "kind": "k", "name": "n", "namespace": "s",
+                                                        "component": "c"},
+                                "standIn": {"secret": {"values": {"a": "b"}, "generate": ["k"]}, "volume": "empty",
+                                            "omit": true}}],
+            "copies": {"domain": "d", "rules": [{"name": "r", "target": {"kind": "k"}, "patch": "p", "replicas": 1,
+                                                 "resources": {"limits": {}}, "hosts": ["/data/*"]}]},
             "ignore": [{"group": "g", "kind": "k", "name": "n", "namespace": "s", "jsonPointers": ["/a"],
                         "fieldManagers": ["m"]}],
         }))
@@ -409,6 +515,7 @@ mod tests {
             return;
         }
         match value {
+            Value::Object(_) if schema["additionalProperties"].is_object() => {}
             Value::Object(map) => {
                 for (key, value) in map {
                     assert!(schema["properties"].get(key).is_some(), "{path}.{key} is not in the schema");

@@ -20,19 +20,29 @@ use serde_json::Value;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentSpec {
-    /// The stack's name, in the same namespace.
+    /// The stack's name, in the same namespace. A copy has the stack of what it copies, and may leave this out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stack: String,
     /// What the environment is for.
     #[serde(default)]
     pub class: Class,
-    /// The environment that this one is a copy of.
+    /// The environment that this one is a copy of: `NAMESPACE/NAME`, or a name in [`SHARED_NAMESPACE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_of: Option<String>,
+    /// The components that a copy has; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
+    /// What a copy follows where nothing is pinned or overridden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<Follow>,
+    /// From when on the environment is deleted with all that is in it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// What `${overlay}` stands for; absent: the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlay: Option<String>,
-    /// Where the objects go.
-    #[serde(default)]
+    /// Where the objects go. A copy has none: its namespaces follow from its name.
+    #[serde(default, skip_serializing_if = "Destination::is_empty")]
     pub destination: Destination,
     /// Exact commits and images; components without one follow their revision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,6 +56,51 @@ pub struct EnvironmentSpec {
     /// Nothing is applied while this is set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+}
+
+impl EnvironmentSpec {
+    /// Namespace and name of the environment that this one is a copy of.
+    pub fn original(&self) -> Option<(&str, &str)> {
+        let of = self.copy_of.as_deref()?;
+        Some(of.split_once('/').unwrap_or((SHARED_NAMESPACE, of)))
+    }
+}
+
+/// Where Stacks and shared Environments live.
+pub const SHARED_NAMESPACE: &str = "seaway";
+
+/// A person's environments live in the namespace of this prefix and the person's name.
+const PERSONAL_PREFIX: &str = "seaway-";
+
+/// The namespace of a person's environments.
+pub fn personal_namespace(person: &str) -> String {
+    format!("{PERSONAL_PREFIX}{person}")
+}
+
+/// Whose environments a namespace holds: `None` for one that is not a person's.
+pub fn owner(namespace: &str) -> Option<&str> {
+    namespace.strip_prefix(PERSONAL_PREFIX).filter(|person| !person.is_empty())
+}
+
+/// What a copy follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Follow {
+    /// The releases of the environment that it is a copy of.
+    #[default]
+    Environment,
+    /// The revisions that the stack names, which may be ahead of that.
+    Revision,
+}
+
+impl Follow {
+    /// As it stands in the spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::Revision => "revision",
+        }
+    }
 }
 
 /// What an environment is for.
@@ -76,7 +131,7 @@ impl Class {
 }
 
 /// A cluster and namespaces.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Destination {
     /// `local` is the cluster that holds the Environment.
@@ -94,7 +149,18 @@ fn local() -> String {
     "local".to_owned()
 }
 
+impl Default for Destination {
+    fn default() -> Self {
+        Self { cluster: local(), namespace: String::new(), namespaces: Vec::new() }
+    }
+}
+
 impl Destination {
+    /// Whether no namespace is named.
+    pub fn is_empty(&self) -> bool {
+        self.namespace.is_empty() && self.namespaces.is_empty()
+    }
+
     /// Every namespace that objects may be in, the first being for those without one.
     pub fn all_namespaces(&self) -> impl Iterator<Item = &str> {
         let others = self.namespaces.iter().map(String::as_str).filter(|other| *other != self.namespace);
@@ -162,6 +228,19 @@ pub struct Override {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where it was handed back. Once what the environment runs without the override has that, the override ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
+}
+
+/// A branch that was pushed for others to merge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposal {
+    /// The branch.
+    pub branch: String,
+    /// The full commit that was proposed.
+    pub commit: String,
 }
 
 /// What happens on its own.

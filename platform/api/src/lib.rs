@@ -13,9 +13,11 @@ pub mod stack;
 mod validation;
 
 pub use definitions::crds;
-pub use environment::{Environment, EnvironmentSpec, EnvironmentStatus};
+pub use environment::{
+    Environment, EnvironmentSpec, EnvironmentStatus, SHARED_NAMESPACE, owner, personal_namespace,
+};
 pub use stack::{Stack, StackSpec, StackStatus};
-pub use validation::{FieldError, validate_environment, validate_stack};
+pub use validation::{FieldError, validate_environment, validate_place, validate_stack};
 
 /// The API group of every kind of Seaway.
 pub const GROUP: &str = "seaway.dev";

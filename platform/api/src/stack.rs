@@ -30,10 +30,10 @@ pub struct StackSpec {
     pub path: Vec<PathStep>,
     /// What stays in production, each with its stand-in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub production_only: Vec<Value>,
+    pub production_only: Vec<ProductionOnly>,
     /// What a copy may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copies: Option<Value>,
+    pub copies: Option<CopyPolicy>,
     /// Fields that others may write: neither drift nor overwritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<IgnoreRule>,
@@ -106,6 +106,136 @@ pub enum Copies {
     Copied,
     /// The copy uses that of the environment it is a copy of.
     Shared,
+}
+
+/// Which rendered objects are meant: all that is given must hold. In names, `*` stands for any text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// API group; absent: any, empty: the core group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kind; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Namespace in the environment that is copied; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Component; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+}
+
+impl Target {
+    /// Whether an object of this component is meant, `namespace` being that in the environment that is copied.
+    pub fn matches(
+        &self,
+        component: &str,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> bool {
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| matches_pattern(wanted, found))
+        };
+        is(&self.group, group)
+            && is(&self.kind, kind)
+            && is(&self.name, name)
+            && is(&self.namespace, namespace.unwrap_or_default())
+            && is(&self.component, component)
+    }
+
+    /// Whether it would mean every object.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Something that stays in production, and what a copy has in its place.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductionOnly {
+    /// Unique in the list; fidelity names it.
+    pub name: String,
+    /// The objects.
+    pub target: Target,
+    /// What a copy has instead.
+    pub stand_in: StandIn,
+}
+
+/// What takes the place of something that stays in production: exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandIn {
+    /// A Secret of the same name with other values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretStandIn>,
+    /// A volume of the same name and size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeStandIn>,
+    /// Nothing: the copy goes without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub omit: bool,
+}
+
+/// The values of a Secret that stands in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretStandIn {
+    /// Values as texts, by key: they lie in Git, so they are no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// Keys that get a password of their own in each copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generate: Vec<String>,
+}
+
+/// What a volume that stands in holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeStandIn {
+    /// Nothing.
+    Empty,
+}
+
+/// What a copy of an environment may change, and where copies answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyPolicy {
+    /// What differs on purpose, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<CopyRule>,
+    /// Copies answer at `*.NAME.DOMAIN`; absent: the installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+}
+
+/// A difference that every copy has on purpose: exactly one of patch, replicas, resources and hosts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyRule {
+    /// Unique in the list; fidelity names it.
+    pub name: String,
+    /// The objects.
+    #[serde(default)]
+    pub target: Target,
+    /// A strategic merge patch or a JSON patch (RFC 6902), as YAML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<String>,
+    /// How many replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// `resources` of every container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Value>,
+    /// Fields in whose texts hosts and service names become those of the copy: JSON pointers (RFC 6901) in which `*`
+    /// stands for any key or element.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 /// What the components may touch.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::environment::{Class, EnvironmentSpec};
-use crate::stack::StackSpec;
+use crate::environment::{Class, EnvironmentSpec, owner};
+use crate::stack::{StackSpec, StandIn};
 
 /// A field that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
             errors.push(error(format!("spec.path[{index}].environment"), message));
         }
     }
+    validate_copies(spec, &mut errors);
     for (index, rule) in spec.ignore.iter().enumerate() {
         let at = format!("spec.ignore[{index}]");
         if rule.json_pointers.is_empty() && rule.field_managers.is_empty() {
@@ -87,6 +88,65 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
     errors
 }
 
+fn validate_copies(spec: &StackSpec, errors: &mut Vec<FieldError>) {
+    let mut seen = BTreeSet::new();
+    for (index, kept) in spec.production_only.iter().enumerate() {
+        let at = format!("spec.productionOnly[{index}]");
+        if !is_dns_label(&kept.name) {
+            errors.push(error(format!("{at}.name"), NAME_RULE));
+        } else if !seen.insert(kept.name.as_str()) {
+            errors.push(error(format!("{at}.name"), format!("{:?} is there already", kept.name)));
+        }
+        if kept.target.is_empty() {
+            errors.push(error(format!("{at}.target"), "say which objects stay in production"));
+        }
+        let StandIn { secret, volume, omit } = &kept.stand_in;
+        if [secret.is_some(), volume.is_some(), *omit].iter().filter(|given| **given).count() != 1 {
+            errors.push(error(format!("{at}.standIn"), "give exactly one of secret, volume and omit"));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, rule) in spec.copies.iter().flat_map(|copies| &copies.rules).enumerate() {
+        let at = format!("spec.copies.rules[{index}]");
+        if !is_dns_label(&rule.name) {
+            errors.push(error(format!("{at}.name"), NAME_RULE));
+        } else if !seen.insert(rule.name.as_str()) {
+            errors.push(error(format!("{at}.name"), format!("{:?} is there already", rule.name)));
+        }
+        let given =
+            [rule.patch.is_some(), rule.replicas.is_some(), rule.resources.is_some(), !rule.hosts.is_empty()];
+        if given.iter().filter(|given| **given).count() != 1 {
+            errors.push(error(&at, "give exactly one of patch, replicas, resources and hosts"));
+        }
+        if rule.target.is_empty() && rule.hosts.is_empty() {
+            errors.push(error(format!("{at}.target"), "say which objects differ"));
+        }
+        for (number, pointer) in rule.hosts.iter().enumerate() {
+            if !pointer.starts_with('/') {
+                let message = format!("{pointer:?} is not a JSON pointer: it starts with /");
+                errors.push(error(format!("{at}.hosts[{number}]"), message));
+            }
+        }
+    }
+}
+
+/// What is wrong with where an environment lives: in a person's namespace there are only copies of that person, since
+/// their rights follow from what they copy.
+pub fn validate_place(namespace: &str, spec: &EnvironmentSpec) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if owner(namespace).is_none() {
+        return errors;
+    }
+    if spec.class != Class::Personal {
+        errors.push(error("spec.class", format!("in {namespace} it must be \"personal\"")));
+    }
+    if spec.copy_of.is_none() {
+        let message = format!("environments in {namespace} are copies: name the one that it is a copy of");
+        errors.push(error("spec.copyOf", message));
+    }
+    errors
+}
+
 /// Everything that is wrong with an environment; with its stack also what does not fit that one.
 pub fn validate_environment(
     name: &str,
@@ -97,14 +157,20 @@ pub fn validate_environment(
     if !is_dns_label(name) {
         errors.push(error("metadata.name", NAME_RULE));
     }
-    if spec.stack.is_empty() {
+    if spec.stack.is_empty() && spec.copy_of.is_none() {
         errors.push(error("spec.stack", "name the stack that runs here"));
     }
     if spec.class == Class::Production && spec.copy_of.is_some() {
         errors.push(error("spec.copyOf", "a production environment is not a copy"));
     }
-    if spec.copy_of.as_deref() == Some(name) {
-        errors.push(error("spec.copyOf", "an environment is not a copy of itself"));
+    if spec.copy_of.is_none() && !(spec.components.is_empty() && spec.follow.is_none()) {
+        errors.push(error("spec.copyOf", "only a copy has components and follow"));
+    }
+    if let Some(expires) = &spec.expires
+        && expires.parse::<jiff::Timestamp>().is_err()
+    {
+        errors
+            .push(error("spec.expires", format!("{expires:?} is not a time: such as 2030-01-31T12:00:00Z")));
     }
     if let Some(overlay) = &spec.overlay
         && (overlay.is_empty() || overlay.contains('/') || overlay == "..")
@@ -118,7 +184,12 @@ pub fn validate_environment(
     let further = spec.destination.namespaces.iter().enumerate();
     let further = further.map(|(index, name)| (format!("spec.destination.namespaces[{index}]"), name));
     let first = ("spec.destination.namespace".to_owned(), &spec.destination.namespace);
-    for (field, namespace) in std::iter::once(first).chain(further) {
+    let placed = std::iter::once(first).chain(further).filter(|_| spec.copy_of.is_none());
+    if spec.copy_of.is_some() && !spec.destination.is_empty() {
+        let message = "a copy has none: its namespaces follow from its name";
+        errors.push(error("spec.destination", message));
+    }
+    for (field, namespace) in placed {
         if !is_dns_label(namespace) {
             errors.push(error(field, NAME_RULE));
         } else if namespace.starts_with("kube-") {
@@ -129,6 +200,11 @@ pub fn validate_environment(
         stack.is_none_or(|stack| stack.components.iter().any(|known| known.name == component))
     };
     let unknown = |component: &str| format!("{component:?} is not a component of stack {:?}", spec.stack);
+    for (index, component) in spec.components.iter().enumerate() {
+        if !known(component) {
+            errors.push(error(format!("spec.components[{index}]"), unknown(component)));
+        }
+    }
     for (index, pin) in spec.pins.iter().enumerate() {
         let at = format!("spec.pins[{index}]");
         if !known(&pin.component) {
@@ -289,6 +365,39 @@ mod tests {
     }
 
     #[test]
+    fn in_a_persons_namespace_there_are_only_copies() {
+        let spec = |spec: Value| serde_json::from_value::<EnvironmentSpec>(spec).unwrap();
+        let copy = spec(json!({"copyOf": "production", "class": "personal"}));
+        assert_eq!(validate_place("seaway-jane", &copy), []);
+        let own =
+            spec(json!({"stack": "mine", "class": "staging", "destination": {"namespace": "kube-system"}}));
+        assert_eq!(fields(&validate_place("seaway-jane", &own)), ["spec.class", "spec.copyOf"]);
+        assert_eq!(validate_place("seaway", &own), []);
+    }
+
+    #[test]
+    fn what_copies_change_is_checked() {
+        let check = |more: Value| {
+            let mut spec = json!({"components": [component("a", &[])]});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            validate_stack(&stack(spec))
+        };
+        let only = |standin: Value| json!({"productionOnly": [{"name": "x", "target": {"kind": "Secret"}, "standIn": standin}]});
+        let rule = |rule: Value| json!({"copies": {"rules": [rule]}});
+        assert_eq!(check(only(json!({"volume": "empty"}))), []);
+        assert_eq!(check(rule(json!({"name": "x", "target": {"kind": "Deployment"}, "replicas": 1}))), []);
+        for (more, field) in [
+            (only(json!({})), "spec.productionOnly[0].standIn"),
+            (only(json!({"volume": "empty", "omit": true})), "spec.productionOnly[0].standIn"),
+            (rule(json!({"name": "x", "target": {"kind": "Deployment"}})), "spec.copies.rules[0]"),
+            (rule(json!({"name": "x", "replicas": 1})), "spec.copies.rules[0].target"),
+            (rule(json!({"name": "x", "hosts": ["data"]})), "spec.copies.rules[0].hosts[0]"),
+        ] {
+            assert_eq!(fields(&check(more.clone())), [field], "{more}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_an_environment_is_named_by_its_field() {
         let stack = stack(json!({"components": [component("a", &[])]}));
         let good = json!({"stack": "shop", "class": "production", "destination": {"namespace": "shop"}});
@@ -302,7 +411,14 @@ mod tests {
         assert_eq!(check(json!({})), []);
         for (change, field) in [
             (json!({"stack": ""}), "spec.stack"),
-            (json!({"copyOf": "other"}), "spec.copyOf"),
+            (json!({"copyOf": "other", "destination": {}}), "spec.copyOf"),
+            (json!({"copyOf": "other", "class": "personal"}), "spec.destination"),
+            (json!({"components": ["a"]}), "spec.copyOf"),
+            (
+                json!({"copyOf": "other", "class": "personal", "destination": {}, "components": ["x"]}),
+                "spec.components[0]",
+            ),
+            (json!({"expires": "soon"}), "spec.expires"),
             (json!({"overlay": "a/b"}), "spec.overlay"),
             (json!({"destination": {"namespace": ""}}), "spec.destination.namespace"),
             (json!({"destination": {"namespace": "kube-system"}}), "spec.destination.namespace"),
