@@ -6,6 +6,7 @@
 //! - [`managed`]: `metadata.managedFields`: server-side apply with conflicts and force, ownership of plain writes
 //!   (KEP-555, the model of structured-merge-diff).
 //! - [`strategic`], [`patch`]: strategic merge patch, JSON patch (RFC 6902), JSON merge patch (RFC 7386).
+//! - [`difference`]: what differs between two states of an object, field by field.
 //! - [`check`]: unknown fields, pruning, wrong types, structural defaults.
 //!
 //! What it never does: read a clock, a file or the network; validate values (lengths, patterns, ranges: that is
@@ -14,6 +15,7 @@
 //! Start reading in [`managed`]; everything else serves it.
 
 pub mod check;
+pub mod difference;
 pub mod fieldset;
 pub mod managed;
 pub mod patch;

@@ -15,7 +15,6 @@ mod candidate;
 mod cluster;
 mod controller;
 pub mod desired;
-pub mod diff;
 mod error;
 mod executor;
 pub mod health;

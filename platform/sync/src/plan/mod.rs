@@ -21,9 +21,9 @@ use serde_json::Value;
 
 use crate::applyset::PART_OF_LABEL;
 use crate::desired::{Desired, Origin, Scope, digest};
-use crate::diff::{Difference, differences};
 use crate::options::{ObjectOptions, Phase};
 use crate::ownership::{Operation, Owner, Ownership};
+use seaway_merge::difference::{Difference, differences};
 
 /// What a sync does with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use seaway_merge::fieldset::{Path, PathElement};
-use seaway_merge::schema::{ListKind, ListType, Shape, TypeRef, untyped};
 use serde_json::{Map, Value};
+
+use crate::fieldset::{Path, PathElement};
+use crate::schema::{ListKind, ListType, Shape, TypeRef, untyped};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +26,79 @@ const SYSTEM_METADATA: &[&str] =
 
 /// What differs, without status and what the system alone writes.
 pub fn differences(schema: &TypeRef, from: &Value, to: &Value) -> Vec<Difference> {
-    let mut walk = Walk { path: Vec::new(), found: Vec::new() };
-    walk.visit(schema, Some(&relevant(from)), Some(&relevant(to)));
+    compare(schema, Some(&relevant(from)), Some(&relevant(to))).differences
+}
+
+/// How far two states agree.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Comparison {
+    /// How many fields are equal: a list that merges as a whole is one field, and so is an empty map.
+    pub equal: usize,
+    /// The others. What is absent on one side is one difference, however much the other side has there.
+    pub differences: Vec<Difference>,
+}
+
+/// Compares two states as they are; `None` is an object that is not there.
+pub fn compare(schema: &TypeRef, from: Option<&Value>, to: Option<&Value>) -> Comparison {
+    let mut walk = Walk { path: Vec::new(), found: Comparison::default() };
+    walk.visit(schema, from, to);
     walk.found
+}
+
+/// The value at a path, as it is named in a [`Difference`].
+pub fn get<'a>(schema: &TypeRef, value: &'a Value, path: &[PathElement]) -> Option<&'a Value> {
+    let Some((element, rest)) = path.split_first() else { return Some(value) };
+    let (child, ty) = match (element, value) {
+        (PathElement::Field(name), Value::Object(map)) => {
+            (map.get(name)?, schema.field(name).unwrap_or_else(untyped))
+        }
+        (element, Value::Array(items)) => {
+            let Shape::List(list) = &schema.shape else { return None };
+            (items.iter().find(|item| identity(list, item) == *element)?, list.element.clone())
+        }
+        _ => return None,
+    };
+    get(&ty, child, rest)
+}
+
+/// Puts a value to a path, or removes what is there; whether there is such a place.
+pub fn set(schema: &TypeRef, value: &mut Value, path: &[PathElement], to: Option<Value>) -> bool {
+    let Some((element, rest)) = path.split_first() else {
+        *value = to.unwrap_or(Value::Null);
+        return true;
+    };
+    match (element, value) {
+        (PathElement::Field(name), Value::Object(map)) => match (rest.is_empty(), to) {
+            (true, Some(to)) => {
+                map.insert(name.clone(), to);
+                true
+            }
+            (true, None) => {
+                map.remove(name);
+                true
+            }
+            (false, to) => {
+                let ty = schema.field(name).unwrap_or_else(untyped);
+                map.get_mut(name).is_some_and(|child| set(&ty, child, rest, to))
+            }
+        },
+        (element, Value::Array(items)) => {
+            let Shape::List(list) = &schema.shape else { return false };
+            let at = items.iter().position(|item| identity(list, item) == *element);
+            match (at, rest.is_empty(), to) {
+                (Some(at), true, Some(to)) => items[at] = to,
+                (Some(at), true, None) => {
+                    items.remove(at);
+                }
+                (None, true, Some(to)) => items.push(to),
+                (None, true, None) => {}
+                (Some(at), false, to) => return set(&list.element, &mut items[at], rest, to),
+                (None, false, _) => return false,
+            }
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The object without status and what the system alone writes.
@@ -46,15 +117,18 @@ pub fn relevant(object: &Value) -> Value {
 
 struct Walk {
     path: Path,
-    found: Vec<Difference>,
+    found: Comparison,
 }
 
 impl Walk {
     fn visit(&mut self, ty: &TypeRef, from: Option<&Value>, to: Option<&Value>) {
-        if from == to || (is_absent(from) && is_absent(to)) {
+        if is_absent(from) && is_absent(to) {
             return;
         }
         match (&ty.shape, from, to) {
+            (_, Some(Value::Object(a)), Some(Value::Object(b))) if a.is_empty() && b.is_empty() => {
+                self.found.equal += 1;
+            }
             (Shape::Object(object), Some(Value::Object(a)), Some(Value::Object(b))) if !object.atomic => {
                 self.map(ty, a, b);
             }
@@ -64,8 +138,10 @@ impl Walk {
             {
                 self.list(list, a, b);
             }
+            _ if from == to => self.found.equal += 1,
             _ => {
-                self.found.push(Difference { path: self.path.clone(), from: from.cloned(), to: to.cloned() })
+                let (from, to) = (from.cloned(), to.cloned());
+                self.found.differences.push(Difference { path: self.path.clone(), from, to });
             }
         }
     }
@@ -120,7 +196,7 @@ fn identity(list: &ListType, item: &Value) -> PathElement {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use seaway_merge::{fieldset::display, schema::for_kind};
+    use crate::{fieldset::display, schema::for_kind};
     use serde_json::json;
 
     fn lines(schema: &TypeRef, from: Value, to: Value) -> Vec<String> {
@@ -149,6 +225,28 @@ mod tests {
                 format!("{at}.ports[containerPort=80,protocol=\"TCP\"].name - → \"http\""),
             ]
         );
+    }
+
+    #[test]
+    fn equal_fields_are_counted_and_every_difference_has_a_place() {
+        let schema = for_kind("apps", "v1", "Deployment").unwrap();
+        let deployment = |image: &str, replicas: u32, extra: Value| {
+            json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [
+                {"name": "a", "image": image, "args": ["x", "y"], "ports": [{"containerPort": 80}]}, extra]}}}})
+        };
+        let (a, b) = (deployment("x:1", 1, json!({"name": "b"})), deployment("x:2", 1, json!({"name": "c"})));
+        let found = compare(&schema, Some(&a), Some(&b));
+        // replicas, the name, the arguments and the port of `a`.
+        assert_eq!((found.equal, found.differences.len()), (4, 3));
+        let mut changed = a.clone();
+        for difference in &found.differences {
+            assert_eq!(get(&schema, &a, &difference.path), difference.from.as_ref());
+            assert_eq!(get(&schema, &b, &difference.path), difference.to.as_ref());
+            assert!(set(&schema, &mut changed, &difference.path, difference.to.clone()));
+        }
+        assert_eq!(changed, b);
+        let all = compare(&schema, None, Some(&b)).differences;
+        assert_eq!(all, [Difference { path: vec![], from: None, to: Some(b) }]);
     }
 
     #[test]

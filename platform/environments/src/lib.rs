@@ -1,0 +1,26 @@
+//! Copies of environments: what they are called, what differs on purpose, and how far they are from what they copy.
+//!
+//! What it does: says which namespaces and hosts a copy has ([`Copy`]), makes rendered objects those of the copy and
+//! records every change with its reason ([`Copy::rewrite`]), keeps in production what must not leave it
+//! ([`seaway_api::stack::ProductionOnly`]), and compares two renders field by field ([`fidelity`]).
+//!
+//! What it never does: talk to a cluster or a repository, read a clock, or trust its own record. Fidelity compares what
+//! was rendered; the record only explains, and what it does not explain is undeclared.
+//!
+//! Start reading at [`Copy`], then `rewrite.rs`.
+
+mod copy;
+mod error;
+pub mod fidelity;
+mod hosts;
+mod production_only;
+pub mod record;
+mod references;
+mod rewrite;
+mod rules;
+
+pub use copy::Copy;
+pub use error::{Error, Unmarked};
+pub use fidelity::{Fidelity, compare};
+pub use record::{Class, Entry};
+pub use rewrite::{Kept, LeftOut, Passwords, Rewritten, Scope, Source, place};

@@ -1,0 +1,275 @@
+//! From the objects of what is copied to those of the copy, with a record of every change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seaway_api::StackSpec;
+use seaway_object::{GroupVersionKind, ObjectId, identity};
+use serde_json::{Map, Value};
+
+use crate::copy::Copy;
+use crate::error::{Error, Unmarked};
+use crate::hosts::{self, Texts};
+use crate::production_only::{mark, stand_in, suspicion};
+use crate::record::{Class, Entry, entries};
+use crate::references::{self, Names};
+use crate::rules;
+
+/// Gives a password for a Secret's name and key: the same one each time for one copy, another one for each copy.
+pub type Passwords<'a> = &'a dyn Fn(&str, &str) -> String;
+
+/// Whether a kind lives in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In namespaces.
+    Namespaced,
+    /// In the cluster.
+    Cluster,
+}
+
+/// A rendered object of what is copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its component.
+    pub component: &'a str,
+    /// The object.
+    pub value: &'a Value,
+    /// Whether its kind lives in namespaces.
+    pub scope: Scope,
+}
+
+/// An object of the copy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Its place among the sources.
+    pub source: usize,
+    /// The object.
+    pub value: Value,
+}
+
+/// An object that the copy does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which.
+    pub object: ObjectId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of the objects.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rewritten {
+    /// The objects of the copy, in the order of their sources.
+    pub objects: Vec<Kept>,
+    /// The others.
+    pub left_out: Vec<LeftOut>,
+    /// Each host of what is copied, with that of the copy.
+    pub hosts: BTreeMap<String, String>,
+    /// Every change.
+    pub record: Vec<Entry>,
+}
+
+/// Rule of the entries for what no copy has.
+const CLUSTER_SCOPED: &str = "cluster-scoped";
+
+/// An object with its namespace written out, as fidelity compares it: the default one where it names none, none where
+/// its kind lives in the cluster.
+pub fn place(value: &Value, scope: Scope, default_namespace: &str) -> Value {
+    let mut value = value.clone();
+    if let Some(map) = value.as_object_mut() {
+        map.remove("status");
+        let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(metadata) = metadata.as_object_mut() {
+            let named =
+                metadata.get("namespace").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+            match scope {
+                Scope::Cluster => {
+                    metadata.remove("namespace");
+                }
+                Scope::Namespaced if !named => {
+                    metadata.insert("namespace".to_owned(), default_namespace.into());
+                }
+                Scope::Namespaced => {}
+            }
+        }
+    }
+    value
+}
+
+struct Placed {
+    source: usize,
+    id: ObjectId,
+    value: Value,
+}
+
+impl Copy {
+    /// Makes rendered objects those of the copy: what stays in production gets its stand-in, the stack's rules are
+    /// applied, then namespaces, hosts and references become the copy's. What lives in the cluster is left out: it is
+    /// shared with what is copied.
+    ///
+    /// # Errors
+    /// When something looks as if it must not leave production and is not marked, a rule does not fit, or two hosts
+    /// would become one.
+    pub fn rewrite(
+        &self,
+        sources: &[Source<'_>],
+        stack: &StackSpec,
+        passwords: Passwords<'_>,
+    ) -> Result<Rewritten, Error> {
+        let mut result = Rewritten::default();
+        let mut placed = Vec::new();
+        let mut unmarked = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            let value = place(source.value, source.scope, &self.default_namespace);
+            let id = identify(&value);
+            if source.scope == Scope::Cluster {
+                result.record.extend(entries(&id, Class::Identity, CLUSTER_SCOPED, Some(&value), None));
+                let reason = format!("it lives in the cluster: that of {} is used", self.original);
+                result.left_out.push(LeftOut { object: id, reason });
+                continue;
+            }
+            match mark(stack, source.component, &id) {
+                None => match suspicion(&value, &id) {
+                    Some(reason) => {
+                        unmarked.push(Unmarked {
+                            object: id,
+                            component: source.component.to_owned(),
+                            reason,
+                        });
+                    }
+                    None => placed.push(Placed { source: index, id, value }),
+                },
+                Some(kept) => {
+                    let instead = stand_in(kept, &value, &id, passwords)?;
+                    match instead {
+                        Some(instead) => {
+                            let moved = identify(&instead);
+                            if moved == id {
+                                let changes =
+                                    entries(&id, Class::StandIn, &kept.name, Some(&value), Some(&instead));
+                                result.record.extend(changes);
+                            } else {
+                                result.record.extend(entries(
+                                    &id,
+                                    Class::StandIn,
+                                    &kept.name,
+                                    Some(&value),
+                                    None,
+                                ));
+                                let made = entries(&moved, Class::StandIn, &kept.name, None, Some(&instead));
+                                result.record.extend(made);
+                            }
+                            placed.push(Placed { source: index, id: moved, value: instead });
+                        }
+                        None => {
+                            result.record.extend(entries(
+                                &id,
+                                Class::StandIn,
+                                &kept.name,
+                                Some(&value),
+                                None,
+                            ));
+                            let reason =
+                                format!("{:?} of the Stack keeps it in {}", kept.name, self.original);
+                            result.left_out.push(LeftOut { object: id, reason });
+                        }
+                    }
+                }
+            }
+        }
+        if !unmarked.is_empty() {
+            return Err(Error::Unmarked(unmarked));
+        }
+        let services: BTreeSet<(String, String)> = placed
+            .iter()
+            .filter(|object| object.id.group.is_empty() && object.id.kind == "Service")
+            .map(|object| (object.id.name.clone(), object.id.namespace.clone().unwrap_or_default()))
+            .collect();
+        result.hosts = hosts::map(self, &answered(&mut placed))?;
+        let hosts = result.hosts.clone();
+        let names = Texts { copy: self, hosts: &hosts, services: &services };
+        for Placed { source, id, mut value } in placed {
+            let component = sources[source].component;
+            for rule in stack.copies.iter().flat_map(|copies| &copies.rules) {
+                let target = &rule.target;
+                if target.matches(component, &id.group, &id.kind, id.namespace.as_deref(), &id.name) {
+                    let changed = rules::apply(rule, &value, &id, &names)?;
+                    // Texts with hosts are what the copy is called, wherever a rule says that they are.
+                    let class = if rule.hosts.is_empty() { Class::Rule } else { Class::Identity };
+                    result.record.extend(entries(&id, class, &rule.name, Some(&value), Some(&changed)));
+                    value = changed;
+                }
+            }
+            let changed = self.renamed(&value, &id, &names);
+            result.record.extend(entries(&id, Class::Identity, "names", Some(&value), Some(&changed)));
+            result.objects.push(Kept { source, value: changed });
+        }
+        Ok(result)
+    }
+
+    /// The identity in the copy of an object of what is copied.
+    pub fn identity(&self, id: &ObjectId) -> ObjectId {
+        let namespace = id.namespace.as_deref().map(|namespace| self.namespace(namespace).to_owned());
+        ObjectId { namespace, ..id.clone() }
+    }
+
+    fn renamed(&self, value: &Value, id: &ObjectId, names: &Texts<'_>) -> Value {
+        let mut value = value.clone();
+        let mut namespace = |text: &mut String| *text = self.namespace(text).to_owned();
+        references::texts(&mut value, "/metadata/namespace", &mut namespace);
+        for pointer in references::of_templates() {
+            references::texts(&mut value, &pointer, &mut namespace);
+        }
+        for (pointer, what) in references::of(&id.group, &id.kind) {
+            references::texts(&mut value, pointer, &mut |text| match what {
+                Names::Namespace => *text = self.namespace(text).to_owned(),
+                Names::Host | Names::Text => *text = names.rewrite(text),
+                Names::Subject => *text = self.subject(text),
+            });
+        }
+        value
+    }
+
+    /// Users and groups that are service accounts of a namespace.
+    fn subject(&self, text: &str) -> String {
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts.as_slice() {
+            ["system", "serviceaccounts", namespace] => {
+                format!("system:serviceaccounts:{}", self.namespace(namespace))
+            }
+            ["system", "serviceaccount", namespace, name] => {
+                format!("system:serviceaccount:{}:{name}", self.namespace(namespace))
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// The identity of an object. One that gets its name from its content later has the beginning of it; what is no object
+/// is refused where it is applied.
+pub(crate) fn identify(value: &Value) -> ObjectId {
+    let kind = GroupVersionKind::of(value);
+    ObjectId::of(value).unwrap_or_else(|_| ObjectId {
+        group: kind.map(|kind| kind.group).unwrap_or_default(),
+        kind: identity::kind(value).to_owned(),
+        namespace: identity::namespace(value).map(str::to_owned),
+        name: value.pointer("/metadata/generateName").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    })
+}
+
+/// Every host at which something answers.
+fn answered(placed: &mut [Placed]) -> BTreeSet<String> {
+    let mut hosts = BTreeSet::new();
+    for object in placed {
+        for (pointer, what) in references::of(&object.id.group, &object.id.kind) {
+            if what == Names::Host {
+                references::texts(&mut object.value, pointer, &mut |text| {
+                    // `*` alone is every host.
+                    if text.contains('.') {
+                        hosts.insert(text.to_ascii_lowercase());
+                    }
+                });
+            }
+        }
+    }
+    hosts
+}
