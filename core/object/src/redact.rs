@@ -23,8 +23,8 @@ impl HashKey {
         Self(bytes)
     }
 
-    /// The first 8 bytes of HMAC-SHA-256 (RFC 2104) in hexadecimal: enough to tell values apart.
-    fn hash(&self, value: &[u8]) -> String {
+    /// HMAC-SHA-256 (RFC 2104) of a value: without the key nobody can tell what it is of, or make one.
+    pub fn digest(&self, value: &[u8]) -> [u8; 32] {
         let pad = |byte: u8| {
             let mut block = [byte; 64];
             block.iter_mut().zip(self.0).for_each(|(block, key)| *block ^= key);
@@ -32,7 +32,12 @@ impl HashKey {
         };
         let inner = Sha256::new().chain_update(pad(0x36)).chain_update(value).finalize();
         let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
-        outer.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        outer.into()
+    }
+
+    /// The first 8 bytes in hexadecimal: enough to tell values apart.
+    fn hash(&self, value: &[u8]) -> String {
+        self.digest(value).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn describe(&self, value: &[u8]) -> Value {

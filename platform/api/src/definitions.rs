@@ -282,6 +282,13 @@ fn copies() -> Value {
             "rules": list("name", 256, entry),
             "domain": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
                        "description": "Copies answer at *.NAME.DOMAIN; absent: the installation's."},
+            "podSecurity": with(
+                choice("Which Pod Security Standard holds in the namespaces of copies.", &["restricted", "baseline"]),
+                "default",
+                "restricted".into(),
+            ),
+            "quota": {"type": "object", "additionalProperties": {"type": "string"},
+                      "description": "How much each namespace of a copy may ask for: hard of a ResourceQuota."},
         }),
     )
 }
@@ -494,7 +501,7 @@ mod tests {
                                                         "component": "c"},
                                 "standIn": {"secret": {"values": {"a": "b"}, "generate": ["k"]}, "volume": "empty",
                                             "omit": true}}],
-            "copies": {"domain": "d", "rules": [{"name": "r", "target": {"kind": "k"}, "patch": "p", "replicas": 1,
+            "copies": {"domain": "d", "podSecurity": "baseline", "quota": {"pods": "5"}, "rules": [{"name": "r", "target": {"kind": "k"}, "patch": "p", "replicas": 1,
                                                  "resources": {"limits": {}}, "hosts": ["/data/*"]}]},
             "ignore": [{"group": "g", "kind": "k", "name": "n", "namespace": "s", "jsonPointers": ["/a"],
                         "fieldManagers": ["m"]}],

@@ -212,6 +212,33 @@ pub struct CopyPolicy {
     /// Copies answer at `*.NAME.DOMAIN`; absent: the installation's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// Which Pod Security Standard holds in the namespaces of copies.
+    #[serde(default)]
+    pub pod_security: PodSecurity,
+    /// How much each namespace of a copy may ask for: `hard` of a ResourceQuota, such as `{requests.cpu: "2"}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quota: BTreeMap<String, String>,
+}
+
+/// A Pod Security Standard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PodSecurity {
+    /// Hardened pods alone.
+    #[default]
+    Restricted,
+    /// No known escalation of privileges.
+    Baseline,
+}
+
+impl PodSecurity {
+    /// As a namespace's label has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Baseline => "baseline",
+        }
+    }
 }
 
 /// A difference that every copy has on purpose: exactly one of patch, replicas, resources and hosts.

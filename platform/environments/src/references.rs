@@ -22,7 +22,9 @@ pub(crate) const TEMPLATES: [&str; 3] =
     ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
 
 /// Group and kind (`*` is any) with the fields: JSON pointers in which `*` stands for any key or element.
-const FIELDS: &[(&str, &str, &[(&str, Names)])] = &[
+type Fields = (&'static str, &'static str, &'static [(&'static str, Names)]);
+
+const FIELDS: &[Fields] = &[
     (
         "rbac.authorization.k8s.io",
         "RoleBinding",

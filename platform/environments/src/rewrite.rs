@@ -103,8 +103,8 @@ struct Placed {
 
 impl Copy {
     /// Makes rendered objects those of the copy: what stays in production gets its stand-in, the stack's rules are
-    /// applied, then namespaces, hosts and references become the copy's. What lives in the cluster is left out: it is
-    /// shared with what is copied.
+    /// applied, then namespaces, hosts and references become the copy's. What lives in the cluster, and is allowed there,
+    /// is left out: it is shared with what is copied.
     ///
     /// # Errors
     /// When something looks as if it must not leave production and is not marked, a rule does not fit, or two hosts
@@ -121,7 +121,8 @@ impl Copy {
         for (index, source) in sources.iter().enumerate() {
             let value = place(source.value, source.scope, &self.default_namespace);
             let id = identify(&value);
-            if source.scope == Scope::Cluster {
+            // What the stack does not allow is not passed over: the plan refuses it.
+            if source.scope == Scope::Cluster && allows(stack, &id) {
                 result.record.extend(entries(&id, Class::Identity, CLUSTER_SCOPED, Some(&value), None));
                 let reason = format!("it lives in the cluster: that of {} is used", self.original);
                 result.left_out.push(LeftOut { object: id, reason });
@@ -254,6 +255,12 @@ pub(crate) fn identify(value: &Value) -> ObjectId {
         namespace: identity::namespace(value).map(str::to_owned),
         name: value.pointer("/metadata/generateName").and_then(Value::as_str).unwrap_or_default().to_owned(),
     })
+}
+
+/// Whether a stack may hold this cluster-scoped kind.
+fn allows(stack: &StackSpec, id: &ObjectId) -> bool {
+    let name = if id.group.is_empty() { id.kind.clone() } else { format!("{}.{}", id.kind, id.group) };
+    stack.cluster_kinds().contains(&name)
 }
 
 /// Every host at which something answers.

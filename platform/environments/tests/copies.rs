@@ -39,6 +39,7 @@ fn objects() -> Vec<Value> {
 fn stack() -> StackSpec {
     serde_json::from_value(json!({
         "components": [{"name": "shop", "source": {"repo": "https://git/a"}}],
+        "allow": {"clusterKinds": ["ClusterRole.rbac.authorization.k8s.io"], "repositories": ["https://git/a"]},
         "productionOnly": [
             {"name": "orders", "target": {"kind": "PersistentVolumeClaim"}, "standIn": {"volume": "empty"}},
             {"name": "payment", "target": {"kind": "Secret", "name": "payment"},
@@ -117,6 +118,10 @@ fn what_lives_in_the_cluster_is_shared() {
     let made = rewrite(&objects(), &stack()).unwrap();
     assert_eq!(made.left_out.len(), 1);
     assert_eq!(made.left_out[0].object.to_string(), "ClusterRole.rbac.authorization.k8s.io web");
+    let mut stack = stack();
+    stack.allow = None;
+    let made = rewrite(&objects(), &stack).unwrap();
+    assert!(made.left_out.is_empty(), "what is not allowed is left for the plan to refuse");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! As whom an environment is applied: its own ServiceAccount, bound in its namespaces and to what its stack allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::core::Request;
+use seaway_api::stack::PodSecurity;
+use seaway_object::identity;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -12,6 +14,8 @@ use crate::view::EnvironmentKey;
 
 /// On every binding of an account: which environment's it is.
 const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
+/// The ResourceQuota of a copy.
+const QUOTA: &str = "seaway";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// The account of an environment.
@@ -23,6 +27,62 @@ pub(crate) struct Account {
     pub(crate) namespaces: BTreeSet<String>,
     /// Group and plural of the cluster-scoped kinds that the stack allows.
     pub(crate) cluster_resources: BTreeSet<(String, String)>,
+    /// Of a copy: what its namespaces are.
+    pub(crate) copy: Option<Enclosure>,
+}
+
+/// What the namespaces of a copy are: its own, and bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Enclosure {
+    /// Who may work in them.
+    pub(crate) owner: Option<String>,
+    pub(crate) pod_security: PodSecurity,
+    pub(crate) quota: BTreeMap<String, String>,
+}
+
+/// On the namespaces of a copy: namespace and name of its Environment.
+const COPY_NAMESPACE_LABEL: &str = "seaway.dev/copy-namespace";
+const COPY_NAME_LABEL: &str = "seaway.dev/copy-name";
+
+/// A namespace of a copy that is not gone yet.
+pub(crate) struct Leftover {
+    pub(crate) name: String,
+    /// Whether its deletion has begun.
+    pub(crate) ending: bool,
+    /// What keeps it.
+    pub(crate) why: String,
+}
+
+/// The namespaces of a copy that are there.
+pub(crate) async fn namespaces_of(client: &Client, key: &EnvironmentKey) -> Result<Vec<Leftover>, Error> {
+    let path = format!(
+        "/api/v1/namespaces?labelSelector={COPY_NAMESPACE_LABEL}%3D{},{COPY_NAME_LABEL}%3D{}",
+        key.namespace, key.name
+    );
+    let list: Value = client.request(get(&path)?).await.map_err(|e| Error::cluster("namespaces", e))?;
+    let leftover = |namespace: &Value| {
+        let conditions = namespace.pointer("/status/conditions").and_then(Value::as_array);
+        let keeping = conditions.into_iter().flatten().filter(|condition| {
+            let kept = [
+                "NamespaceFinalizersRemaining",
+                "NamespaceContentRemaining",
+                "NamespaceDeletionContentFailure",
+            ];
+            condition["status"] == "True" && kept.iter().any(|kept| condition["type"] == **kept)
+        });
+        let why: Vec<&str> = keeping.filter_map(|condition| condition["message"].as_str()).collect();
+        Leftover {
+            name: namespace.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            ending: namespace.pointer("/metadata/deletionTimestamp").is_some(),
+            why: why.join("; "),
+        }
+    };
+    Ok(list["items"].as_array().into_iter().flatten().map(leftover).collect())
+}
+
+/// Begins the end of a namespace.
+pub(crate) async fn delete_namespace(client: &Client, name: &str) -> Result<(), Error> {
+    delete(client, "/api/v1/namespaces", name).await
 }
 
 impl Account {
@@ -51,12 +111,26 @@ impl Account {
     /// Returns the namespaces that were made.
     pub(crate) async fn ensure(&self, client: &Client) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
+        if self.copy.is_some() {
+            self.check_namespaces(client).await?;
+        }
         for namespace in &self.namespaces {
-            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
+            let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
                 "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
+            if let Some(enclosure) = &self.copy {
+                object["metadata"]["labels"] = json!({
+                    COPY_NAMESPACE_LABEL: self.key.namespace, COPY_NAME_LABEL: self.key.name,
+                    "pod-security.kubernetes.io/enforce": enclosure.pod_security.as_str(),
+                });
+            }
             if create(client, "/api/v1/namespaces", &object, &format!("namespace {namespace}")).await? {
                 made.push(namespace.clone());
             }
+        }
+        if let Some(enclosure) = &self.copy {
+            // Somebody may have made one of them meanwhile.
+            self.check_namespaces(client).await?;
+            self.enclose(client, enclosure).await?;
         }
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
             "name": self.service_account(), "namespace": self.key.namespace, "labels": self.labels()}});
@@ -90,6 +164,60 @@ impl Account {
             "subjects": self.subject()});
         apply(client, &format!("{RBAC}/clusterrolebindings"), &binding).await?;
         Ok(made)
+    }
+
+    /// The namespaces of a copy are its own: one that is there already must have been made for it.
+    ///
+    /// # Errors
+    /// When one of them is somebody else's, or is still being deleted.
+    pub(crate) async fn check_namespaces(&self, client: &Client) -> Result<(), Error> {
+        for namespace in &self.namespaces {
+            let found = match client.request::<Value>(get(&format!("/api/v1/namespaces/{namespace}"))?).await
+            {
+                Ok(found) => found,
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(error) => return Err(Error::cluster(format!("namespace {namespace}"), error)),
+            };
+            let label = |key| identity::label(&found, key).unwrap_or_default();
+            let of = (label(COPY_NAMESPACE_LABEL), label(COPY_NAME_LABEL));
+            if of != (self.key.namespace.as_str(), self.key.name.as_str()) {
+                let whose = match of {
+                    ("", _) => "it is not a copy's".to_owned(),
+                    (namespace, name) => format!("it is one of the copy {namespace}/{name}"),
+                };
+                return Err(Error::Plan(format!(
+                    "the namespace {namespace} is there already, and {whose}: choose another name for the copy"
+                )));
+            }
+            if found.pointer("/metadata/deletionTimestamp").is_some() {
+                return Err(Error::Plan(format!("the namespace {namespace} is still being deleted")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What bounds a copy, and who may work in it.
+    async fn enclose(&self, client: &Client, enclosure: &Enclosure) -> Result<(), Error> {
+        for namespace in &self.namespaces {
+            let quotas = format!("/api/v1/namespaces/{namespace}/resourcequotas");
+            if enclosure.quota.is_empty() {
+                delete(client, &quotas, QUOTA).await?;
+            } else {
+                let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota",
+                    "metadata": {"name": QUOTA, "namespace": namespace, "labels": self.labels()},
+                    "spec": {"hard": enclosure.quota}});
+                apply(client, &quotas, &quota).await?;
+            }
+            if let Some(owner) = &enclosure.owner {
+                let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                    "metadata": {"name": format!("{}:owner", self.role()), "namespace": namespace,
+                                 "labels": self.labels()},
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": owner}]});
+                apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes bindings outside of the environment's namespaces, or all of them with what they bind.

@@ -5,82 +5,26 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use seaway_api::environment::EnvironmentSpec;
-use seaway_api::{StackSpec, validate_environment, validate_stack};
+use seaway_api::environment::Follow;
+use seaway_environments::{Rewritten, Source as Original};
 use seaway_git::{Commit, RepositoryUrl, Revision};
 use seaway_object::GroupVersionKind;
 use serde_json::Value;
 
 use crate::cluster::Kinds;
-use crate::desired::{Belonging, Desired, Source, digest, own};
+use crate::copies::is_active;
+use crate::desired::{Desired, Scope, Source, digest, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::release::{Release, ReleaseComponent};
 use crate::rendering::{ComponentAt, RenderCache, render};
 use crate::sources::{Followed, Sources};
 use crate::steps::{StepKind, Steps};
-use crate::view::{CommitView, EnvironmentKey};
-use crate::{applyset, plan};
+use crate::subject::Subject;
+use crate::view::CommitView;
 
 /// How many components of one environment are rendered at once.
 const AT_ONCE: usize = 4;
-
-/// An environment with its stack, checked.
-#[derive(Debug, Clone)]
-pub(crate) struct Subject {
-    pub(crate) key: EnvironmentKey,
-    pub(crate) spec: EnvironmentSpec,
-    pub(crate) stack: StackSpec,
-}
-
-impl Subject {
-    pub(crate) fn new(key: EnvironmentKey, spec: EnvironmentSpec, stack: StackSpec) -> Result<Self, Error> {
-        let errors = validate_stack(&stack);
-        if !errors.is_empty() {
-            return Err(Error::Invalid { kind: "Stack", name: spec.stack, errors });
-        }
-        let errors = validate_environment(&key.name, &spec, Some(&stack));
-        if !errors.is_empty() {
-            return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
-        }
-        Ok(Self { key, spec, stack })
-    }
-
-    /// Name of the ApplySet's parent.
-    pub(crate) fn parent(&self) -> String {
-        applyset::parent_name(&self.key.namespace, &self.key.name)
-    }
-
-    pub(crate) fn belonging(&self) -> Belonging {
-        let namespace = self.spec.destination.namespace.clone();
-        Belonging {
-            environment: self.key.name.clone(),
-            apply_set: applyset::id(&namespace, &self.parent()),
-            namespace,
-        }
-    }
-
-    pub(crate) fn allowed(&self) -> plan::Allowed {
-        plan::Allowed {
-            namespaces: self.spec.destination.all_namespaces().map(str::to_owned).collect(),
-            cluster_kinds: self.stack.cluster_kinds().iter().cloned().collect(),
-        }
-    }
-
-    pub(crate) fn policy(&self) -> plan::Policy {
-        plan::Policy {
-            prune: self.spec.sync.prune,
-            allow_empty: self.spec.sync.allow_empty,
-            force_conflicts: self.spec.sync.force_conflicts,
-        }
-    }
-
-    /// When the first of the overrides that count now will not count any more.
-    pub(crate) fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let times = self.spec.overrides.iter().filter_map(|o| o.expires.as_deref()?.parse().ok());
-        times.filter(|time| *time > now).min()
-    }
-}
 
 /// Which commits are meant.
 pub(crate) enum Choice<'a> {
@@ -104,6 +48,18 @@ pub(crate) struct Candidate {
     pub(crate) desired: Vec<Desired>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
+    /// What was made of the objects of what this is a copy of.
+    pub(crate) rewritten: Option<Arc<Rewritten>>,
+}
+
+/// What was rendered, before it becomes the environment's own.
+pub(crate) struct Rendered {
+    pub(crate) release: Release,
+    /// As the repositories have it, with whether each lives in namespaces.
+    pub(crate) sources: Vec<(Source, Option<Scope>)>,
+    pub(crate) rewritten: Option<Rewritten>,
+    pub(crate) commits: Vec<CommitView>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What is needed to find out.
@@ -121,6 +77,27 @@ pub(crate) struct Finder<'a> {
 impl Finder<'_> {
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
+        let Rendered { release, sources, rewritten, commits, warnings } = self.render(choice).await?;
+        let objects: Vec<Source> = match &rewritten {
+            None => sources.into_iter().map(|(source, _)| source).collect(),
+            Some(rewritten) => {
+                let kept = rewritten.objects.iter().map(|kept| Source {
+                    value: kept.value.clone(),
+                    component: sources[kept.source].0.component.clone(),
+                    origin: sources[kept.source].0.origin.clone(),
+                });
+                kept.collect()
+            }
+        };
+        let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
+        let desired = own(objects, &self.subject.belonging(), &known).map_err(Error::Plan)?;
+        let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
+        let rewritten = rewritten.map(Arc::new);
+        Ok(Candidate { release, content, desired, commits, warnings, rewritten })
+    }
+
+    /// Renders what the environment should run; for a copy, makes that its own.
+    pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
         let (components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
             Choice::Spec { fresh } => self.of_spec(fresh).await?,
@@ -175,19 +152,35 @@ impl Finder<'_> {
             parts,
             objects.iter().map(|object| &object.value),
         );
-        let desired = self.own(objects).await?;
-        let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
-        Ok(Candidate { release, content, desired, commits, warnings })
+        let scopes = self.scopes(&objects).await?;
+        let sources: Vec<_> = objects.into_iter().zip(scopes).collect();
+        let rewritten = self.rewrite(&sources)?;
+        Ok(Rendered { release, sources, rewritten, commits, warnings })
     }
 
-    async fn own(&self, objects: Vec<Source>) -> Result<Vec<Desired>, Error> {
+    async fn scopes(&self, objects: &[Source]) -> Result<Vec<Option<Scope>>, Error> {
         let kinds: BTreeSet<GroupVersionKind> =
             objects.iter().filter_map(|object| GroupVersionKind::of(&object.value).ok()).collect();
         for kind in &kinds {
             self.kinds.get(kind).await.map_err(|error| Error::cluster(format!("kind {kind}"), error))?;
         }
-        let scope = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
-        own(objects, &self.subject.belonging(), &scope).map_err(Error::Plan)
+        let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
+        Ok(scopes(objects, &known))
+    }
+
+    /// The objects of a copy.
+    fn rewrite(&self, sources: &[(Source, Option<Scope>)]) -> Result<Option<Rewritten>, Error> {
+        let Some(copied) = &self.subject.copied else { return Ok(None) };
+        let originals: Vec<Original<'_>> = sources
+            .iter()
+            .map(|(source, scope)| Original {
+                component: &source.component,
+                value: &source.value,
+                scope: scope.unwrap_or(Scope::Namespaced).into(),
+            })
+            .collect();
+        let password = |secret: &str, key: &str| copied.password(secret, key);
+        copied.copy.rewrite(&originals, &self.subject.stack, &password).map(Some).map_err(Error::Copy)
     }
 
     fn of_release(&self, release: &Release) -> Result<Vec<ComponentAt>, Error> {
@@ -262,28 +255,32 @@ impl Finder<'_> {
 
     /// Components with what the spec says of each: pins before overrides before the stack.
     fn wanted(&self) -> Result<Vec<Wanted>, Error> {
-        let Subject { key, spec, stack } = self.subject;
+        let Subject { key, spec, stack, .. } = self.subject;
         let overlay = spec.overlay.as_deref().unwrap_or(&key.name);
-        let counts = |expires: &Option<String>| {
-            let expires = expires.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-            expires.is_none_or(|expires| expires > self.now)
-        };
         let components = stack.components.iter().map(|component| {
             let git = |source| Error::Git { component: component.name.clone(), source };
             let pin = spec.pins.iter().find(|pin| pin.component == component.name);
             let deviation = spec
                 .overrides
                 .iter()
-                .find(|deviation| deviation.component == component.name && counts(&deviation.expires));
-            let repository = deviation.and_then(|d| d.repo.as_ref()).unwrap_or(&component.source.repo);
+                .find(|deviation| deviation.component == component.name && is_active(deviation, self.now));
+            let base = self.subject.base(&component.name).filter(|_| spec.follow != Some(Follow::Revision));
+            let repository = deviation
+                .and_then(|d| d.repo.as_ref())
+                .or(base.map(|base| &base.repo))
+                .unwrap_or(&component.source.repo);
             let revision = deviation
                 .and_then(|d| d.revision.as_deref())
                 .or(pin.and_then(|pin| pin.commit.as_deref()))
+                .or(base.map(|base| base.commit.as_str()))
                 .or(component.source.revision.as_deref());
-            let mut parameters: BTreeMap<String, Value> =
-                component.render.as_ref().map(|render| render.parameters.clone()).unwrap_or_default();
+            let mut parameters: BTreeMap<String, Value> = match base {
+                Some(base) => base.parameters.clone(),
+                None => component.render.as_ref().map(|render| render.parameters.clone()).unwrap_or_default(),
+            };
             parameters.extend(deviation.map(|d| d.parameters.clone()).unwrap_or_default());
-            let mut images = pin.map(|pin| pin.images.clone()).unwrap_or_default();
+            let pinned = pin.map(|pin| pin.images.clone()).filter(|images| !images.is_empty());
+            let mut images = pinned.or(base.map(|base| base.images.clone())).unwrap_or_default();
             for image in deviation.map(|d| d.images.as_slice()).unwrap_or_default() {
                 images.retain(|pinned| pinned.name != image.name);
                 images.push(image.clone());

@@ -1,5 +1,6 @@
 //! Follows Stacks and Environments, and gives each environment its worker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, impersonating};
+use crate::copies;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::live::{Confirmed, Reader};
@@ -50,6 +52,8 @@ pub struct SyncOptions {
     pub concurrency: usize,
     /// With which values of secrets are hashed where they would be shown: random, one per installation.
     pub hash_key: HashKey,
+    /// Copies answer at `*.NAME.DOMAIN`, unless their stack says otherwise.
+    pub domain: String,
 }
 
 /// What a person asks of a sync.
@@ -83,6 +87,7 @@ impl Sync {
             turns: Turns::new(options.concurrency.max(1)),
             progress: broadcast::channel(1024).0,
             hash_key: options.hash_key,
+            domain: options.domain,
             stopping,
             environments: Mutex::default(),
             stacks: Mutex::default(),
@@ -102,7 +107,8 @@ impl Sync {
 
     /// All environments, by namespace and name.
     pub fn list(&self) -> Vec<EnvironmentView> {
-        self.shared.environments.lock().values().map(view).collect()
+        let environments = self.shared.environments.lock();
+        environments.values().map(|known| view(&environments, known)).collect()
     }
 
     /// The environment of this name; `namespace` may be left out while the name is in one namespace only.
@@ -130,12 +136,17 @@ impl Sync {
     /// # Errors
     /// When there is none of this name.
     pub fn show(&self, key: &EnvironmentKey) -> Result<EnvironmentDetail, Error> {
-        let (summary, line) = {
+        let (summary, line, environment) = {
             let environments = self.shared.environments.lock();
             let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
             let summary = known.summary.lock().clone();
-            (summary, view(known))
+            (summary, view(&environments, known), known.environment.clone())
         };
+        // A copy that cannot be is shown with the reason, and without what it would be called.
+        let subject = self.shared.subject(&environment).ok();
+        let copy = subject.and_then(|subject| copies::view(&subject, summary.rewritten.as_deref()));
+        let overrides =
+            copies::overrides(&environment.spec.overrides, summary.release.as_ref(), jiff::Timestamp::now());
         let memory = self.shared.records.get(key)?;
         Ok(EnvironmentDetail {
             summary: line,
@@ -145,6 +156,8 @@ impl Sync {
             plan: summary.plan,
             objects: summary.objects,
             last_sync: memory.syncs.last().cloned().map(SyncRecord::without_steps),
+            copy,
+            overrides,
         })
     }
 
@@ -375,6 +388,10 @@ impl Sync {
         Ok(known.summary.lock().clone())
     }
 
+    pub(crate) fn mailbox(&self, key: &EnvironmentKey) -> Result<Arc<Mailbox>, Error> {
+        self.known(key).map(|(_, mailbox)| mailbox)
+    }
+
     fn known(&self, key: &EnvironmentKey) -> Result<(Environment, Arc<Mailbox>), Error> {
         let environments = self.shared.environments.lock();
         let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
@@ -382,19 +399,25 @@ impl Sync {
     }
 }
 
-fn view(known: &Known) -> EnvironmentView {
+fn view(environments: &BTreeMap<EnvironmentKey, Known>, known: &Known) -> EnvironmentView {
     let summary = known.summary.lock();
     let environment = &known.environment;
+    let original = environment.spec.original().map(|(namespace, name)| EnvironmentKey::new(namespace, name));
+    // A copy has the stack of what it copies.
+    let stack = original.as_ref().and_then(|key| environments.get(key)).unwrap_or(known);
     EnvironmentView {
         name: environment.metadata.name.clone().unwrap_or_default(),
         namespace: environment.metadata.namespace.clone().unwrap_or_default(),
         class: environment.spec.class.as_str().to_owned(),
-        stack: environment.spec.stack.clone(),
+        stack: stack.environment.spec.stack.clone(),
         release: summary.release.as_ref().map(crate::release::Release::name),
         revision: summary.release.as_ref().map(crate::release::Release::revision),
         sync: summary.sync,
         health: summary.health.status,
         message: summary.message(),
+        copy_of: original.map(|key| key.to_string()),
+        owner: environment.metadata.namespace.as_deref().and_then(seaway_api::owner).map(str::to_owned),
+        expires: environment.spec.expires.clone(),
     }
 }
 
@@ -438,11 +461,14 @@ async fn follow_stacks(shared: Arc<Shared>, tasks: TaskTracker) {
             }
         };
         if changed {
-            let environments = shared.environments.lock();
-            let concerned = environments
-                .iter()
-                .filter(|(key, known)| key.namespace == namespace && known.environment.spec.stack == name);
-            concerned.for_each(|(_, known)| known.mailbox.put(Mail::Spec));
+            let concerned: Vec<EnvironmentKey> = {
+                let environments = shared.environments.lock();
+                let concerned = environments.iter().filter(|(key, known)| {
+                    key.namespace == namespace && known.environment.spec.stack == name
+                });
+                concerned.map(|(key, known)| (known.mailbox.put(Mail::Spec), key.clone()).1).collect()
+            };
+            concerned.iter().for_each(|key| shared.tell_copies(key, || Mail::Spec));
         }
     }
 }
@@ -487,6 +513,8 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
         known.environment = environment;
         if changed {
             known.mailbox.put(Mail::Spec);
+            drop(environments);
+            shared.tell_copies(&key, || Mail::Spec);
         }
         return;
     }
@@ -506,8 +534,11 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
         known.summary.clone(),
         known.cancel.clone(),
     );
-    environments.insert(key, known);
+    environments.insert(key.clone(), known);
+    drop(environments);
     tasks.spawn(worker.run());
+    // Those that were seen before what they are copies of.
+    shared.tell_copies(&key, || Mail::Spec);
 }
 
 fn gone(shared: &Shared, key: &EnvironmentKey) {

@@ -30,6 +30,15 @@ pub enum Scope {
     Cluster,
 }
 
+impl From<Scope> for seaway_environments::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Namespaced => Self::Namespaced,
+            Scope::Cluster => Self::Cluster,
+        }
+    }
+}
+
 /// An object that an environment wants.
 #[derive(Debug, Clone)]
 pub struct Desired {
@@ -69,6 +78,17 @@ pub struct Source {
     pub component: String,
     /// Where it was written.
     pub origin: Origin,
+}
+
+/// Whether each object's kind lives in namespaces; `None` where nobody knows the kind. `known` knows the cluster's kinds;
+/// those that CustomResourceDefinitions among the objects define are known as well.
+pub fn scopes(objects: &[Source], known: &dyn Fn(&GroupVersionKind) -> Option<Scope>) -> Vec<Option<Scope>> {
+    let defined = defined_kinds(objects);
+    let scope = |object: &Source| {
+        let kind = GroupVersionKind::of(&object.value).ok()?;
+        known(&kind).or_else(|| defined.get(&(kind.group, kind.kind)).copied())
+    };
+    objects.iter().map(scope).collect()
 }
 
 /// Makes rendered objects the environment's own: namespace, labels, and without what an apply must not hold.

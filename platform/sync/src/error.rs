@@ -47,6 +47,9 @@ pub enum Error {
         /// File, line, field and what is wrong.
         message: String,
     },
+    /// There can be no such copy.
+    #[error(transparent)]
+    Copy(seaway_environments::Error),
     /// The plan cannot be carried out.
     #[error("{0}")]
     Plan(String),
@@ -85,6 +88,7 @@ impl Error {
             Self::Invalid { .. } => "InvalidSpec",
             Self::Git { .. } => "SourceUnavailable",
             Self::Render { .. } => "RenderFailed",
+            Self::Copy(_) => "CopyRefused",
             Self::Plan(_) => "PlanRefused",
             Self::Cluster { code: 403, .. } => "Forbidden",
             Self::Cluster { .. } => "ApplyFailed",

@@ -91,6 +91,11 @@ impl Sync {
     /// When there is no such environment.
     pub fn namespaces(&self, key: &EnvironmentKey) -> Result<Vec<String>, Error> {
         let environment = self.shared.environment(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
-        Ok(environment.spec.destination.all_namespaces().map(str::to_owned).collect())
+        // Those of a copy follow from its name. One that cannot be has none.
+        let spec = match environment.spec.copy_of {
+            Some(_) => self.shared.subject(&environment)?.spec,
+            None => environment.spec,
+        };
+        Ok(spec.destination.all_namespaces().map(str::to_owned).collect())
     }
 }

@@ -14,6 +14,7 @@ pub mod applyset;
 mod candidate;
 mod cluster;
 mod controller;
+mod copies;
 pub mod desired;
 mod error;
 mod executor;
@@ -34,6 +35,7 @@ mod shared;
 mod sources;
 mod status;
 pub mod steps;
+mod subject;
 pub mod view;
 mod worker;
 

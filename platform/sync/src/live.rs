@@ -9,13 +9,13 @@ use seaway_object::redact::HashKey;
 use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde_json::Value;
 
-use crate::candidate::Subject;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, Refusal};
 use crate::desired::{Desired, Scope};
 use crate::error::Error;
 use crate::executor::AT_ONCE;
 use crate::plan::{Action, InventoryEntry, Plan, PlanInput, plan};
+use crate::subject::Subject;
 
 /// What reading and planning works with.
 pub(crate) struct Reader<'a> {

@@ -7,21 +7,22 @@ use kube::Client;
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
 use seaway_api::stack::{Stack, StackSpec};
+use seaway_api::validate_place;
 use seaway_object::redact::HashKey;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Account;
-use crate::candidate::Subject;
+use crate::account::{Account, Enclosure};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects};
 use crate::error::Error;
 use crate::journal::Journal;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, Mailbox};
 use crate::queue::Turns;
 use crate::records::Records;
 use crate::sources::Sources;
 use crate::status::Summary;
+use crate::subject::{Original, Subject};
 use crate::view::{EnvironmentKey, Progress};
 
 /// An environment that is known, and its worker.
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) turns: Turns,
     pub(crate) progress: broadcast::Sender<Progress>,
     pub(crate) hash_key: HashKey,
+    /// Copies answer at hosts below it, unless their stack says otherwise.
+    pub(crate) domain: String,
     pub(crate) stopping: CancellationToken,
     pub(crate) environments: Mutex<BTreeMap<EnvironmentKey, Known>>,
     pub(crate) stacks: Mutex<HashMap<(String, String), Stack>>,
@@ -74,25 +77,57 @@ impl Shared {
     pub(crate) fn subject(&self, environment: &Environment) -> Result<Subject, Error> {
         let namespace = environment.metadata.namespace.clone().unwrap_or_default();
         let name = environment.metadata.name.clone().unwrap_or_default();
-        let stack = self.stack(&namespace, &environment.spec.stack);
-        let Some(stack) = stack else {
-            return Err(Error::NoStack { namespace, name: environment.spec.stack.clone() });
+        let spec = &environment.spec;
+        let errors = validate_place(&namespace, spec);
+        if !errors.is_empty() {
+            return Err(Error::Invalid { kind: "Environment", name, errors });
+        }
+        let key = EnvironmentKey::new(namespace, name);
+        let Some((namespace, name)) = spec.original() else {
+            let stack = self.find_stack(&key.namespace, &spec.stack)?;
+            return Subject::new(key, spec.clone(), stack);
         };
-        Subject::new(EnvironmentKey::new(namespace, name), environment.spec.clone(), stack)
+        let original_key = EnvironmentKey::new(namespace, name);
+        let original =
+            self.environment(&original_key).ok_or_else(|| Error::NoEnvironment(original_key.clone()))?;
+        let stack = self.find_stack(namespace, &original.spec.stack)?;
+        let release = self.records.get(&original_key)?.last_good().map(|good| good.definition.clone());
+        let original = Original { key: original_key, spec: &original.spec, release };
+        let uid = environment.metadata.uid.as_deref().unwrap_or_default();
+        let secret = self.hash_key.digest(format!("copy {uid} {key}").as_bytes());
+        Subject::copy(key, spec, original, &stack, &self.domain, secret)
+    }
+
+    fn find_stack(&self, namespace: &str, name: &str) -> Result<StackSpec, Error> {
+        self.stack(namespace, name)
+            .ok_or_else(|| Error::NoStack { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// Something that copies of an environment depend on has changed.
+    pub(crate) fn tell_copies(&self, original: &EnvironmentKey, mail: fn() -> Mail) {
+        let is_copy = |known: &Known| {
+            known
+                .environment
+                .spec
+                .original()
+                .is_some_and(|(namespace, name)| namespace == original.namespace && name == original.name)
+        };
+        let environments = self.environments.lock();
+        environments.values().filter(|known| is_copy(known)).for_each(|known| known.mailbox.put(mail()));
     }
 
     /// The id of an environment's ApplySet.
     pub(crate) fn apply_set(&self, key: &EnvironmentKey) -> Option<String> {
-        let environments = self.environments.lock();
-        let namespace = &environments.get(key)?.environment.spec.destination.namespace;
+        let environment = self.environment(key)?;
+        let namespace = self.subject(&environment).ok()?.spec.destination.namespace;
         let parent = crate::applyset::parent_name(&key.namespace, &key.name);
-        Some(crate::applyset::id(namespace, &parent))
+        Some(crate::applyset::id(&namespace, &parent))
     }
 
     /// As whom an environment is applied.
     pub(crate) async fn account(&self, subject: &Subject) -> Result<Account, Error> {
         let mut cluster_resources = BTreeSet::new();
-        for name in subject.stack.cluster_kinds() {
+        for name in subject.cluster_kinds() {
             let (kind, group) = name.split_once('.').unwrap_or((name, ""));
             if let Some(plural) = self.plural(group, kind).await? {
                 cluster_resources.insert((group.to_owned(), plural));
@@ -103,6 +138,14 @@ impl Shared {
             apply_set: subject.belonging().apply_set,
             namespaces: subject.spec.destination.all_namespaces().map(str::to_owned).collect(),
             cluster_resources,
+            copy: subject.copied.as_ref().map(|copied| {
+                let policy = subject.stack.copies.as_ref();
+                Enclosure {
+                    owner: copied.owner.clone(),
+                    pod_security: policy.map(|policy| policy.pod_security).unwrap_or_default(),
+                    quota: policy.map(|policy| policy.quota.clone()).unwrap_or_default(),
+                }
+            }),
         })
     }
 

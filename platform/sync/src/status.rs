@@ -1,9 +1,12 @@
 //! One summary of an environment, into its status and into what is shown.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, Patch, PatchParams};
 use seaway_api::environment::{ComponentStatus, Environment, EnvironmentStatus};
+use seaway_environments::Rewritten;
 use serde_json::json;
 
 use crate::cluster::cache::Cache;
@@ -30,6 +33,8 @@ pub(crate) struct Summary {
     pub(crate) warnings: Vec<String>,
     pub(crate) held: Option<String>,
     pub(crate) suspended: bool,
+    /// What was made of the objects of what this is a copy of.
+    pub(crate) rewritten: Option<Arc<Rewritten>>,
     /// What goes on.
     pub(crate) running: Option<String>,
     /// The steps of the sync that goes on.

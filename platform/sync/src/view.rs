@@ -1,10 +1,15 @@
 //! What is shown of environments: stable camelCase shapes for the command line, the HTTP API and the page.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use seaway_api::environment::Override;
+use seaway_environments::Class;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::health::HealthStatus;
-use crate::plan::{Action, ObjectRef, Plan};
+use crate::plan::{Action, FieldChange, ObjectRef, Plan};
 use crate::release::Release;
 use crate::steps::Step;
 
@@ -75,6 +80,15 @@ pub struct EnvironmentView {
     pub health: HealthStatus,
     /// What a person should know first.
     pub message: String,
+    /// What it is a copy of, as `NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
+    /// The person whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// From when on it is deleted (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
 }
 
 /// One object of an environment.
@@ -111,6 +125,125 @@ pub struct EnvironmentDetail {
     pub objects: Vec<ObjectView>,
     /// The last sync.
     pub last_sync: Option<SyncRecord>,
+    /// What it is called, when it is a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyView>,
+    /// Deviations from the stack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverrideView>,
+}
+
+/// What a copy is called, and what it has of what it copies.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyView {
+    /// What it is a copy of, as `NAMESPACE/NAME`.
+    pub of: String,
+    /// What it follows: `environment` or `revision`.
+    pub follow: String,
+    /// Its components.
+    pub components: Vec<String>,
+    /// Each namespace of what it copies, with its own.
+    pub namespaces: BTreeMap<String, String>,
+    /// Each host of what it copies, with its own.
+    pub hosts: BTreeMap<String, String>,
+    /// What it does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutView>,
+}
+
+/// An object that a copy does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOutView {
+    /// Which, as it is called in what is copied.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A deviation of one component, and its state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideView {
+    /// As it stands in the spec.
+    #[serde(flatten)]
+    pub spec: Override,
+    /// Whether it counts: its time is not over.
+    pub active: bool,
+    /// The commit that runs because of it, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// How far an environment is from another one. Fields are counted: a list that merges as a whole is one, and so is an
+/// object that one side does not have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FidelityView {
+    /// Which, on the right.
+    pub environment: EnvironmentKey,
+    /// What it is compared with, on the left.
+    pub against: EnvironmentKey,
+    /// What the left runs.
+    pub left_release: String,
+    /// What the right runs.
+    pub right_release: String,
+    /// All fields of both sides.
+    pub total: usize,
+    /// Those that are equal.
+    pub identical: usize,
+    /// Those that differ for a declared reason.
+    pub declared: usize,
+    /// Those that differ, and nobody has said why.
+    pub undeclared: usize,
+    /// Which part of all fields is identical.
+    pub score: f64,
+    /// The fields that differ. Secret values are hashes.
+    pub differences: Vec<FidelityDifference>,
+    /// What somebody has changed in the cluster, past Git.
+    pub drift: DriftView,
+}
+
+/// A field in which two environments differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FidelityDifference {
+    /// The object, as it is called on the right, or on the left where the right has none.
+    pub object: ObjectRef,
+    /// The field, as Kubernetes prints it; empty for the whole object.
+    pub path: String,
+    /// Why they differ.
+    pub class: Class,
+    /// Which rule, override or stand-in; empty where nobody has said why.
+    pub rule: String,
+    /// The value on the left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Value>,
+    /// The value on the right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Value>,
+}
+
+/// Drift of each side.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftView {
+    /// Of the left.
+    pub left: Vec<DriftedField>,
+    /// Of the right.
+    pub right: Vec<DriftedField>,
+}
+
+/// A field that somebody has changed in the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftedField {
+    /// The object.
+    pub object: ObjectRef,
+    /// The field, its values, and who changed it.
+    #[serde(flatten)]
+    pub field: FieldChange,
 }
 
 /// A release that is not deployed again until a person lifts it.

@@ -1,9 +1,10 @@
 //! The end of a namespace and of a definition: first their objects, then they themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::CONCURRENCY;
 use super::garbage::{remove_finalizer, report};
@@ -23,10 +24,18 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     }
     let snapshot = api.catalog.now();
     let mut left = false;
+    let mut kept = Kept::default();
     for served in snapshot.resources.iter().filter(|s| s.resource.namespaced && !s.resource.is_virtual()) {
-        left |= !delete_all(api, served, Some(name)).await;
+        if !delete_all(api, served, Some(name)).await {
+            left = true;
+            kept.add(served, &api.store.all(&served.storage, Some(name)));
+        }
     }
     if left {
+        // Objects that go by themselves, such as pods that end, are not worth a write each.
+        if !kept.finalizers.is_empty() {
+            kept.tell(api, &key).await;
+        }
         return;
     }
     let finalized = |entry: &Entry| {
@@ -42,6 +51,86 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     let resource: ResourceKey = NAMESPACES.into();
     let result = api.store.modify(&resource, &key, |e| waits(e).then(|| finalized(e)).flatten()).await;
     report(result.map(drop));
+}
+
+/// What keeps a namespace from its end.
+#[derive(Default)]
+struct Kept {
+    /// How many objects of each resource are left.
+    resources: BTreeMap<String, usize>,
+    /// How many objects have each finalizer.
+    finalizers: BTreeMap<String, usize>,
+}
+
+impl Kept {
+    fn add(&mut self, served: &Served, left: &[Arc<Entry>]) {
+        if left.is_empty() {
+            return;
+        }
+        let name = format!("{}.{}", served.resource.plural, served.resource.group);
+        *self.resources.entry(name).or_default() += left.len();
+        for entry in left {
+            let value = entry.value();
+            let finalizers = value.pointer("/metadata/finalizers").and_then(Value::as_array);
+            for finalizer in finalizers.into_iter().flatten().filter_map(Value::as_str) {
+                *self.finalizers.entry(finalizer.to_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    /// The conditions of a namespace that is being deleted (k8s.io/api/core/v1, NamespaceConditionType).
+    fn conditions(&self) -> [(&'static str, &'static str, String); 2] {
+        let list = |all: &BTreeMap<String, usize>, word: &str| {
+            let each = all.iter().map(|(name, count)| format!("{name} {word} {count} resource instances"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        [
+            (
+                "NamespaceContentRemaining",
+                "SomeResourcesRemain",
+                format!("Some resources are remaining: {}", list(&self.resources, "has")),
+            ),
+            (
+                "NamespaceFinalizersRemaining",
+                "SomeFinalizersRemain",
+                format!(
+                    "Some content in the namespace has finalizers remaining: {}",
+                    list(&self.finalizers, "in")
+                ),
+            ),
+        ]
+    }
+
+    /// Writes into the namespace what keeps it, unless it stands there.
+    async fn tell(&self, api: &Arc<Api>, key: &ObjectKey) {
+        let conditions = self.conditions();
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let change = |entry: &Entry| {
+            let mut value = entry.value();
+            let status =
+                value.as_object_mut()?.entry("status").or_insert_with(|| json!({})).as_object_mut()?;
+            let present = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+            let stands = conditions.iter().all(|(name, _, message)| {
+                present
+                    .iter()
+                    .any(|condition| condition["type"] == *name && condition["message"] == **message)
+            });
+            if stands {
+                return None;
+            }
+            let new = conditions.iter().map(|(name, reason, message)| {
+                let before = present.iter().find(|condition| condition["type"] == *name);
+                let since =
+                    before.and_then(|condition| condition["lastTransitionTime"].as_str()).unwrap_or(&now);
+                json!({"type": name, "status": "True", "reason": reason, "message": message,
+                       "lastTransitionTime": since})
+            });
+            status.insert("conditions".to_owned(), new.collect());
+            Some(Change::Put(value))
+        };
+        let resource: ResourceKey = NAMESPACES.into();
+        report(api.store.modify(&resource, key, change).await.map(drop));
+    }
 }
 
 /// Deletes the objects of a definition that is being deleted, and ends it when they are gone.

@@ -8,7 +8,7 @@ use seaway_api::environment::Environment;
 
 use super::{Failure, Healing, LAST_PAUSE, Worker, backoff};
 use crate::applyset;
-use crate::candidate::{Candidate, Subject};
+use crate::candidate::Candidate;
 use crate::cluster::{Objects, Refusal};
 use crate::error::Error;
 use crate::executor::{Done, Executor};
@@ -18,6 +18,7 @@ use crate::plan::{Action, Plan};
 use crate::queue::Turn;
 use crate::status::problem;
 use crate::steps::Steps;
+use crate::subject::Subject;
 use crate::view::{SyncRecord, SyncStatus, Trigger};
 
 /// Until this deadline a wave may become healthy, if the environment says nothing else.

@@ -1,15 +1,22 @@
 //! The end of an environment: what it applied goes, then its account, then its records.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use seaway_api::environment::Environment;
 use serde_json::json;
 
 use super::Worker;
-use crate::candidate::Subject;
+use crate::account::{delete_namespace, namespaces_of};
 use crate::error::Error;
 use crate::live::Reader;
+use crate::subject::Subject;
 
+/// Between two looks at namespaces that are being deleted.
+const NAMESPACES_PAUSE: Duration = Duration::from_millis(300);
+/// Until an expired environment is looked at again.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(5);
 /// What ends an Environment waits for this finalizer.
 const FINALIZER: &str = "seaway.dev/environment";
 
@@ -41,17 +48,50 @@ impl Worker {
         }
     }
 
-    /// The Environment is being deleted: what it applied goes, then its account, then its records.
-    pub(super) async fn end(&mut self, environment: &Environment) -> Result<(), Error> {
+    /// The environment's time is over: it is deleted, as if a person had done it. Says when to look again.
+    pub(super) async fn expire(&self, environment: &Environment, expires: Timestamp) -> Duration {
+        tracing::info!(environment = %self.key, %expires, "the environment has expired");
+        let api: Api<Environment> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
+        let this = Preconditions {
+            uid: environment.metadata.uid.clone(),
+            resource_version: environment.metadata.resource_version.clone(),
+        };
+        let parameters = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+        let deleted = async {
+            self.shared.journal.did(&self.key, "seaway", "environment.expire").await?;
+            match api.delete(&self.key.name, &parameters).await {
+                // Gone, or extended just now.
+                Ok(_) => Ok(()),
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+                Err(error) => Err(Error::cluster(self.key.to_string(), error)),
+            }
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(environment = %self.key, %error, "an environment has expired and cannot be deleted yet");
+        }
+        EXPIRE_PAUSE
+    }
+
+    /// The Environment is being deleted: what it applied goes, then its account, then its records. When it is not done
+    /// yet, says when to look again.
+    pub(super) async fn end(&mut self, environment: &Environment) -> Result<Option<Duration>, Error> {
         let finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
-            return Ok(());
+            return Ok(None);
         }
         let subject = Subject {
             key: self.key.clone(),
             spec: environment.spec.clone(),
             stack: self.shared.stack(&self.key.namespace, &environment.spec.stack).unwrap_or_default(),
+            copied: None,
         };
+        if environment.spec.copy_of.is_some() {
+            // Its namespaces hold all of it, also what its owner has put there, and protected volumes.
+            if self.end_namespaces(environment).await? {
+                return Ok(Some(NAMESPACES_PAUSE));
+            }
+            return self.end_account(environment, &subject, finalizers).await.map(|()| None);
+        }
         let memory = self.shared.records.get(&self.key)?;
         if !memory.inventory.is_empty() {
             let reader = Reader {
@@ -71,11 +111,51 @@ impl Worker {
                 deleted.map_err(|error| Error::cluster(id.to_string(), error))?;
             }
         }
-        self.shared.account(&subject).await?.take_back(&self.shared.client, true).await?;
+        self.end_account(environment, &subject, finalizers).await.map(|()| None)
+    }
+
+    /// Deletes the namespaces of a copy; whether some are still there. What keeps them is told.
+    async fn end_namespaces(&self, environment: &Environment) -> Result<bool, Error> {
+        let left = namespaces_of(&self.shared.client, &self.key).await?;
+        for namespace in left.iter().filter(|namespace| !namespace.ending) {
+            self.tell(None, format!("deletes the namespace {}", namespace.name), None);
+            delete_namespace(&self.shared.client, &namespace.name).await?;
+        }
+        let waits = left.iter().map(|namespace| match namespace.why.as_str() {
+            "" => format!("the namespace {}", namespace.name),
+            why => format!("the namespace {} ({why})", namespace.name),
+        });
+        let waits: Vec<String> = waits.collect();
+        if waits.is_empty() {
+            return Ok(false);
+        }
+        let message = format!("is being deleted: waits for the end of {}", waits.join(", "));
+        let news = {
+            let mut summary = self.summary.lock();
+            (summary.running.as_ref() != Some(&message)).then(|| {
+                summary.broken = None;
+                summary.failed = None;
+                summary.running = Some(message);
+            })
+        };
+        if news.is_some() {
+            self.show(environment).await;
+        }
+        Ok(true)
+    }
+
+    async fn end_account(
+        &self,
+        environment: &Environment,
+        subject: &Subject,
+        finalizers: Vec<String>,
+    ) -> Result<(), Error> {
+        self.shared.account(subject).await?.take_back(&self.shared.client, true).await?;
         let rest: Vec<String> = finalizers.into_iter().filter(|finalizer| finalizer != FINALIZER).collect();
-        self.patch_finalizers(environment, &rest).await?;
+        // The end of the Environment ends this worker: what is to be done is done before. Done again after an
+        // interruption, it is told twice rather than not at all.
         self.shared.journal.did(&self.key, "seaway", "environment.delete").await?;
         self.shared.records.forget(&self.key);
-        Ok(())
+        self.patch_finalizers(environment, &rest).await
     }
 }

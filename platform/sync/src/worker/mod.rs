@@ -13,7 +13,7 @@ use seaway_api::environment::Environment;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
-use crate::candidate::{Candidate, Choice, Finder, Subject};
+use crate::candidate::{Candidate, Choice, Finder};
 use crate::cluster::{Objects, impersonating};
 use crate::error::Error;
 use crate::live::{Confirmed, Reader};
@@ -25,6 +25,7 @@ use crate::rendering::RenderCache;
 use crate::shared::Shared;
 use crate::status::{self, Summary};
 use crate::steps::{StepKind, Steps};
+use crate::subject::Subject;
 use crate::view::{EnvironmentKey, Outcome, Progress, SyncRecord, SyncStatus, Trigger};
 
 /// Pauses after failures double from the first to the last.
@@ -145,12 +146,17 @@ impl Worker {
         let requests = std::mem::take(&mut letters.requests);
         if environment.metadata.deletion_timestamp.is_some() {
             return match self.end(&environment).await {
-                Ok(()) => None,
+                Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
                     Some(FIRST_PAUSE)
                 }
             };
+        }
+        if let Some(expires) = lifetime(&environment)
+            && expires <= Timestamp::now()
+        {
+            return Some(self.expire(&environment, expires).await);
         }
         if letters.spec {
             self.failure = None;
@@ -284,6 +290,7 @@ impl Worker {
             summary.warnings = candidate.warnings.clone();
             summary.suspended = suspended;
             summary.running = None;
+            summary.rewritten = candidate.rewritten.clone();
             summary.observe(plan.clone(), &shared.cache);
             if summary.broken.is_some() {
                 summary.sync = SyncStatus::Unknown;
@@ -291,7 +298,8 @@ impl Worker {
         }
         let decision = self.decide(&subject, &memory, &candidate, &plan, requests, suspended);
         let mut record = None;
-        let mut next = subject.next_expiry(now).map(|time| seconds_until(now, time));
+        let times = [subject.next_expiry(now), lifetime(environment)];
+        let mut next = times.into_iter().flatten().min().map(|time| seconds_until(now, time));
         match decision {
             Decision::Nothing => {
                 self.close_open(&memory).await?;
@@ -481,6 +489,11 @@ fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {
     }))
     .unwrap_or_default()
         + Duration::from_secs(1)
+}
+
+/// The end of an environment's lifetime.
+fn lifetime(environment: &Environment) -> Option<Timestamp> {
+    environment.spec.expires.as_deref()?.parse().ok()
 }
 
 /// What a plan does, in a few words.

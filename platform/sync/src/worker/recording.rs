@@ -7,6 +7,7 @@ use super::Worker;
 use crate::candidate::{Candidate, view};
 use crate::error::Error;
 use crate::executor::Done;
+use crate::mailbox::Mail;
 use crate::records::Memory;
 use crate::steps::{StepState, Steps};
 use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
@@ -125,6 +126,9 @@ impl Worker {
                 *open = record.clone();
             }
         })?;
+        if record.outcome == Outcome::Succeeded && !record.partial {
+            self.shared.tell_copies(&self.key, || Mail::Source);
+        }
         Ok(record)
     }
 

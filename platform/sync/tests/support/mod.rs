@@ -132,6 +132,7 @@ impl World {
             poll_interval: Duration::from_millis(200),
             concurrency: 8,
             hash_key: HashKey::new([7; 32]),
+            domain: "example.test".to_owned(),
         };
         self.sync = Some(Sync::start(options).unwrap());
     }

@@ -1,0 +1,328 @@
+//! A copy of an environment: the same, in a place of its own, and gone without a trace.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, unreachable_pub)]
+mod support;
+
+use seaway_environments::Class;
+use seaway_sync::view::{EnvironmentKey, EnvironmentView, FidelityView, SyncStatus};
+use serde_json::{Value, json};
+use support::{Repository, World, config};
+
+const COPY: &str = "seaway.dev/v1alpha1";
+
+fn key(name: &str) -> EnvironmentKey {
+    EnvironmentKey::new("seaway-jane", name)
+}
+
+/// An environment `staging` in namespace `shop` that runs, and the namespace of a person.
+async fn world(files: &[(&str, Option<&str>)], stack: Value) -> (World, Repository) {
+    let (world, repository) = (World::new().await, Repository::new());
+    let commit = repository.push("main", "first", files);
+    world.follow(&repository, json!({})).await;
+    if !stack.is_null() {
+        world.patch(COPY, "Stack", "seaway", "shop", "test", json!({"spec": stack})).await;
+    }
+    world.synced(&commit).await;
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-jane"}})).await;
+    (world, repository)
+}
+
+async fn copy(world: &World, name: &str, spec: Value) {
+    let mut all = json!({"copyOf": "staging", "class": "personal"});
+    all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment",
+            "metadata": {"name": name, "namespace": "seaway-jane"}, "spec": all}))
+        .await;
+}
+
+fn view(world: &World, name: &str) -> Option<EnvironmentView> {
+    world.sync().list().into_iter().find(|view| view.name == name)
+}
+
+async fn synced(world: &World, name: &str) {
+    world
+        .until(&format!("{name} is synced"), async |world| {
+            view(world, name).is_some_and(|view| view.sync == SyncStatus::Synced && view.release.is_some())
+        })
+        .await;
+}
+
+async fn says(world: &World, name: &str, text: &str) {
+    world
+        .until(&format!("{name} says {text:?}, and not {:?}", view(world, name)), async |world| {
+            view(world, name).is_some_and(|view| view.message.contains(text))
+        })
+        .await;
+}
+
+async fn value(world: &World, namespace: &str, name: &str) -> Option<String> {
+    let found = world.get("v1", "ConfigMap", Some(namespace), name).await?;
+    found["data"]["key"].as_str().map(str::to_owned)
+}
+
+async fn has(world: &World, namespace: &str, name: &str, wanted: &str) {
+    world
+        .until(&format!("{namespace}/{name} is {wanted}"), async |world| {
+            value(world, namespace, name).await.as_deref() == Some(wanted)
+        })
+        .await;
+}
+
+fn why(fidelity: &FidelityView) -> Vec<String> {
+    let line = |d: &seaway_sync::view::FidelityDifference| {
+        format!("{}{} {} {}", d.object.id(), d.path, d.class.as_str(), d.rule)
+    };
+    fidelity.differences.iter().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_the_same_in_a_namespace_of_its_own() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("one"));
+    let detail = world.sync().show(&key("mine")).unwrap();
+    assert_eq!(detail.summary.release, world.view().unwrap().release, "it is the same release");
+    assert_eq!(detail.summary.owner.as_deref(), Some("jane"));
+    let copy = detail.copy.unwrap();
+    assert_eq!((copy.of.as_str(), copy.namespaces["shop"].as_str()), ("seaway/staging", "mine"));
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(why(&fidelity), ["ConfigMap mine/a.metadata.namespace identity names"]);
+    assert_eq!((fidelity.undeclared, fidelity.total), (0, 5));
+    let namespace = world.get("v1", "Namespace", None, "mine").await.unwrap();
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_is_followed_in_the_copy_alone_and_outlives_other_changes() {
+    let a = config("a", "one");
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&a))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    repository.push("feature", "try", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    let overrides = json!([{"component": "web", "revision": "feature", "reason": "try"}]);
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
+        .await;
+    has(&world, "mine", "a", "mine").await;
+    assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(
+        why(&fidelity),
+        [
+            "ConfigMap mine/a.data.key override web at feature",
+            "ConfigMap mine/a.metadata.namespace identity names"
+        ]
+    );
+    // A push to the branch.
+    let pushed = repository.push("feature", "again", &[("deploy/a.yaml", Some(&config("a", "again")))]);
+    has(&world, "mine", "a", "again").await;
+    assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
+    world
+        .until("the override's commit is shown", async |world| {
+            world.sync().show(&key("mine")).unwrap().overrides[0].commit.as_deref() == Some(&pushed)
+        })
+        .await;
+    // What it copies goes on.
+    let main = repository.push("main", "elsewhere", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    world.synced(&main).await;
+    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("again"));
+    // And the override ends.
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": null}}))
+        .await;
+    has(&world, "mine", "a", "two").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_follows_what_it_copies_or_its_revisions() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    copy(&world, "ahead", json!({"follow": "revision"})).await;
+    synced(&world, "mine").await;
+    synced(&world, "ahead").await;
+    world.sync().suspend(&EnvironmentKey::new("seaway", "staging"), "test").await.unwrap();
+    repository.push("main", "next", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    has(&world, "ahead", "a", "two").await;
+    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("one"));
+    let fidelity = world.sync().fidelity(&key("ahead"), None).await.unwrap();
+    assert_eq!(why(&fidelity)[0], "ConfigMap ahead/a.data.key override web follows its revision");
+    assert_eq!(fidelity.undeclared, 0);
+    world.sync().resume(&EnvironmentKey::new("seaway", "staging"), "test").await.unwrap();
+    has(&world, "mine", "a", "two").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_gone_without_a_trace() {
+    let protected = config("a", "one")
+        .replace("\ndata:", "\n  annotations: {argocd.argoproj.io/sync-options: Prune=false}\ndata:");
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&protected))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    // What its owner has put there, and something that does not want to go.
+    world
+        .create(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own", "namespace": "mine",
+            "finalizers": ["example.com/keep"]}}),
+        )
+        .await;
+    world.delete(COPY, "Environment", Some("seaway-jane"), "mine").await;
+    says(&world, "mine", "waits for the end of the namespace mine").await;
+    says(&world, "mine", "example.com/keep").await;
+    world.patch("v1", "ConfigMap", "mine", "own", "jane", json!({"metadata": {"finalizers": null}})).await;
+    world.until("the copy is gone", async |world| view(world, "mine").is_none()).await;
+    assert!(world.get("v1", "Namespace", None, "mine").await.is_none());
+    assert!(world.get("v1", "ServiceAccount", Some("seaway-jane"), "seaway-mine").await.is_none());
+    assert!(world.get(COPY, "Environment", Some("seaway-jane"), "mine").await.is_none());
+    assert!(!world.folder.path().join("sync/seaway-jane.mine.json").exists());
+    assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_there_is_not_taken() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "billing"}})).await;
+    for name in ["billing", "shop", "seaway-bob", "kube-system"] {
+        copy(&world, name, json!({})).await;
+        let text = if name.contains('-') { "cannot be the name of a copy" } else { "is there already" };
+        says(&world, name, text).await;
+        let binding = format!("seaway:seaway-jane:{name}");
+        let found = world.get("rbac.authorization.k8s.io/v1", "RoleBinding", Some(name), &binding).await;
+        assert!(found.is_none(), "{name}");
+    }
+    // Two of one name: who comes second is told.
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-bob"}})).await;
+    copy(&world, "twice", json!({})).await;
+    synced(&world, "twice").await;
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment", "metadata": {"name": "twice", "namespace": "seaway-bob"},
+            "spec": {"copyOf": "staging", "class": "personal"}}))
+        .await;
+    world
+        .until("the second one is refused", async |world| {
+            let all = world.sync().list();
+            let bobs =
+                all.iter().find(|view| view.namespace == "seaway-bob").map(|view| view.message.clone());
+            bobs.is_some_and(|message| message.contains("it is one of the copy seaway-jane/twice"))
+        })
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_copies_and_nothing_else() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment", "metadata": {"name": "own", "namespace": "seaway-jane"},
+            "spec": {"stack": "shop", "destination": {"namespace": "kube-public"}}}))
+        .await;
+    says(&world, "own", "environments in seaway-jane are copies").await;
+    let bindings = world.get(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        Some("kube-public"),
+        "seaway:seaway-jane:own",
+    );
+    assert!(bindings.await.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_leave_production_stops_the_copy_before_anything_is_made() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {password: hunter2}\n";
+    let a = config("a", "one");
+    let files = [("deploy/a.yaml", Some(a.as_str())), ("deploy/s.yaml", Some(secret))];
+    let (world, _repository) = world(&files, Value::Null).await;
+    let spec = || serde_json::from_value(json!({"copyOf": "staging", "class": "personal"})).unwrap();
+    let refused = world.sync().preview(&key("mine"), spec()).await.unwrap_err().to_string();
+    assert!(refused.contains("Secret shop/key (it holds secret values)"), "{refused}");
+    copy(&world, "mine", json!({})).await;
+    says(&world, "mine", "spec.productionOnly").await;
+    assert!(world.get("v1", "Namespace", None, "mine").await.is_none());
+    let only = json!({"productionOnly": [{"name": "key", "target": {"kind": "Secret"},
+                                          "standIn": {"secret": {"generate": ["password"]}}}]});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": only})).await;
+    synced(&world, "mine").await;
+    let made = world.get("v1", "Secret", Some("mine"), "key").await.unwrap();
+    let password = made["data"]["password"].as_str().unwrap().to_owned();
+    assert!(password.len() > 30 && password != "aHVudGVyMg==");
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(fidelity.undeclared, 0, "{:?}", why(&fidelity));
+    assert!(fidelity.differences.iter().any(|d| d.class == Class::StandIn && d.rule == "key"));
+    let text = serde_json::to_string(&fidelity).unwrap();
+    assert!(
+        !text.contains("hunter2") && !text.contains("aHVudGVyMg==") && !text.contains(&password),
+        "{text}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_cannot_reach_out_of_the_copy() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: mine}\n\
+                   roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n\
+                   subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n";
+    let elsewhere = config("b", "x").replace("name: b", "name: b\n  namespace: default");
+    let files = [("deploy/b.yaml", Some(binding)), ("deploy/c.yaml", Some(elsewhere.as_str()))];
+    repository.push("feature", "escape", &files);
+    let overrides = json!([{"component": "web", "revision": "feature"}]);
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
+        .await;
+    world
+        .until("both are refused by name", async |world| {
+            let plan = world.sync().show(&key("mine")).unwrap().plan;
+            let refused: Vec<String> = plan
+                .objects
+                .iter()
+                .filter(|object| object.action.is_blocking())
+                .map(|object| object.object.id().to_string())
+                .collect();
+            refused == ["ClusterRoleBinding.rbac.authorization.k8s.io mine", "ConfigMap default/b"]
+                || refused == ["ConfigMap default/b", "ClusterRoleBinding.rbac.authorization.k8s.io mine"]
+        })
+        .await;
+    assert!(world.get("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", None, "mine").await.is_none());
+    assert!(world.get("v1", "ConfigMap", Some("default"), "b").await.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_ends_with_its_lifetime() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string();
+    copy(&world, "brief", json!({"expires": expires})).await;
+    synced(&world, "brief").await;
+    world.until("it has expired", async |world| view(world, "brief").is_none()).await;
+    assert!(world.get("v1", "Namespace", None, "brief").await.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_two_environments_can_be_compared() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    repository.push("next", "next", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment", "metadata": {"name": "other", "namespace": "seaway"},
+            "spec": {"stack": "shop", "destination": {"namespace": "other"},
+                     "overrides": [{"component": "web", "revision": "next"}]}}))
+        .await;
+    synced(&world, "other").await;
+    let (left, right) = (EnvironmentKey::new("seaway", "staging"), EnvironmentKey::new("seaway", "other"));
+    let fidelity = world.sync().fidelity(&right, Some(&left)).await.unwrap();
+    assert_eq!(
+        why(&fidelity),
+        ["ConfigMap other/a.data.key undeclared ", "ConfigMap other/a.metadata.namespace undeclared "]
+    );
+    world.stop().await;
+}
