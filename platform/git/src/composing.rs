@@ -42,7 +42,7 @@ impl Session<'_> {
         let mut tree = base_tree.clone();
         let mut parents = vec![base.clone()];
         if let Some(merge) = &push.merge
-            && !self.is_ancestor(merge.commit.as_str(), base.as_str()).await
+            && !self.is_ancestor(merge.commit.as_str(), base.as_str()).await?
         {
             tree = self.merge_trees(push, base, &merge.commit).await?;
             parents.push(merge.commit.clone());

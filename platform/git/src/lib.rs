@@ -7,8 +7,10 @@
 //! Every connection goes through one [`Dialer`], which resolves a name, checks the addresses against the
 //! [`OutgoingPolicy`] and connects to a checked one; redirects are connections like any other.
 //!
-//! What it never does: ask a person, read the configuration of a user or of the machine, run hooks, follow
-//! submodules, check files out, force a push over what it has not seen, or put a secret on a command line.
+//! What it never does: ask a person, read the configuration of a user or of the machine, run hooks of its own, follow
+//! submodules, check files out, sign commits, force a push over what it has not seen, or put a secret on a command
+//! line. A push to a repository on the local disk does run that repository's hooks on this machine, as its owner set
+//! them up: another reason why the policy forbids such repositories unless told otherwise.
 //!
 //! Start reading at [`Mirrors::fetch`], then [`Mirrors::push`].
 

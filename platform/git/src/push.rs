@@ -51,7 +51,7 @@ pub struct Push {
     /// The new content of files by their paths; `None` deletes. A file that exists keeps its executable bit, and one
     /// that is a symbolic link, a folder or a submodule is an error.
     pub files: BTreeMap<String, Option<Vec<u8>>>,
-    /// The commit where the caller read `files`. When one of them is another on the base by now, this is
+    /// The commit where the caller read `files`, in the mirror. When one of them is another on the base by now, this is
     /// [`Error::Outdated`]; without it the last writer wins.
     pub files_seen_at: Option<CommitId>,
     /// A trailer of `message`. A proposal branch that exists is replaced only when its last commit carries it; without

@@ -214,7 +214,7 @@ impl Session<'_> {
     /// Note in the mirror what was pushed, as if it had been fetched. A later fetch does it otherwise.
     async fn note(&mut self, commit: &CommitId, name: &str, before: Option<&CommitId>) {
         if let Some(before) = before
-            && !self.is_ancestor(before.as_str(), commit.as_str()).await
+            && !self.is_ancestor(before.as_str(), commit.as_str()).await.unwrap_or(false)
             && let Err(error) = self.keep(before.as_str()).await
         {
             tracing::warn!(url = %self.mirror.url, %error, "what a push replaced could not be kept");

@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
         let mut commit = self.describe(&local, revision).await?;
         if let Some(before) = before
             && before != commit.id.as_str()
-            && !self.is_ancestor(&before, commit.id.as_str()).await
+            && !self.is_ancestor(&before, commit.id.as_str()).await.unwrap_or(false)
         {
             // Force-pushed away; somebody may have to go back to it.
             self.keep(&before).await?;
@@ -262,8 +262,14 @@ impl<'a> Session<'a> {
         self.git(&arguments, self.here()).await.is_ok_and(|names| !names.is_empty())
     }
 
-    pub(crate) async fn is_ancestor(&mut self, old: &str, new: &str) -> bool {
-        self.git(&["merge-base", "--is-ancestor", old, new], self.here()).await.is_ok()
+    pub(crate) async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool, Error> {
+        let arguments = ["merge-base", "--is-ancestor", old, new];
+        let ended = self.finish(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
+        match ended.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(self.explain(ended.into_failure())),
+        }
     }
 
     pub(crate) async fn keep(&mut self, id: &str) -> Result<(), Error> {
