@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{RepositoryUrl, Revision};
+use crate::{Branch, CommitId, RepositoryUrl, Revision};
 
 /// An error of a repository; every one says which, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +33,86 @@ pub enum Error {
         prefix: String,
         /// Why.
         reason: &'static str,
+    },
+    /// A part of a push that no repository should get.
+    #[error("{what} cannot be pushed: it {reason}")]
+    BadPush {
+        /// The part, with its text.
+        what: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Both sides of a merge changed the same.
+    #[error(
+        "{url}: commit {commit} does not merge with branch {base}: both changed {}; merge {base} into the branch, \
+         solve the conflicts, push it and try again", listed(.files)
+    )]
+    Conflict {
+        /// The repository.
+        url: RepositoryUrl,
+        /// What was merged into.
+        base: Branch,
+        /// What was to be merged.
+        commit: CommitId,
+        /// The files to look at; at most 100.
+        files: Vec<String>,
+    },
+    /// A file is not as the caller saw it.
+    #[error("{url}: {path} has changed on branch {base} since it was read: read it again and try again")]
+    Outdated {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        base: Branch,
+        /// The file.
+        path: String,
+    },
+    /// A file of the repository is not one that can be written.
+    #[error("{url}: {path} cannot be written on branch {base}: it {reason}")]
+    NotAFile {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        base: Branch,
+        /// The file.
+        path: String,
+        /// What it is.
+        reason: &'static str,
+    },
+    /// The branch exists and was made by somebody else.
+    #[error(
+        "{url}: branch {branch} exists and is not this proposal's: choose another name, or delete the branch"
+    )]
+    ForeignBranch {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        branch: Branch,
+    },
+    /// Others pushed first, each time.
+    #[error("{url}: others pushed to branch {branch} first, {attempts} times ({reason}): try again")]
+    Contended {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        branch: Branch,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the server says.
+        reason: String,
+    },
+    /// The server does not take what was pushed.
+    #[error(
+        "{url} does not take the push to branch {branch} ({reason}): follow the rules of the repository, or let its \
+         owner allow this account to push there"
+    )]
+    Rejected {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        branch: Branch,
+        /// What the server says.
+        reason: String,
     },
     /// The outgoing policy forbids the connection.
     #[error("{url}: {refusal}")]
@@ -150,12 +230,12 @@ pub enum Error {
         /// The repository.
         url: RepositoryUrl,
     },
-    /// The `git` program does not start.
-    #[error("{} does not start ({reason}): install git 2.31 or newer", .program.display())]
+    /// The `git` program does not start, or is too old.
+    #[error("{} cannot be used ({reason}): install git 2.38 or newer", .program.display())]
     NoProgram {
         /// What was started.
         program: PathBuf,
-        /// What the operating system says.
+        /// What the operating system says, or what is missing.
         reason: String,
     },
     /// The mirror's files cannot be read.
@@ -191,7 +271,25 @@ impl Error {
 
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Io { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Io { .. } | Self::Contended { .. }
+        )
+    }
+
+    pub(crate) fn bad_push(what: impl Into<String>, reason: &'static str) -> Self {
+        Self::BadPush { what: what.into(), reason }
+    }
+}
+
+/// How many files an error message names.
+const MAX_LISTED: usize = 10;
+
+fn listed(files: &[String]) -> String {
+    let named = files[..files.len().min(MAX_LISTED)].join(", ");
+    match files.len().saturating_sub(MAX_LISTED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use seaway_source::{CommitTree, ObjectDatabase};
 use tokio::sync::watch;
 
+use crate::files;
 use crate::folder::Folder;
 use crate::history::{self, Commit, CommitRange};
 use crate::program::{Call, Failure, Program};
@@ -27,6 +28,7 @@ const MAX_KNOWN: usize = 10_000;
 const MAX_COMMITS: usize = 1000;
 /// How many branches an error names.
 const MAX_NAMED: usize = 5;
+
 /// How repositories are fetched.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -80,7 +82,7 @@ pub(crate) struct Mirror {
     pub(crate) url: RepositoryUrl,
     pub(crate) folder: Folder,
     /// Held while `git` writes; true when a killed `git` may have left something.
-    exclusive: tokio::sync::Mutex<bool>,
+    pub(crate) exclusive: tokio::sync::Mutex<bool>,
     /// Fetches that have not begun yet. Who asks for the same meanwhile waits for them.
     queued: Mutex<HashMap<Revision, watch::Receiver<Answer>>>,
     /// Commits by id: they never change.
@@ -94,7 +96,7 @@ impl Mirrors {
         let io = |error| Error::io(folder, error);
         std::fs::create_dir_all(folder).map_err(io)?;
         let root = folder.canonicalize().map_err(io)?;
-        remote::remove_forgotten_files(&root);
+        files::remove_forgotten_files(&root);
         let program = Program::new(options.git.clone(), root.clone(), options.concurrency);
         Ok(Self(Arc::new(Shared {
             root,
@@ -103,6 +105,10 @@ impl Mirrors {
             credentials: RwLock::default(),
             mirrors: Mutex::default(),
         })))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0.root
     }
 
     /// Use these credentials from now on. They belong to URLs, not to who asks: whoever may name a URL gets what
@@ -213,7 +219,7 @@ impl Mirrors {
         }
     }
 
-    fn mirror(&self, url: &RepositoryUrl) -> Arc<Mirror> {
+    pub(crate) fn mirror(&self, url: &RepositoryUrl) -> Arc<Mirror> {
         let mut mirrors = self.0.mirrors.lock();
         let mirror = mirrors.entry(url.clone()).or_insert_with(|| {
             Arc::new(Mirror {
@@ -228,7 +234,7 @@ impl Mirrors {
         Arc::clone(mirror)
     }
 
-    async fn connection(&self, url: &RepositoryUrl) -> Result<Connection, Error> {
+    pub(crate) async fn connection(&self, url: &RepositoryUrl) -> Result<Connection, Error> {
         let credentials = Arc::clone(&self.0.credentials.read());
         Connection::prepare(url, &self.0.options, credentials.find(url), &self.0.root).await
     }
@@ -249,10 +255,15 @@ impl Mirrors {
             tracing::debug!(url = %mirror.url, %revision, %error, "fetch failed");
         }
         answer.send_replace(Some(result));
+        self.tidy(mirror, &lock, &mut dirty).await;
+    }
+
+    /// Join the packs when there are many.
+    pub(crate) async fn tidy(&self, mirror: &Mirror, lock: &File, dirty: &mut bool) {
         if mirror.folder.packs() > MAX_PACKS {
             // Objects that nothing names any more stay for two weeks (git-gc(1)).
             let call =
-                Call { repository: Some(&mirror.folder.repository), lock: Some(&lock), ..Call::default() };
+                Call { repository: Some(&mirror.folder.repository), lock: Some(lock), ..Call::default() };
             if let Err(failure) =
                 self.0.program.run(call, &["gc", "--quiet"], self.0.options.time_limit).await
             {
@@ -270,7 +281,17 @@ impl Mirrors {
         dirty: &mut bool,
     ) -> Result<Commit, Error> {
         let connection = self.connection(&mirror.url).await?;
-        let mut session = Session::new(self, mirror, lock, connection);
+        self.fetch_in(&mut Session::new(self, mirror, lock, connection), revision, dirty).await
+    }
+
+    /// Fetch, and begin anew when the mirror turns out to be damaged.
+    pub(crate) async fn fetch_in(
+        &self,
+        session: &mut Session<'_>,
+        revision: &Revision,
+        dirty: &mut bool,
+    ) -> Result<Commit, Error> {
+        let mirror = session.mirror;
         let mut result = session.fetch(revision, dirty).await;
         // Looking through the whole mirror takes a while: only when nothing else explains it.
         if matches!(result, Err(Error::Failed { .. } | Error::NotACommit { .. }))
@@ -361,14 +382,14 @@ impl Mirrors {
         remote::explain(url, failure, connection, self.0.program.path(), self.0.options.max_size)
     }
 
-    fn question_time(&self) -> Duration {
+    pub(crate) fn question_time(&self) -> Duration {
         self.0.options.time_limit.min(MAX_QUESTION_TIME)
     }
 }
 
 /// The messages of git-log(1) for an object that is not there.
-fn is_missing(message: &str) -> bool {
-    ["bad object", "bad revision", "unknown revision", "not a valid object"]
+pub(crate) fn is_missing(message: &str) -> bool {
+    ["bad object", "bad revision", "unknown revision", "not a valid object", "not a valid commit name"]
         .iter()
         .any(|m| message.contains(m))
 }

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -34,6 +34,10 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("core.bigFileThreshold", "32m"),
     ("protocol.version", "2"),
     ("submodule.recurse", "false"),
+    ("push.recurseSubmodules", "no"),
+    // No path that any file system takes for `.git`.
+    ("core.protectHFS", "true"),
+    ("core.protectNTFS", "true"),
     ("fetch.recurseSubmodules", "false"),
     // What is received becomes a pack, which appears whole or not at all.
     ("fetch.unpackLimit", "1"),
@@ -78,6 +82,31 @@ pub(crate) struct Call<'a> {
     pub(crate) lock: Option<&'a File>,
     /// The most bytes that `repository` may have.
     pub(crate) max_size: Option<u64>,
+    /// More variables.
+    pub(crate) environment: &'a [(&'static str, OsString)],
+}
+
+/// How a run ended by itself.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: Vec<u8>,
+    errors: String,
+}
+
+impl Ended {
+    /// Why it did not succeed.
+    pub(crate) fn into_failure(self) -> Failure {
+        if self.errors.is_empty() {
+            Failure::Exit(format!("git ended with {}", self.status))
+        } else {
+            Failure::Exit(self.errors)
+        }
+    }
+
+    /// The end of its error output.
+    pub(crate) fn errors(&self) -> &str {
+        &self.errors
+    }
 }
 
 pub(crate) struct Program {
@@ -103,6 +132,17 @@ impl Program {
         arguments: &[A],
         limit: Duration,
     ) -> Result<Vec<u8>, Failure> {
+        let ended = self.finish(call, arguments, limit).await?;
+        if ended.status.success() { Ok(ended.output) } else { Err(ended.into_failure()) }
+    }
+
+    /// The same where an error status is an answer as well.
+    pub(crate) async fn finish<A: AsRef<OsStr>>(
+        &self,
+        call: Call<'_>,
+        arguments: &[A],
+        limit: Duration,
+    ) -> Result<Ended, Failure> {
         let _slot = self.slots.acquire().await.map_err(|e| Failure::Start(std::io::Error::other(e)))?;
         let mut command = self.command(call).map_err(Failure::Start)?;
         let mut child = command.args(arguments).spawn().map_err(Failure::Start)?;
@@ -114,13 +154,11 @@ impl Program {
             } => {
                 group.ended();
                 let status = status.map_err(Failure::Start)?;
-                return match output {
-                    Err(failure) => Err(failure),
-                    Ok(_) if status.success() && is_outgrown(call).await => Err(Failure::TooLarge),
-                    Ok(output) if status.success() => Ok(output),
-                    Ok(_) if errors.is_empty() => Err(Failure::Exit(format!("git ended with {status}"))),
-                    Ok(_) => Err(Failure::Exit(errors)),
-                };
+                let output = output?;
+                if status.success() && is_outgrown(call).await {
+                    return Err(Failure::TooLarge);
+                }
+                return Ok(Ended { status, output, errors });
             }
             () = sleep(limit) => Failure::TimedOut(limit),
             () = outgrown(call) => Failure::TooLarge,
@@ -160,6 +198,7 @@ impl Program {
             // Nothing above is taken for a repository.
             None => command.env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(Path::new("/"))),
         };
+        command.envs(call.environment.iter().map(|(name, value)| (name, value)));
         let own = CONFIGURATION.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let configuration: Vec<(String, String)> = match call.connection {
             Some(connection) => {

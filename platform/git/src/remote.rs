@@ -1,16 +1,18 @@
 //! What is on the other side: how to reach it, what it has, and what its complaints mean.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::files::Files;
 use crate::program::Failure;
 use crate::proxy::Proxy;
 use crate::{
     Authentication, CommitId, Credentials, DialError, Dialer, Error, Options, RepositoryUrl, Revision,
     Transport,
 };
+
+/// The variable that holds the password of a connection.
+const PASSWORD: &str = "SEAWAY_GIT_PASSWORD";
 
 /// A revision as the remote repository has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,25 @@ impl Connection {
         Ok(connection)
     }
 
+    /// To another mirror of ours, whatever the policy says of other files.
+    pub(crate) fn to_mirror() -> Self {
+        Self {
+            environment: vec![("GIT_ALLOW_PROTOCOL", "file".into())],
+            configuration: Vec::new(),
+            proxy: None,
+            _files: None,
+        }
+    }
+
+    /// What a server says, without the password that it was given.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let password = self.environment.iter().find(|(name, _)| *name == PASSWORD);
+        match password.and_then(|(_, password)| password.to_str()) {
+            Some(password) if !password.is_empty() => text.replace(password, "…"),
+            _ => text.to_owned(),
+        }
+    }
+
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, OsString)> {
         self.environment.iter().cloned()
     }
@@ -86,11 +107,11 @@ impl Connection {
             let helper = r#"!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$SEAWAY_GIT_USER" "$SEAWAY_GIT_PASSWORD"; }; f"#;
             self.configuration.push((format!("credential.{}.helper", url.origin()), helper.to_owned()));
             self.environment.push(("SEAWAY_GIT_USER", user.into()));
-            self.environment.push(("SEAWAY_GIT_PASSWORD", password.expose().into()));
+            self.environment.push((PASSWORD, password.expose().into()));
         }
         if let Some(ca) = &credentials.ca {
             let files = Files::new(root)?;
-            let path = files.write("ca.pem", ca)?;
+            let path = files.write("ca.pem", ca.as_bytes())?;
             self._files = Some(files);
             self.configuration.push((format!("http.{}.sslCAInfo", url.origin()), path.display().to_string()));
         }
@@ -122,8 +143,8 @@ impl Connection {
         match credentials.and_then(|credentials| credentials.authentication.as_ref()) {
             Some(Authentication::SshKey { private_key, known_hosts }) => {
                 let files = Files::new(root)?;
-                let key = files.write("key", &format!("{}\n", private_key.expose().trim_end()))?;
-                let hosts = files.write("known_hosts", known_hosts)?;
+                let key = files.write("key", format!("{}\n", private_key.expose().trim_end()).as_bytes())?;
+                let hosts = files.write("known_hosts", known_hosts.as_bytes())?;
                 self._files = Some(files);
                 let address = match resolved.map_err(|error| dialed(url, &error))?.as_slice() {
                     [only] => *only,
@@ -201,53 +222,6 @@ fn ssh_path(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }
 
-/// Files that only `git` and `ssh` of one run may read. The folder is locked while it is in use, so that those of a
-/// process that was killed are told from those of a living one.
-struct Files {
-    folder: PathBuf,
-    _lock: File,
-}
-
-impl Files {
-    fn new(root: &Path) -> Result<Self, Error> {
-        let folder = root.join(SECRETS).join(hex::encode(rand::random::<[u8; 8]>()));
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|error| Error::io(&folder, error))?;
-        let lock = File::create(folder.join("lock")).map_err(|error| Error::io(&folder, error))?;
-        lock.lock().map_err(|error| Error::io(&folder, error))?;
-        Ok(Self { folder, _lock: lock })
-    }
-
-    fn write(&self, name: &str, content: &str) -> Result<PathBuf, Error> {
-        let path = self.folder.join(name);
-        let file = File::options().create_new(true).write(true).mode(0o600).open(&path);
-        file.and_then(|mut file| std::io::Write::write_all(&mut file, content.as_bytes()))
-            .map_err(|error| Error::io(&path, error))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            tracing::warn!(%error, folder = %self.folder.display(), "secret files could not be removed");
-        }
-    }
-}
-
-const SECRETS: &str = "secrets";
-
-/// Remove the secret files of processes that were killed.
-pub(crate) fn remove_forgotten_files(root: &Path) {
-    let Ok(folders) = root.join(SECRETS).read_dir() else { return };
-    for folder in folders.flatten().map(|entry| entry.path()) {
-        let in_use = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
-        if !in_use {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
-    }
-}
-
 /// The lines of `git ls-remote`: names with the ids that they stand for, tags already followed to what they name.
 pub(crate) fn parse_refs(output: &[u8]) -> Vec<(String, String)> {
     let text = String::from_utf8_lossy(output);
@@ -294,7 +268,7 @@ pub(crate) fn explain(
         Failure::TooMuchOutput => {
             return Error::Failed { url, reason: "git printed more than anybody reads".to_owned() };
         }
-        Failure::Exit(message) => message,
+        Failure::Exit(message) => connection.map_or(message.clone(), |c| c.redact(&message)),
     };
     if let Some(trouble) = connection.and_then(|c| c.proxy.as_ref()).and_then(Proxy::trouble) {
         return dialed(&url, &trouble);

@@ -1,4 +1,4 @@
-//! One fetch.
+//! One fetch, and what a push shares with it.
 
 use std::fs::File;
 
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::history::{self, Commit};
 use crate::mirrors::{Mirror, Mirrors};
-use crate::program::{Call, Failure};
+use crate::program::{Call, Ended, Failure};
 use crate::remote::{self, Connection};
 use crate::{CommitId, Error, Revision};
 
@@ -19,10 +19,10 @@ const EVERYTHING: [&str; 2] = ["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:r
 
 /// One fetch, while nobody else writes to the mirror.
 pub(crate) struct Session<'a> {
-    mirrors: &'a Mirrors,
-    mirror: &'a Mirror,
+    pub(crate) mirrors: &'a Mirrors,
+    pub(crate) mirror: &'a Mirror,
     lock: &'a File,
-    connection: Connection,
+    pub(crate) connection: Connection,
     /// A `git` was ended before its end.
     pub(crate) killed: bool,
     /// There was no mirror before.
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
     }
 
     /// Fetch a name of the remote side; `None` when it is not there (any more).
-    async fn follow(&mut self, name: &str, revision: &Revision) -> Result<Option<Commit>, Error> {
+    pub(crate) async fn follow(&mut self, name: &str, revision: &Revision) -> Result<Option<Commit>, Error> {
         let before = self.resolve(&followed(name)).await?;
         self.follow_from(before, name, revision).await
     }
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
         let mut commit = self.describe(&local, revision).await?;
         if let Some(before) = before
             && before != commit.id.as_str()
-            && !self.is_ancestor(&before, commit.id.as_str()).await
+            && !self.is_ancestor(&before, commit.id.as_str()).await.unwrap_or(false)
         {
             // Force-pushed away; somebody may have to go back to it.
             self.keep(&before).await?;
@@ -192,6 +192,29 @@ impl<'a> Session<'a> {
 
     async fn fetch_with(&mut self, options: &[&str], refspecs: &[&str]) -> Result<(), Failure> {
         let url = self.mirror.url.to_string();
+        let result = self.fetch_from(&url, &self.connection, options, refspecs).await;
+        self.killed |= matches!(result, Err(Failure::TimedOut(_) | Failure::TooLarge));
+        result
+    }
+
+    /// Bring a commit in from another mirror of ours, and keep it.
+    pub(crate) async fn bring_in(&mut self, other: &Mirror, id: &CommitId) -> Result<(), Error> {
+        if self.contains(id).await {
+            return self.keep(id.as_str()).await;
+        }
+        let (from, refspec) = (other.folder.repository.display().to_string(), format!("+{id}:{KEPT}{id}"));
+        let result = self.fetch_from(&from, &Connection::to_mirror(), &[], &[&refspec]).await;
+        self.killed |= matches!(result, Err(Failure::TimedOut(_) | Failure::TooLarge));
+        result.map_err(|failure| self.explain(failure))
+    }
+
+    async fn fetch_from(
+        &self,
+        url: &str,
+        connection: &Connection,
+        options: &[&str],
+        refspecs: &[&str],
+    ) -> Result<(), Failure> {
         let mut arguments = vec![
             "fetch",
             "--quiet",
@@ -202,17 +225,16 @@ impl<'a> Session<'a> {
             "--no-show-forced-updates",
         ];
         arguments.extend(options);
-        arguments.extend(["--", &url]);
+        arguments.extend(["--", url]);
         arguments.extend(refspecs);
         let call = Call {
             repository: Some(&self.mirror.folder.repository),
-            connection: Some(&self.connection),
+            connection: Some(connection),
             lock: Some(self.lock),
             max_size: Some(self.mirrors.0.options.max_size),
+            ..Call::default()
         };
-        let result = self.mirrors.0.program.run(call, &arguments, self.mirrors.0.options.time_limit).await;
-        self.killed |= matches!(result, Err(Failure::TimedOut(_) | Failure::TooLarge));
-        result.map(drop)
+        self.git(&arguments, call).await.map(drop)
     }
 
     /// Whether objects are missing or cannot be read.
@@ -225,7 +247,7 @@ impl<'a> Session<'a> {
     }
 
     /// The object that a name in the mirror stands for.
-    async fn resolve(&mut self, name: &str) -> Result<Option<String>, Error> {
+    pub(crate) async fn resolve(&mut self, name: &str) -> Result<Option<String>, Error> {
         match self.git(&["rev-parse", "--verify", "--quiet", "--end-of-options", name], self.here()).await {
             Ok(output) => Ok(Some(String::from_utf8_lossy(&output).trim().to_owned())),
             Err(Failure::Exit(_)) => Ok(None),
@@ -234,17 +256,23 @@ impl<'a> Session<'a> {
     }
 
     /// Whether a commit and all that it needs is in the mirror. An object alone does not prove that.
-    async fn contains(&mut self, id: &CommitId) -> bool {
+    pub(crate) async fn contains(&mut self, id: &CommitId) -> bool {
         let containing = format!("--contains={id}");
         let arguments = ["for-each-ref", "--count=1", &containing];
         self.git(&arguments, self.here()).await.is_ok_and(|names| !names.is_empty())
     }
 
-    async fn is_ancestor(&mut self, old: &str, new: &str) -> bool {
-        self.git(&["merge-base", "--is-ancestor", old, new], self.here()).await.is_ok()
+    pub(crate) async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool, Error> {
+        let arguments = ["merge-base", "--is-ancestor", old, new];
+        let ended = self.finish(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
+        match ended.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(self.explain(ended.into_failure())),
+        }
     }
 
-    async fn keep(&mut self, id: &str) -> Result<(), Error> {
+    pub(crate) async fn keep(&mut self, id: &str) -> Result<(), Error> {
         let name = format!("{KEPT}{id}");
         self.git(&["update-ref", &name, id], self.here()).await.map_err(|failure| self.explain(failure))?;
         Ok(())
@@ -266,21 +294,25 @@ impl<'a> Session<'a> {
         self.mirrors.not_found(&self.mirror.url, revision, &self.connection).await
     }
 
-    async fn git(&self, arguments: &[&str], call: Call<'_>) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn git(&self, arguments: &[&str], call: Call<'_>) -> Result<Vec<u8>, Failure> {
         self.mirrors.0.program.run(call, arguments, self.mirrors.0.options.time_limit).await
     }
 
-    fn here(&self) -> Call<'_> {
+    pub(crate) async fn finish(&self, arguments: &[&str], call: Call<'_>) -> Result<Ended, Failure> {
+        self.mirrors.0.program.finish(call, arguments, self.mirrors.0.options.time_limit).await
+    }
+
+    pub(crate) fn here(&self) -> Call<'_> {
         Call { repository: Some(&self.mirror.folder.repository), lock: Some(self.lock), ..Call::default() }
     }
 
-    fn explain(&self, failure: Failure) -> Error {
+    pub(crate) fn explain(&self, failure: Failure) -> Error {
         self.mirrors.explain(&self.mirror.url, failure, Some(&self.connection))
     }
 }
 
 /// The name in the mirror of a name on the remote side.
-fn followed(name: &str) -> String {
+pub(crate) fn followed(name: &str) -> String {
     let mut part = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
