@@ -128,6 +128,13 @@ impl Journal {
         lifted.map(drop).map_err(fail)
     }
 
+    /// An override has ended, as what it proposed has come home.
+    pub(crate) async fn ended_override(&self, key: &EnvironmentKey, component: &str) -> Result<(), Error> {
+        let detail = json!({"component": component, "reason": "its proposal was merged"});
+        let event = event(key, Timestamp::now(), "seaway", "environment.override.end", "succeeded", detail);
+        self.0.append(event).await.map(drop).map_err(fail)
+    }
+
     /// A person did something else.
     pub(crate) async fn did(&self, key: &EnvironmentKey, actor: &str, action: &str) -> Result<(), Error> {
         let event = event(key, Timestamp::now(), actor, action, "succeeded", json!({}));

@@ -27,6 +27,7 @@ pub mod options;
 pub mod order;
 pub mod ownership;
 pub mod plan;
+pub mod proposal;
 mod queue;
 mod records;
 pub mod release;

@@ -6,6 +6,7 @@
 mod support;
 
 use seaway_environments::Class;
+use seaway_sync::proposal::Proposer;
 use seaway_sync::view::{EnvironmentKey, EnvironmentView, FidelityView, SyncStatus};
 use serde_json::{Value, json};
 use support::{Repository, World, config};
@@ -324,5 +325,113 @@ async fn any_two_environments_can_be_compared() {
         why(&fidelity),
         ["ConfigMap other/a.data.key undeclared ", "ConfigMap other/a.metadata.namespace undeclared "]
     );
+    world.stop().await;
+}
+
+fn proposer() -> Proposer {
+    Proposer { name: "Jane".into(), email: "jane@example.com".into(), message: String::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_is_proposed_and_ends_once_what_is_copied_has_it() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let tip = repository.push("feature", "try", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    let overrides = json!([{"component": "web", "revision": "feature"}]);
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
+        .await;
+    has(&world, "mine", "a", "mine").await;
+
+    let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    assert_eq!((proposed.branch.as_str(), proposed.base.as_str()), ("seaway/seaway-jane/mine/web", "main"));
+    repository.git(&["fetch", "--quiet", "origin"]);
+    let shown = repository.git(&[
+        "log",
+        "-1",
+        "--format=%an %ae|%cn|%s|%(trailers:key=Seaway-Proposal,valueonly)",
+        "origin/seaway/seaway-jane/mine/web",
+    ]);
+    assert_eq!(shown, "Jane jane@example.com|Seaway|Propose feature for web|seaway-jane/mine/web");
+    assert_eq!(repository.git(&["rev-parse", "origin/seaway/seaway-jane/mine/web^2"]), tip);
+    let again = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    assert!(again.unchanged && again.commit == proposed.commit);
+
+    // What it would change, where.
+    let concerned = world.sync().concerned(&key("mine")).unwrap();
+    assert_eq!(concerned, [EnvironmentKey::new("seaway", "staging")]);
+    let effect = world.sync().effect(&concerned[0], &proposed).await;
+    assert_eq!(effect.error, None);
+    let changes: Vec<String> = effect
+        .objects
+        .iter()
+        .flat_map(|object| {
+            object.fields.iter().map(move |field| format!("{}{}", object.object.id(), field.path))
+        })
+        .collect();
+    assert_eq!(changes, ["ConfigMap shop/a.data.key"]);
+    assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
+
+    // Somebody merges it.
+    let proposal = json!({"branch": proposed.branch, "commit": proposed.commit});
+    let overrides = json!([{"component": "web", "revision": "feature", "proposal": proposal}]);
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
+        .await;
+    repository.git(&[
+        "push",
+        "--quiet",
+        "--force",
+        "origin",
+        &format!("{}:refs/heads/main", proposed.commit),
+    ]);
+    world.synced(&proposed.commit).await;
+    world
+        .until("the override has ended", async |world| {
+            world.sync().show(&key("mine")).unwrap().overrides.is_empty()
+        })
+        .await;
+    synced(&world, "mine").await;
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(why(&fidelity), ["ConfigMap mine/a.metadata.namespace identity names"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_overridden_or_proposed_is_said() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let check = async |deviation: Value| {
+        let deviation = serde_json::from_value(deviation).unwrap();
+        world.sync().check_override(&key("mine"), &deviation).await.map_err(|error| error.to_string())
+    };
+    for (deviation, text) in [
+        (json!({"component": "nothing", "revision": "main"}), "\"nothing\" is not a component"),
+        (json!({"component": "web", "revision": "missing"}), "missing"),
+        (
+            json!({"component": "web", "repo": "https://other.example.com/x.git"}),
+            "does not allow the repository",
+        ),
+    ] {
+        let error = check(deviation).await.unwrap_err();
+        assert!(error.contains(text), "{error}");
+    }
+    let nothing = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
+    assert!(nothing.contains("has no override of \"web\""), "{nothing}");
+
+    // Both sides change one line.
+    repository.push("feature", "mine", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    repository.push("main", "theirs", &[("deploy/a.yaml", Some(&config("a", "theirs")))]);
+    let overrides = json!([{"component": "web", "revision": "feature"}]);
+    world
+        .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
+        .await;
+    has(&world, "mine", "a", "mine").await;
+    let conflict = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
+    assert!(conflict.contains("deploy/a.yaml"), "{conflict}");
+    assert!(!repository.git(&["ls-remote", "origin"]).contains("seaway/"));
     world.stop().await;
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use seaway_api::environment::Environment;
+use seaway_api::environment::{Environment, Override};
 use serde_json::json;
 
 use super::Worker;
 use crate::account::{delete_namespace, namespaces_of};
 use crate::error::Error;
 use crate::live::Reader;
+use crate::proposal::came_home;
 use crate::subject::Subject;
 
 /// Between two looks at namespaces that are being deleted.
@@ -45,6 +46,36 @@ impl Worker {
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(Error::cluster(format!("finalizer of {}", self.key), error)),
+        }
+    }
+
+    /// Ends overrides whose proposal has come home; whether there were any. The spec is another one then.
+    pub(super) async fn end_overrides(
+        &self,
+        environment: &Environment,
+        subject: &Subject,
+    ) -> Result<bool, Error> {
+        let home = came_home(&self.shared, environment, subject).await;
+        if home.is_empty() {
+            return Ok(false);
+        }
+        let rest: Vec<&Override> =
+            environment.spec.overrides.iter().filter(|one| !home.contains(&one.component)).collect();
+        let api: Api<Environment> = Api::namespaced(self.shared.client.clone(), &self.key.namespace);
+        let patch = json!({"metadata": {"resourceVersion": environment.metadata.resource_version},
+            "spec": {"overrides": rest}});
+        match api.patch(&self.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(changed) => {
+                self.shared.seen(changed);
+                for component in &home {
+                    self.tell(None, format!("the override of {component} has come home and ends"), None);
+                    self.shared.journal.ended_override(&self.key, component).await?;
+                }
+                Ok(true)
+            }
+            // Changed just now: the next look sees to it.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(error) => Err(Error::cluster(format!("the overrides of {}", self.key), error)),
         }
     }
 

@@ -253,6 +253,9 @@ impl Worker {
         let now = Timestamp::now();
         let subject = self.shared.subject(environment)?;
         self.ensure_finalizer(environment).await?;
+        if self.end_overrides(environment, &subject).await? {
+            return Err(Error::Superseded);
+        }
         let memory = self.shared.records.get(&self.key)?;
         let steps = Steps::default();
         let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps).await?;
