@@ -52,6 +52,8 @@ impl Delivery {
             poll_interval: options.poll_interval,
             concurrency: CONCURRENCY,
             hash_key: hash_key(&folder.join("pki/hash.key"))?,
+            // Every name below it leads to this machine (RFC 6761).
+            domain: "localhost".to_owned(),
         })
         .into_diagnostic()?;
         let sync = Arc::new(sync);

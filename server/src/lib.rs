@@ -36,7 +36,8 @@ pub use authorization::{ClientFor, impersonation};
 pub use permissions::{account_rules, cluster_roles};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    Done, EnvironmentList, History, HoldRequest, Holds, LoginMethod, LoginPage, LoginRequest, May,
+    CopyAnswer, CopyRequest, Done, EnvironmentList, ExtendRequest, History, HoldRequest, Holds, Lifetime,
+    LoginMethod, LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest,
     RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, document,
 };
 

@@ -22,6 +22,8 @@ pub(crate) enum Verb {
     Hold,
     /// Change how it behaves: suspend and resume.
     Update,
+    /// Make it.
+    Create,
     /// Delete it.
     Delete,
 }
@@ -35,6 +37,7 @@ impl Verb {
             Self::Rollback => "rollback",
             Self::Hold => "hold",
             Self::Update => "update",
+            Self::Create => "create",
             Self::Delete => "delete",
         }
     }
@@ -112,7 +115,16 @@ mod tests {
     #[test]
     fn an_operator_may_do_everything_that_the_api_offers() {
         let operator = &cluster_roles()[2]["rules"][0]["verbs"];
-        let all = [Verb::Get, Verb::List, Verb::Sync, Verb::Rollback, Verb::Hold, Verb::Update, Verb::Delete];
+        let all = [
+            Verb::Get,
+            Verb::List,
+            Verb::Sync,
+            Verb::Rollback,
+            Verb::Hold,
+            Verb::Update,
+            Verb::Create,
+            Verb::Delete,
+        ];
         for verb in all {
             assert!(operator.as_array().is_some_and(|v| v.contains(&verb.as_str().into())), "{verb:?}");
         }

@@ -1,12 +1,16 @@
 //! The shapes of `seaway_sync` in the API's document. A test holds them against the types, field by field.
 
+mod copies;
+
+pub(crate) use copies::{copy_ref, environment_key_ref, list_of_effects, list_of_overrides, proposed_ref};
+
 use serde_json::{Value, json};
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ArrayBuilder, Schema};
 
 /// Every shape by its name.
-pub(crate) fn all() -> [(&'static str, Value); 24] {
-    [
+pub(crate) fn all() -> Vec<(&'static str, Value)> {
+    let mut all = vec![
         ("EnvironmentKey", environment_key()),
         ("EnvironmentView", environment_view()),
         ("EnvironmentDetail", environment_detail()),
@@ -31,7 +35,9 @@ pub(crate) fn all() -> [(&'static str, Value); 24] {
         ("SyncStatus", sync_status()),
         ("Action", action()),
         ("Event", event()),
-    ]
+    ];
+    all.extend(copies::all());
+    all
 }
 
 fn list_of(name: &str) -> Schema {
@@ -177,6 +183,9 @@ fn summary() -> Vec<(&'static str, Value)> {
         ("sync", sync_status()),
         ("health", health_status()),
         ("message", text("What a person should know first.")),
+        ("copyOf?", text("What it is a copy of, as NAMESPACE/NAME.")),
+        ("owner?", text("The person whose it is.")),
+        ("expires?", text("From when on it is deleted (RFC 3339).")),
     ]
 }
 
@@ -193,6 +202,8 @@ fn environment_detail() -> Value {
         ("plan", shape("Plan")),
         ("objects", list(shape("ObjectView"))),
         ("lastSync", maybe("SyncRecord")),
+        ("copy?", shape("CopyView")),
+        ("overrides?", list(shape("OverrideView"))),
     ]);
     object("Everything about an environment.", &fields)
 }
@@ -462,6 +473,7 @@ mod tests {
             Some("array") => json!([example(schemas, &schema["items"])]),
             Some("string") if schema["format"] == "date-time" => "2024-01-01T00:00:00Z".into(),
             Some("integer") => 7.into(),
+            Some("number") => 0.5.into(),
             Some("boolean") => true.into(),
             Some("string") | None => "text".into(),
             Some(other) => panic!("{other}"),
@@ -485,6 +497,11 @@ mod tests {
         check::<EnvironmentDetail>("EnvironmentDetail");
         check::<seaway_sync::view::EnvironmentView>("EnvironmentView");
         check::<Plan>("Plan");
+        check::<seaway_sync::view::CopyView>("CopyView");
+        check::<seaway_sync::view::OverrideView>("OverrideView");
+        check::<seaway_sync::view::FidelityView>("FidelityView");
+        check::<seaway_sync::proposal::Proposed>("Proposed");
+        check::<seaway_sync::proposal::Effect>("Effect");
         check::<seaway_sync::view::SyncRecord>("SyncRecord");
         check::<Progress>("Progress");
         check::<seaway_sync::view::Timeline>("Timeline");
@@ -515,6 +532,7 @@ mod tests {
         check::<seaway_sync::steps::StepKind>(step()["properties"]["kind"].clone());
         check::<seaway_sync::steps::StepState>(step()["properties"]["state"].clone());
         check::<seaway_sync::view::Trigger>(sync_record()["properties"]["trigger"].clone());
+        check::<seaway_environments::Class>(copies::class());
         check::<seaway_sync::ownership::Operation>(owner()["properties"]["operation"].clone());
     }
 

@@ -248,6 +248,8 @@ mod tests {
                 {"object": route, "sync": "OutOfSync", "health": "Healthy"}]))
             .unwrap(),
             last_sync: None,
+            copy: None,
+            overrides: Vec::new(),
         }
     }
 

@@ -78,6 +78,27 @@ pub(super) async fn write(
     append(app, event).await
 }
 
+/// Writes what a person did, with what there is to know about it.
+pub(super) async fn write_detail(
+    app: &App,
+    person: &Person,
+    action: &str,
+    key: &EnvironmentKey,
+    outcome: &str,
+    detail: serde_json::Value,
+) -> Result<(), Problem> {
+    let event = NewEvent {
+        time: Timestamp::now(),
+        actor: person.identity.name.clone(),
+        action: format!("environment.{action}"),
+        object: format!("Environment/{key}"),
+        release: None,
+        outcome: outcome.to_owned(),
+        detail,
+    };
+    append(app, event).await
+}
+
 async fn append(app: &App, event: NewEvent) -> Result<(), Problem> {
     app.ledger.append(event).await.map(drop).map_err(|error| {
         tracing::warn!(%error, "an event could not be written");

@@ -2,6 +2,7 @@
 
 mod actions;
 mod audit;
+mod copies;
 mod environments;
 mod events;
 mod logs;
@@ -31,6 +32,10 @@ use crate::problem::Problem;
 use crate::{cookie, page, schemas};
 
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
+pub use copies::{
+    CopyAnswer, CopyRequest, ExtendRequest, Lifetime, OverrideRequest, Overrides, ProposeAnswer,
+    ProposeRequest,
+};
 pub use environments::{EnvironmentList, History};
 pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
 
@@ -63,6 +68,7 @@ pub(crate) struct App {
     tags(
         (name = "environments", description = "What runs where, and what would change"),
         (name = "actions", description = "What a person asks for"),
+        (name = "copies", description = "Copies of environments, and how far they are from what they copy"),
         (name = "events", description = "What happens, while it happens"),
         (name = "session", description = "Who is logged in"),
     ),
@@ -72,7 +78,7 @@ struct Document;
 /// The routes and their description.
 fn described() -> (Router<Arc<App>>, Value) {
     let router = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(environments::list))
+        .routes(routes!(environments::list, copies::create))
         .routes(routes!(environments::show, actions::delete))
         .routes(routes!(environments::plan))
         .routes(routes!(environments::history))
@@ -85,6 +91,10 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(actions::hold))
         .routes(routes!(actions::suspend))
         .routes(routes!(actions::resume))
+        .routes(routes!(copies::deviate))
+        .routes(routes!(copies::fidelity))
+        .routes(routes!(copies::propose))
+        .routes(routes!(copies::extend))
         .routes(routes!(events::events))
         .routes(routes!(session::page, session::login))
         .routes(routes!(session::setup))
@@ -101,7 +111,7 @@ fn described() -> (Router<Arc<App>>, Value) {
     components.security_schemes.insert("session".into(), SecurityScheme::ApiKey(session).into());
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(known) = document["components"]["schemas"].as_object_mut() {
-        known.extend(schemas::all().map(|(name, schema)| (name.to_owned(), schema)));
+        known.extend(schemas::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     }
     (router, document)
 }

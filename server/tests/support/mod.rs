@@ -106,6 +106,7 @@ impl World {
             poll_interval: Duration::from_secs(3600),
             concurrency: 4,
             hash_key: HashKey::new([7; 32]),
+            domain: "example.test".to_owned(),
         });
         let sync = Arc::new(sync.unwrap());
         let clock = Arc::new(AtomicI64::new(0));
