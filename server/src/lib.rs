@@ -19,6 +19,7 @@ mod insight;
 mod listener;
 mod page;
 mod permissions;
+mod personal;
 mod problem;
 mod reading;
 mod routes;
@@ -30,14 +31,15 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError};
+pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError, Role, RoleError};
 pub use authentication::{Authenticate, BearerToken, Identity, token_review};
 pub use authorization::{ClientFor, impersonation};
-pub use permissions::{account_rules, cluster_roles};
+pub use permissions::{account_rules, cluster_roles, group_bindings};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    Done, EnvironmentList, History, HoldRequest, Holds, LoginMethod, LoginPage, LoginRequest, May,
-    RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, document,
+    AccountList, AccountRequest, AccountState, AccountView, Done, EnvironmentList, History, HoldRequest,
+    Holds, InvitationView, JoinRequest, LoginMethod, LoginPage, LoginRequest, May, RollbackRequest,
+    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, document,
 };
 
 /// The port at which it listens when nothing else is said.

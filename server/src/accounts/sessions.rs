@@ -20,6 +20,25 @@ pub(super) const MOST: i64 = 16;
 /// Length of a secret's text: 32 bytes in base64.
 const SECRET_TEXT: usize = 43;
 
+/// What a bearer token of a session begins with: it is none of Kubernetes, and scanners of source text recognise it.
+const PREFIX: &str = "swy_";
+
+/// How the secret of a session is sent. One that was made for the one is of no use as the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A browser's cookie.
+    Cookie,
+    /// The `Authorization` header of a command line.
+    Bearer,
+}
+
+/// A session that is asked for: the digest of its secret, and how that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionKey {
+    pub(super) digest: Digest,
+    pub(super) carrier: Carrier,
+}
+
 /// 32 random bytes, as a text. It cannot be printed.
 #[derive(Debug)]
 pub(crate) struct Secret(SecretString);
@@ -44,7 +63,27 @@ impl Secret {
         self.0
     }
 
-    pub(crate) fn digest(&self) -> Digest {
+    /// Whether a bearer token is said to be that of a session here. Nobody else is asked about it then.
+    pub(crate) fn is_token(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
+    /// From a bearer token; `None` when it is none by its form.
+    pub(crate) fn of_token(text: &str) -> Option<Self> {
+        text.strip_prefix(PREFIX).and_then(Self::parse)
+    }
+
+    /// As a bearer token.
+    pub(crate) fn into_token(self) -> SecretString {
+        format!("{PREFIX}{}", self.expose()).into()
+    }
+
+    /// The session whose secret it is, when it was sent this way.
+    pub(crate) fn key(&self, carrier: Carrier) -> SessionKey {
+        SessionKey { digest: self.digest(), carrier }
+    }
+
+    pub(super) fn digest(&self) -> Digest {
         Digest::of(self.expose())
     }
 }
@@ -108,6 +147,11 @@ mod tests {
         assert_ne!(secret.expose(), Secret::random().expose());
         assert!(!format!("{secret:?}").contains(secret.expose()));
         assert_eq!(Secret::parse(secret.expose()).unwrap().digest(), secret.digest());
+        let token = Secret::parse(secret.expose()).unwrap().into_token();
+        assert!(Secret::is_token(token.expose_secret()) && !Secret::is_token(secret.expose()));
+        assert_eq!(Secret::of_token(token.expose_secret()).unwrap().digest(), secret.digest());
+        assert!(Secret::parse(token.expose_secret()).is_none(), "a token is no cookie");
+        assert!(Secret::of_token(secret.expose()).is_none(), "a cookie is no token");
         for bad in ["", "short", &"a".repeat(44), &"=".repeat(43), &"ä".repeat(43)] {
             assert!(Secret::parse(bad).is_none(), "{bad}");
         }
