@@ -12,6 +12,8 @@ use kube::config::{Cluster, Kubeconfig};
 use miette::{IntoDiagnostic, WrapErr, miette};
 use secrecy::ExposeSecret as _;
 
+use super::login::{self, Login};
+
 /// Key in a kubeconfig context's `extensions`; its value is `{url: …}`.
 const EXTENSION: &str = "seaway.dev/server";
 
@@ -19,7 +21,8 @@ const EXTENSION: &str = "seaway.dev/server";
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerOptions {
-    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of the kubeconfig]
+    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of `seaway login`, or of the
+    /// kubeconfig]
     #[arg(long, global = true, env = "SEAWAY_SERVER", value_name = "URL")]
     server: Option<String>,
     /// Kubeconfig that names the server in its context [default: $KUBECONFIG or ~/.kube/config]
@@ -30,10 +33,20 @@ pub(crate) struct ServerOptions {
     context: Option<String>,
 }
 
+impl ServerOptions {
+    fn name_a_kubeconfig(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+}
+
 /// A token. It cannot be printed.
 pub(crate) struct Token(String);
 
 impl Token {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -125,10 +138,17 @@ struct Entry {
     authority: Option<Vec<u8>>,
 }
 
-/// Finds the server: by what is given, or in the kubeconfig.
+/// Finds the server: by what is given, by the login that is kept, or in the kubeconfig of the environment.
 pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
-    let given = options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()?;
+    let given = given(options)?;
     let token = std::env::var("SEAWAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Token);
+    // Who names a kubeconfig or brings a token means that.
+    if token.is_none()
+        && !options.name_a_kubeconfig()
+        && let Some(login) = login::read()?.filter(|login| is_meant(login, given.as_ref()))
+    {
+        return of_login(login);
+    }
     let entry = match read(options) {
         Ok(entry) => entry,
         // With a server and a token, the kubeconfig is not needed.
@@ -138,6 +158,38 @@ pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
     choose(given, token, entry)
 }
 
+fn given(options: &ServerOptions) -> miette::Result<Option<Url>> {
+    options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()
+}
+
+/// Whether a login is one at the server that is given.
+fn is_meant(login: &Login, given: Option<&Url>) -> bool {
+    given.is_none_or(|given| *given == login.server)
+}
+
+/// The server of a login, with its token, which goes nowhere else.
+pub(crate) fn of_login(login: Login) -> miette::Result<Target> {
+    safe(Target { url: login.server, token: Some(login.token), trust: Trust::Machine })
+}
+
+/// Where somebody wants to log in: at the server that is given, the one of the login before, that of the kubeconfig, or
+/// the one that `seaway up` starts when nothing else is said.
+pub(crate) fn to_log_in(options: &ServerOptions) -> miette::Result<Target> {
+    let before = || match options.name_a_kubeconfig() {
+        true => None,
+        // One that cannot be read is replaced.
+        false => login::read().ok().flatten().map(|login| login.server),
+    };
+    let url = match given(options)?.or_else(before) {
+        Some(url) => url,
+        None => match read(options)? {
+            Some(entry) => entry.url,
+            None => Url { tls: false, host: "127.0.0.1".to_owned(), port: seaway_server::DEFAULT_PORT },
+        },
+    };
+    safe(Target { url, token: None, trust: Trust::Machine })
+}
+
 fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> miette::Result<Target> {
     let target = match (given, token, entry) {
         (Some(url), token, Some(entry)) if entry.url == url => from_entry(entry, token)?,
@@ -145,21 +197,31 @@ fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> mie
         (None, token, Some(entry)) => from_entry(entry, token)?,
         (None, _, None) => {
             return Err(miette!(
-                help = "start one with `seaway up` and set KUBECONFIG to the kubeconfig that it prints, or give one with \
-                        --server and SEAWAY_TOKEN",
-                "no Seaway server is known: the kubeconfig's context names none"
+                help = "log in with `seaway login --server URL`; or start one with `seaway up` and set KUBECONFIG to the \
+                        kubeconfig that it prints; or give one with --server and SEAWAY_TOKEN",
+                "no Seaway server is known: nobody has logged in, and the kubeconfig's context names none"
             ));
         }
     };
+    let target = safe(target)?;
+    if target.token.is_none() {
+        let url = &target.url;
+        return Err(miette!(
+            help = "log in with `seaway login --server {url}`, or set SEAWAY_TOKEN",
+            "there is no token for {url}"
+        ));
+    }
+    Ok(target)
+}
+
+/// Refuses to send anything where others could read it.
+fn safe(target: Target) -> miette::Result<Target> {
     if !target.url.tls && !target.url.is_loopback() {
         return Err(miette!(
             help = "use https, or a tunnel to a port of this machine",
             "{} is neither on this machine nor https: nothing is sent there",
             target.url
         ));
-    }
-    if target.token.is_none() {
-        return Err(miette!(help = "set SEAWAY_TOKEN", "there is no token for {}", target.url));
     }
     Ok(target)
 }
@@ -326,6 +388,36 @@ mod tests {
         assert!(
             sent(target(Some("http://10.0.0.1:7420"), Some("t"), &plain)).contains("nothing is sent there")
         );
+    }
+
+    #[test]
+    fn a_login_is_for_its_own_server_on_this_machine_or_over_https() {
+        let login = |url: &str| Login {
+            server: Url::parse(url).unwrap(),
+            user: "ada".into(),
+            token: Token::new("of-the-login"),
+        };
+        let meant = |url: &str| is_meant(&login("http://127.0.0.1:7420"), Some(&Url::parse(url).unwrap()));
+        assert!(is_meant(&login("http://127.0.0.1:7420"), None));
+        assert!(meant("http://127.0.0.1:7420/"));
+        for other in ["http://127.0.0.1:7421", "http://localhost:7420", "https://127.0.0.1:7420"] {
+            assert!(!meant(other), "{other}");
+        }
+        assert_eq!(sent(of_login(login("http://localhost:7420"))), "http://localhost:7420 of-the-login");
+        let far = of_login(login("https://seaway.example.com")).unwrap();
+        assert_eq!(far.trust, Trust::Machine);
+        assert!(sent(of_login(login("http://seaway.example.com"))).contains("nothing is sent there"));
+    }
+
+    #[test]
+    fn a_password_is_sent_on_this_machine_or_over_https_alone() {
+        let asked = |url: &str| {
+            let options = ServerOptions { server: Some(url.to_owned()), ..ServerOptions::default() };
+            to_log_in(&options).map(|target| (target.url.to_string(), target.token.is_none()))
+        };
+        assert_eq!(asked("http://127.0.0.1:7420").unwrap(), ("http://127.0.0.1:7420".to_owned(), true));
+        assert!(asked("https://seaway.example.com").is_ok());
+        assert!(asked("http://seaway.example.com").is_err());
     }
 
     #[test]
