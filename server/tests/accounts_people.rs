@@ -209,7 +209,7 @@ async fn a_command_line_logs_in_as_its_person_until_it_logs_out() {
     let (world, _) = with("ada", "developer").await;
     assert_eq!(login(&world, TOKENS, "ada", OTHER).await.status, 401);
     let token = token(&world, "ada").await;
-    assert!(token.starts_with("swy_"));
+    assert!(token.starts_with("swy_s_"));
     let session = bearing(&world, &token, Method::GET, SESSION, &Value::Null).await;
     assert_eq!((session.status, &session.body["user"]), (200, &json!("ada")), "{session:?}");
     assert_eq!(session.body["may"]["accounts"], false);
@@ -219,7 +219,7 @@ async fn a_command_line_logs_in_as_its_person_until_it_logs_out() {
     assert_eq!(ended.status, 200, "a header is not sent by itself: {ended:?}");
     let after = bearing(&world, &token, Method::GET, SESSION, &Value::Null).await;
     assert_eq!(after.status, 401, "{after:?}");
-    for wrong in ["swy_", "swy_token-of-admin", &format!("swy_{}", "a".repeat(43))] {
+    for wrong in ["swy_s_", "swy_s_token-of-admin", &format!("swy_s_{}", "a".repeat(43))] {
         let answer = bearing(&world, wrong, Method::GET, SESSION, &Value::Null).await;
         assert_eq!(answer.status, 401, "{wrong}");
     }
@@ -248,11 +248,11 @@ async fn a_command_lines_login_ends_when_it_is_not_used_and_after_a_week() {
 async fn the_secret_of_a_cookie_is_no_bearer_token_and_the_other_way_round() {
     let (world, cookie) = with("ada", "developer").await;
     let secret = cookie.split_once('=').unwrap().1;
-    for bearer in [secret.to_owned(), format!("swy_{secret}")] {
+    for bearer in [secret.to_owned(), format!("swy_{secret}"), format!("swy_s_{secret}")] {
         assert_eq!(asked(&world, &[("authorization", &format!("Bearer {bearer}"))]).await, 401, "{bearer}");
     }
     let token = token(&world, "ada").await;
-    for secret in [&*token, token.strip_prefix("swy_").unwrap()] {
+    for secret in [&*token, token.strip_prefix("swy_s_").unwrap()] {
         assert_eq!(asked(&world, &[("cookie", &format!("seaway_session={secret}"))]).await, 401, "{secret}");
     }
     assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 200);
@@ -481,7 +481,7 @@ async fn the_ledger_tells_who_added_whom_and_holds_no_code() {
         ]
     );
     let all = serde_json::to_string(&events).unwrap();
-    for secret in [&*code, PASSWORD, ada.strip_prefix("swy_").unwrap()] {
+    for secret in [&*code, PASSWORD, ada.strip_prefix("swy_s_").unwrap()] {
         assert!(!all.contains(secret), "{secret}");
     }
     let file = std::fs::read(world.accounts()).unwrap();

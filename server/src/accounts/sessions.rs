@@ -20,8 +20,9 @@ pub(super) const MOST: i64 = 16;
 /// Length of a secret's text: 32 bytes in base64.
 const SECRET_TEXT: usize = 43;
 
-/// What a bearer token of a session begins with: it is none of Kubernetes, and scanners of source text recognise it.
-const PREFIX: &str = "swy_";
+/// What a bearer token of a session begins with. All of Seaway's begin with `swy_`, and the gateway lets none of them
+/// through; this one is longer than that of the embedded Kubernetes API, so that neither is taken for the other.
+const PREFIX: &str = "swy_s_";
 
 /// How the secret of a session is sent. One that was made for the one is of no use as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,7 @@ impl Secret {
         self.0
     }
 
-    /// Whether a bearer token is said to be that of a session here. Nobody else is asked about it then.
-    pub(crate) fn is_token(text: &str) -> bool {
-        text.starts_with(PREFIX)
-    }
-
-    /// From a bearer token; `None` when it is none by its form.
+    /// From a bearer token; `None` when it is none of a session by its form.
     pub(crate) fn of_token(text: &str) -> Option<Self> {
         text.strip_prefix(PREFIX).and_then(Self::parse)
     }
@@ -148,10 +144,11 @@ mod tests {
         assert!(!format!("{secret:?}").contains(secret.expose()));
         assert_eq!(Secret::parse(secret.expose()).unwrap().digest(), secret.digest());
         let token = Secret::parse(secret.expose()).unwrap().into_token();
-        assert!(Secret::is_token(token.expose_secret()) && !Secret::is_token(secret.expose()));
         assert_eq!(Secret::of_token(token.expose_secret()).unwrap().digest(), secret.digest());
         assert!(Secret::parse(token.expose_secret()).is_none(), "a token is no cookie");
         assert!(Secret::of_token(secret.expose()).is_none(), "a cookie is no token");
+        let of_kubernetes = format!("swy_s_{}", "a".repeat(41));
+        assert!(Secret::of_token(&of_kubernetes).is_none(), "32 bytes after `swy_` can begin with `s_`");
         for bad in ["", "short", &"a".repeat(44), &"=".repeat(43), &"ä".repeat(43)] {
             assert!(Secret::parse(bad).is_none(), "{bad}");
         }

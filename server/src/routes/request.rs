@@ -39,13 +39,12 @@ impl FromRequestParts<Arc<App>> for Caller {
     /// A bearer token counts before a cookie: who sends one means it.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         if parts.headers.contains_key(AUTHORIZATION) {
-            let token = BearerToken::of(&parts.headers);
+            let token = BearerToken::of(&parts.headers)
+                .ok_or_else(|| Problem::unauthorized("this is no bearer token"))?;
             // The token of a session here is nobody else's concern: Kubernetes is not asked about it.
-            if let Some(token) = token.as_ref().filter(|token| Secret::is_token(token.expose())) {
-                let secret = Secret::of_token(token.expose()).ok_or_else(ended)?;
+            if let Some(secret) = Secret::of_token(token.expose()) {
                 return Self::of_session(app, secret.key(Carrier::Bearer)).await;
             }
-            let token = token.ok_or_else(|| Problem::unauthorized("this is no bearer token"))?;
             let identity = authentication::identify(&app.authenticate, token).await?;
             return Ok(Self { person: Person::new(identity, &app.client_for)?, session: None });
         }
