@@ -8,6 +8,7 @@
 mod connection;
 pub(crate) mod login;
 mod target;
+mod url;
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use login::Login;
 use target::Target;
-pub(crate) use target::{ServerOptions, Token, Url};
+pub(crate) use target::{ServerOptions, Token};
+pub(crate) use url::Url;
 
 /// Longest answer that is read.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;

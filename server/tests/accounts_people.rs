@@ -452,6 +452,59 @@ async fn somebody_can_always_add_people() {
 }
 
 #[tokio::test]
+async fn who_logs_in_is_told_to_those_alone_who_may_list_accounts() {
+    let (world, _) = with("ada", "developer").await;
+    world.environment("seaway", "staging").await;
+    let ada = format!("Bearer {}", token(&world, "ada").await);
+    let open = async |bearer: &str| {
+        let request = world.request(Method::GET, "/api/v1/events").header("authorization", bearer);
+        world.stream(request.body(Full::default()).unwrap()).await
+    };
+    let (mut ada_hears, mut admin_hears) = (open(&ada).await, open("Bearer token-of-admin").await);
+    assert_eq!(create(&world, "ben", "viewer").await.status, 200);
+    let suspend = "/api/v1/environments/seaway/staging/suspend";
+    assert_eq!(world.post("admin", suspend, Value::Null).await.status, 200);
+    let told = read_until(&mut ada_hears, "environment.suspend").await;
+    assert!(!told.contains("account.create"), "{told}");
+    let told = read_until(&mut admin_hears, "environment.suspend").await;
+    assert!(told.contains("account.create"), "{told}");
+    drop((ada_hears, admin_hears));
+    world.stop().await;
+}
+
+/// What a stream says, up to a text.
+async fn read_until(stream: &mut hyper::body::Incoming, text: &str) -> String {
+    use http_body_util::BodyExt;
+    let mut all = String::new();
+    let read = async {
+        while !all.contains(text) {
+            let frame = stream.frame().await.expect("it goes on").unwrap();
+            all.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), read).await.expect("it is told");
+    all
+}
+
+#[tokio::test]
+async fn the_first_account_has_a_namespace_of_its_own_too() {
+    let world = World::start().await;
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    world
+        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "administrators"},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]}))
+        .await;
+    let body = json!({"code": world.setup, "name": "jane", "password": PASSWORD});
+    let made = send(&world, Method::POST, "/api/v1/setup", &[], &body).await;
+    assert_eq!((made.status, &made.body["may"]["accounts"]), (200, &json!(true)), "{made:?}");
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
+    assert!(namespaces.get_opt("seaway-jane").await.unwrap().is_some());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_ledger_tells_who_added_whom_and_holds_no_code() {
     let (world, _) = with("ada", "developer").await;
     let ada = token(&world, "ada").await;

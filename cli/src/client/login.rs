@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use miette::{IntoDiagnostic, WrapErr, miette};
 use serde_json::{Value, json};
 
-use super::target::{Token, Url};
+use super::target::Token;
+use super::url::Url;
 
 /// Format of the file.
 const VERSION: u64 = 1;

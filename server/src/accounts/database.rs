@@ -22,7 +22,7 @@ pub(super) use people::Deletion;
 const READERS: u32 = 4;
 
 /// The columns that make an [`Account`].
-const ACCOUNT: &str = "account.id AS id, account.name AS name,
+const ACCOUNT: &str = "account.id AS id, account.name AS name, account.password AS password,
     (SELECT json_group_array(membership.name) FROM membership WHERE membership.account = account.id) AS groups";
 
 pub(super) struct Database {
@@ -93,7 +93,7 @@ impl Database {
             }
             transaction.commit().await?;
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-            Ok(Some(Account { id, name: name.to_string(), groups }))
+            Ok(Some(Account { id, name: name.to_string(), groups, password: Digest::of(password) }))
         };
         create.await.map_err(|error| self.sorted(error))
     }
@@ -103,18 +103,18 @@ impl Database {
         &self,
         name: &AccountName,
     ) -> Result<Option<(Account, Option<String>)>, Error> {
-        let query = format!(
-            "SELECT {ACCOUNT}, nullif(password, '') AS password FROM account WHERE account.name = ?1"
-        );
+        let query =
+            format!("SELECT {ACCOUNT}, nullif(password, '') AS hash FROM account WHERE account.name = ?1");
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(name.as_str())
-            .try_map(|row| Ok((account(&row)?, row.try_get("password")?)))
+            .try_map(|row| Ok((account(&row)?, row.try_get("hash")?)))
             .fetch_optional(&self.readers)
             .await;
         row.map_err(|error| self.sorted(error))
     }
 
-    /// Begins a session in place of another one, and removes those that are over or too many.
+    /// Begins a session in place of another one, and removes those that are over or too many. It does not when the
+    /// account has another password by now, or is gone.
     pub(super) async fn begin_session(
         &self,
         account: &Account,
@@ -122,10 +122,17 @@ impl Database {
         carrier: Carrier,
         before: Option<Digest>,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut writer = self.writer().await?;
         let begin = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let password: Option<String> = sqlx::query_scalar("SELECT password FROM account WHERE id = ?1")
+                .bind(account.id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if password.is_none_or(|password| Digest::of(&password) != account.password) {
+                return Ok(false);
+            }
             sqlx::query("DELETE FROM session WHERE seen <= ?1 OR started <= ?2 OR digest = ?3")
                 .bind(stored(before_now(now, IDLE)))
                 .bind(stored(before_now(now, LONGEST)))
@@ -142,7 +149,6 @@ impl Database {
             .bind(carrier == Carrier::Bearer)
             .execute(&mut *transaction)
             .await?;
-            // An account that was deleted meanwhile gets none: its row is gone.
             sqlx::query(
                 "INSERT INTO session (digest, account, started, seen, bearer) VALUES (?1, ?2, ?3, ?3, ?4)",
             )
@@ -152,7 +158,8 @@ impl Database {
             .bind(carrier == Carrier::Bearer)
             .execute(&mut *transaction)
             .await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(true)
         };
         begin.await.map_err(|error| self.sorted(error))
     }
@@ -220,6 +227,7 @@ fn account(row: &SqliteRow) -> Result<Account, sqlx::Error> {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
         groups: groups.map_err(|error| sqlx::Error::Decode(error.into()))?,
+        password: Digest::of(row.try_get("password")?),
     })
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct Account {
     pub(crate) id: i64,
     pub(crate) name: String,
     pub(crate) groups: Vec<String>,
+    /// Which password it had when this was read: another one has another digest.
+    password: Digest,
 }
 
 /// Why somebody does not get in.
@@ -201,17 +203,20 @@ impl Accounts {
         }
     }
 
-    /// Begins a session whose secret is sent this way, and ends the one that this browser had before.
+    /// Begins a session whose secret is sent this way, and ends the one that this browser had before. It is refused when
+    /// the password was changed, or the account deleted, since it was verified.
     pub(crate) async fn begin_session(
         &self,
         account: &Account,
         carrier: Carrier,
         before: Option<&Secret>,
-    ) -> Result<(Secret, Session), Error> {
+    ) -> Result<(Secret, Session), Refusal> {
         let secret = Secret::random();
         let now = self.now();
         let before = before.map(Secret::digest);
-        self.database.begin_session(account, secret.digest(), carrier, before, now).await?;
+        if !self.database.begin_session(account, secret.digest(), carrier, before, now).await? {
+            return Err(Refusal::Wrong { account: Some(account.name.clone()) });
+        }
         Ok((secret, Session::new(account.clone(), now, now)))
     }
 

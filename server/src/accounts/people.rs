@@ -93,7 +93,7 @@ impl Accounts {
         self.database.join(digest, &hash, self.now()).await?.ok_or(Refusal::NotInvited)?;
         // Whoever guessed at the password before does not keep its owner waiting.
         self.attempts.forget(&Key::Account(account.name.clone()));
-        Ok(account)
+        Ok(Account { password: Digest::of(&hash), ..account })
     }
 
     /// Refuses to delete the account without which nobody could add people.
@@ -111,5 +111,35 @@ impl Accounts {
             Deletion::Unknown => Err(Refusal::Unknown(name.to_string())),
             Deletion::LastAdministrator => Err(Refusal::LastAdministrator),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::accounts::Carrier;
+
+    /// A login takes a while: the password is hashed, the ledger written.
+    #[tokio::test]
+    async fn a_login_with_the_old_password_does_not_outlive_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (accounts, _) = Accounts::open(&folder.path().join("accounts.db")).await.unwrap();
+        let (name, from) = ("ada".parse().unwrap(), Ipv4Addr::LOCALHOST.into());
+        let password = |text: &str| SecretString::from(text.to_owned());
+        let (_, invitation) = accounts.create(&name, Role::Developer).await.unwrap();
+        accounts.join(&invitation.code, password("an old password"), from).await.unwrap();
+        let begun = accounts.verify("ada", password("an old password"), from).await.unwrap();
+        let (_, invitation) = accounts.invite(&name).await.unwrap();
+        let joined = accounts.join(&invitation.code, password("a new password"), from).await.unwrap();
+        let late = accounts.begin_session(&begun, Carrier::Bearer, None).await;
+        assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
+        accounts.begin_session(&joined, Carrier::Cookie, None).await.unwrap();
+        accounts.delete(&name).await.unwrap();
+        let late = accounts.begin_session(&joined, Carrier::Cookie, None).await;
+        assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
+        accounts.close().await;
     }
 }

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_when_it_is_idle_and_in_any_case_after_a_week() {
-        let account = Account { id: 1, name: "jane".into(), groups: Vec::new() };
+        let account = Account { id: 1, name: "jane".into(), groups: Vec::new(), password: Digest::of("") };
         let hour = |hours| after(Timestamp::UNIX_EPOCH, SignedDuration::from_hours(hours));
         let idle = Session::new(account.clone(), hour(0), hour(1));
         assert!(idle.goes_on(hour(12)));

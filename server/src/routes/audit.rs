@@ -17,6 +17,11 @@ pub(super) fn environment(object: &str) -> Option<(&str, &str)> {
     object.strip_prefix("Environment/")?.split_once('/')
 }
 
+/// Whether an event of the ledger is about who logs in.
+pub(super) fn is_about_people(object: &str) -> bool {
+    object == "Account" || object.starts_with("Account/")
+}
+
 /// Refuses what the person may not do, and keeps that in the ledger.
 pub(super) async fn must(
     app: &App,

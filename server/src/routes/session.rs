@@ -19,10 +19,10 @@ use super::request::{self, Caller};
 use super::{App, Done, audit};
 use crate::accounts::{Account, Carrier, Refusal, Session};
 use crate::authorization::Person;
-use crate::cookie;
 use crate::listener::Peer;
 use crate::permissions::Verb;
 use crate::problem::Problem;
+use crate::{cookie, personal};
 
 /// Largest body of a login: a name, a password of 128 characters, each written as `\u0000`, and room.
 const LARGEST_FORM: usize = 4 * 1024;
@@ -209,8 +209,7 @@ pub(super) async fn begin(
     let may = May::of(&person).await?;
     audit::write_account(app, "login", Some(&account.name), "succeeded", from).await?;
     let before = cookie::read(headers, app.https);
-    let begun = app.accounts.begin_session(account, Carrier::Cookie, before.as_ref()).await;
-    let (secret, session) = begun.map_err(request::accounts_failed)?;
+    let (secret, session) = app.accounts.begin_session(account, Carrier::Cookie, before.as_ref()).await?;
     Ok(with_cookie(cookie::begin(&secret, app.https), SessionView::new(&person, Some(&session), may)))
 }
 
@@ -282,6 +281,7 @@ pub(super) async fn setup(
     match app.accounts.set_up(&code, &name, password, from).await {
         Ok(account) => {
             audit::write_account(&app, "setup", Some(&account.name), "succeeded", from).await?;
+            own_namespace(&app, &account).await;
             begin(&app, &headers, &account, from).await
         }
         Err(refusal) => {
@@ -290,6 +290,17 @@ pub(super) async fn setup(
             }
             Err(refusal.into())
         }
+    }
+}
+
+/// The first account gets a namespace for environments of its own, as all do, if it may make one.
+async fn own_namespace(app: &App, account: &Account) {
+    let make = async {
+        let name = account.name.parse().map_err(Refusal::Name)?;
+        personal::create(&Person::new(account.identity(), &app.client_for)?, &name).await
+    };
+    if let Err(problem) = make.await {
+        tracing::info!(reason = problem.detail, "the first account got no namespace of its own");
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::session::{Body, LoginRequest, exposed, form};
-use super::{App, audit, request};
+use super::{App, audit};
 use crate::accounts::{Carrier, Refusal};
 use crate::cookie;
 use crate::listener::Peer;
@@ -58,8 +58,7 @@ pub(super) async fn create(
     match app.accounts.verify(&name, password, from).await {
         Ok(account) => {
             audit::write_account(&app, "token", Some(&account.name), "succeeded", from).await?;
-            let begun = app.accounts.begin_session(&account, Carrier::Bearer, None).await;
-            let (secret, session) = begun.map_err(request::accounts_failed)?;
+            let (secret, session) = app.accounts.begin_session(&account, Carrier::Bearer, None).await?;
             Ok(Json(TokenView { token: secret.into_token(), user: account.name, expires: session.expires() }))
         }
         Err(refusal) => {

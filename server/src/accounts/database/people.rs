@@ -70,7 +70,8 @@ impl Database {
                 .await?;
             invite(&mut transaction, id, code, expires).await?;
             transaction.commit().await?;
-            let account = Account { id, name: name.to_string(), groups: vec![group.to_owned()] };
+            let (groups, password) = (vec![group.to_owned()], Digest::of(""));
+            let account = Account { id, name: name.to_string(), groups, password };
             Ok(Some(Known { account, active: false, created: now }))
         };
         create.await.map_err(|error| self.sorted(error))
