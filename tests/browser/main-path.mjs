@@ -159,6 +159,7 @@ await page.getByRole("row", { name: /grace/ }).waitFor({ state: "detached" });
 
 // Out and in again.
 await page.getByRole("button", { name: "Log out" }).click();
+await page.getByRole("heading", { name: "Log in to Seaway" }).waitFor();
 await page.getByLabel("Name").fill("ada");
 await page.getByLabel("Password").fill("correct horse battery");
 await page.getByRole("button", { name: "Log in" }).click();

@@ -150,7 +150,7 @@ fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> mie
     if target.token.is_none() {
         let url = &target.url;
         return Err(miette!(
-            help = "log in with `seaway login --server {url}`, or set SEAWAY_TOKEN",
+            help = format!("log in with `seaway login --server {url}`, or set SEAWAY_TOKEN"),
             "there is no token for {url}"
         ));
     }

@@ -23,14 +23,14 @@ you choose the password. The login is kept in $XDG_CONFIG_HOME/seaway/login.json
 ends when it is not used for twelve hours, after a week, and with `seaway logout`; it is only ever
 sent to the server where you have logged in, over https or on this machine.")]
 pub(crate) struct Options {
-    #[command(flatten)]
-    server: ServerOptions,
     /// Name of your account [default: you are asked]
     #[arg(short, long, value_name = "NAME")]
     user: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 /// Logs in and keeps that.

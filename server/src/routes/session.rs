@@ -188,9 +188,8 @@ impl From<Refusal> for Problem {
             Refusal::Taken(_) => {
                 Self::conflict(detail).help("a new link to it can be made with an invitation")
             }
-            Refusal::LastAdministrator => {
-                Self::conflict(detail).help("give somebody else the role admin first")
-            }
+            Refusal::LastAdministrator => Self::conflict(detail)
+                .help("add somebody else with the role admin first, who counts after joining"),
             Refusal::Unknown(_) => Self::not_found(detail),
             Refusal::Name(_) | Refusal::Password(_) => Self::unprocessable(detail),
             Refusal::Failed(error) => request::accounts_failed(error),
