@@ -1,12 +1,14 @@
 //! The HTTP client of the commands that ask a Seaway server, and where it finds that server.
 //!
-//! A token is sent to one URL only: that of its kubeconfig's context (`seaway.dev/server`), or the one given together
-//! with it. It is sent over loopback, or over https that the certificate authority of the same kubeconfig entry (or of
+//! A token is sent to one URL only: that of its kubeconfig's context (`seaway.dev/server`), the one at which `seaway login`
+//! got it, or the one given together with it. It is sent over loopback, or over https that the certificate authority of the same kubeconfig entry (or of
 //! this machine, for a token from `SEAWAY_TOKEN`) has verified. Client certificates and the credentials of other
 //! clusters are never sent, and redirects are not followed.
 
 mod connection;
+pub(crate) mod login;
 mod target;
+mod url;
 
 use std::time::Duration;
 
@@ -20,8 +22,10 @@ use seaway_server::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use target::ServerOptions;
+pub(crate) use login::Login;
 use target::Target;
+pub(crate) use target::{ServerOptions, Token};
+pub(crate) use url::Url;
 
 /// Longest answer that is read.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -65,6 +69,27 @@ impl Client {
     /// When no server is known, or when sending the token there would not be safe.
     pub(crate) fn find(options: &ServerOptions) -> miette::Result<Self> {
         Ok(Self { target: target::find(options)? })
+    }
+
+    /// The server to log in to: no token is needed yet, and none is sent.
+    ///
+    /// # Errors
+    /// When sending a password there would not be safe.
+    pub(crate) fn to_log_in(options: &ServerOptions) -> miette::Result<Self> {
+        Ok(Self { target: target::to_log_in(options)? })
+    }
+
+    /// The server of a login.
+    ///
+    /// # Errors
+    /// When sending its token there would not be safe.
+    pub(crate) fn of_login(login: Login) -> miette::Result<Self> {
+        Ok(Self { target: target::of_login(login)? })
+    }
+
+    /// Where the server is.
+    pub(crate) fn url(&self) -> &Url {
+        &self.target.url
     }
 
     /// Reads something.

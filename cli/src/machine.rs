@@ -163,6 +163,7 @@ fn installed() -> Vec<Value> {
     objects.extend(bound("sync", &rights::sync()));
     objects.extend(bound("server", &rights::server()));
     objects.extend(seaway_server::cluster_roles());
+    objects.extend(seaway_server::group_bindings());
     objects.push(administrators());
     // Where Stacks and shared Environments live.
     let labels = json!({"app.kubernetes.io/part-of": "seaway"});
@@ -225,7 +226,9 @@ mod tests {
         let subjects =
             bindings.flat_map(|binding| binding["subjects"].as_array().cloned().unwrap_or_default());
         let named: Vec<Value> = subjects.collect();
-        assert!(named.iter().any(|subject| subject["name"] == seaway_server::ADMINS));
+        for role in seaway_server::Role::ALL {
+            assert!(named.iter().any(|subject| subject["name"] == role.group()), "{role}");
+        }
         let own = Identity::admin();
         let users = named.iter().filter(|subject| subject["kind"] == "User").map(|user| &user["name"]);
         for user in users.filter_map(Value::as_str).chain([own.name.as_str(), MANAGER]) {

@@ -33,6 +33,12 @@ enum Command {
     Up(commands::up::Options),
     /// Show and change environments of a Seaway server
     Env(commands::env::Options),
+    /// Log in to a Seaway server as yourself
+    Login(commands::login::Options),
+    /// End the login of this command line
+    Logout,
+    /// Add people, invite them again, and remove them
+    Account(commands::account::Options),
     /// Print the Kubernetes objects that a directory stands for
     Render(commands::render::Options),
     /// Print the completions of a shell
@@ -66,6 +72,9 @@ fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
         Command::Up(options) => runtime()?.block_on(commands::up::run(options)),
         Command::Env(options) => runtime()?.block_on(commands::env::run(options)),
+        Command::Login(options) => runtime()?.block_on(commands::login::log_in(&options)),
+        Command::Logout => runtime()?.block_on(commands::login::log_out()),
+        Command::Account(options) => runtime()?.block_on(commands::account::run(options)),
         Command::Render(options) => commands::render::run(&options),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seaway", &mut std::io::stdout());

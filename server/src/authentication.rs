@@ -49,7 +49,7 @@ impl BearerToken {
     }
 
     /// From the `Authorization` header (RFC 6750).
-    fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         let token = token.trim();
         let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= LONGEST_TOKEN;
@@ -85,12 +85,11 @@ pub fn token_review(client: kube::Client) -> Authenticate {
     })
 }
 
-/// Who sent a request.
+/// Who holds a token.
 ///
 /// # Errors
 /// 401 when nobody that is known; 503 when it cannot be found out.
-pub(crate) async fn identify(authenticate: &Authenticate, headers: &HeaderMap) -> Result<Identity, Problem> {
-    let token = BearerToken::of(headers).ok_or_else(|| Problem::unauthorized("a bearer token is missing"))?;
+pub(crate) async fn identify(authenticate: &Authenticate, token: BearerToken) -> Result<Identity, Problem> {
     match authenticate(token).await {
         Ok(Some(identity)) => Ok(identity),
         Ok(None) => Err(Problem::unauthorized("the bearer token is not valid, or no longer")),

@@ -9,9 +9,9 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::{Api, PostParams};
 
-use crate::accounts::Digest;
+use crate::accounts::SessionKey;
 use crate::authentication::Identity;
-use crate::permissions::{GROUP, RESOURCE, Verb};
+use crate::permissions::{ACCOUNTS, GROUP, RESOURCE, Verb};
 use crate::problem::Problem;
 
 /// A client of the Kubernetes API that acts as a person. An error means that nobody can act under that name.
@@ -47,8 +47,8 @@ pub(crate) struct Person {
     pub(crate) identity: Identity,
     /// Acts as the person.
     pub(crate) client: kube::Client,
-    /// The session, when a cookie says who it is. What lasts longer than one answer ends with it.
-    pub(crate) session: Option<Digest>,
+    /// The session that says who it is, if one does. What lasts longer than one answer ends with it.
+    pub(crate) session: Option<SessionKey>,
 }
 
 impl Person {
@@ -76,6 +76,27 @@ impl Person {
         )))
     }
 
+    /// Refuses what the person may not do with the accounts of this server. They are no objects of Kubernetes: the
+    /// resource exists in rules alone.
+    ///
+    /// # Errors
+    /// 403 with what is missing.
+    pub(crate) async fn must_with_accounts(&self, verb: Verb, name: &str) -> Result<(), Problem> {
+        if self.may_with_accounts(verb, name).await? {
+            return Ok(());
+        }
+        let (who, verb) = (&self.identity.name, verb.as_str());
+        Err(Problem::forbidden(format!(
+            "{ACCOUNTS}.{GROUP} {name:?} is forbidden: User {who:?} cannot {verb} resource {ACCOUNTS:?} in API group \
+             {GROUP:?} at the cluster scope"
+        )))
+    }
+
+    /// Whether the person may do this with an account; with an empty text: with every account.
+    pub(crate) async fn may_with_accounts(&self, verb: Verb, name: &str) -> Result<bool, Problem> {
+        self.allowed(ACCOUNTS, verb, "", name).await
+    }
+
     /// In which namespaces the person may do this: asked once for all, and else once for each.
     pub(crate) async fn scope(&self, verb: Verb) -> Result<Scope<'_>, Problem> {
         let everywhere = self.may(verb, "", "").await?;
@@ -84,10 +105,20 @@ impl Person {
 
     /// Whether the person may do this; with empty texts: with every environment.
     pub(crate) async fn may(&self, verb: Verb, namespace: &str, name: &str) -> Result<bool, Problem> {
+        self.allowed(RESOURCE, verb, namespace, name).await
+    }
+
+    async fn allowed(
+        &self,
+        resource: &str,
+        verb: Verb,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Problem> {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let attributes = ResourceAttributes {
             group: text(GROUP),
-            resource: text(RESOURCE),
+            resource: text(resource),
             verb: text(verb.as_str()),
             namespace: text(namespace),
             name: text(name),

@@ -19,6 +19,7 @@ mod insight;
 mod listener;
 mod page;
 mod permissions;
+mod personal;
 mod problem;
 mod reading;
 mod routes;
@@ -30,15 +31,16 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError};
+pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError, Role, RoleError};
 pub use authentication::{Authenticate, BearerToken, Identity, token_review};
 pub use authorization::{ClientFor, impersonation};
-pub use permissions::{account_rules, cluster_roles};
+pub use permissions::{account_rules, cluster_roles, group_bindings};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    CopyAnswer, CopyRequest, Done, EnvironmentList, ExtendRequest, History, HoldRequest, Holds, Lifetime,
-    LoginMethod, LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest,
-    RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, document,
+    AccountList, AccountRequest, AccountState, AccountView, CopyAnswer, CopyRequest, Done, EnvironmentList,
+    ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod,
+    LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, RollbackRequest,
+    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, document,
 };
 
 /// The port at which it listens when nothing else is said.

@@ -84,7 +84,7 @@ impl Problem {
 
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed", detail)
-            .help("rights come from Kubernetes: see the ClusterRoles seaway-viewer, seaway-developer and seaway-operator")
+            .help("rights come from Kubernetes: see the ClusterRoles whose names begin with seaway-")
     }
 
     pub(crate) fn wrong_origin(detail: impl Into<String>) -> Self {

@@ -33,7 +33,49 @@ async fn a_file_of_a_newer_release_is_refused() {
     accounts.close().await;
     run(&file, "PRAGMA user_version = 99").await;
     let error = refused(&file).await;
-    assert!(matches!(error, AccountsError::Newer { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, AccountsError::Newer { found: 99, known: 2, .. }), "{error:?}");
+}
+
+/// As the first release wrote it.
+const FIRST_FORMAT: &str = "
+    CREATE TABLE account (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE, password TEXT NOT NULL, created INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE membership (
+        account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE, name TEXT NOT NULL,
+        PRIMARY KEY (account, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE session (
+        digest BLOB PRIMARY KEY, account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+        started INTEGER NOT NULL, seen INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_account ON session (account, seen);
+    INSERT INTO account (name, password, created) VALUES ('jane', '$argon2id$', 1);
+    INSERT INTO membership (account, name) VALUES (1, 'seaway:admins');
+    INSERT INTO session (digest, account, started, seen) VALUES (x'00', 1, 1, 1);
+    PRAGMA application_id = 0x53574143;
+    PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_the_first_release_keeps_its_account_and_who_is_logged_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("accounts.db");
+    run(&file, FIRST_FORMAT).await;
+    let (accounts, code) = Accounts::open(&file).await.unwrap();
+    assert!(code.is_none(), "there is an account");
+    accounts.close().await;
+    let mut connection = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+    let kept: (String, String, i64) = sqlx::query_as(
+        "SELECT account.name, membership.name, bearer FROM account
+         JOIN membership ON membership.account = account.id JOIN session ON session.account = account.id",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(kept, ("jane".into(), "seaway:admins".into(), 0), "a session of a browser stays one");
+    sqlx::Connection::close(connection).await.unwrap();
 }
 
 #[tokio::test]

@@ -486,7 +486,13 @@ async fn only_these_need_no_login() {
             }
         }
     }
-    let expected = ["GET /api/v1/login", "POST /api/v1/login", "POST /api/v1/setup"];
+    let expected = [
+        "GET /api/v1/login",
+        "POST /api/v1/join",
+        "POST /api/v1/login",
+        "POST /api/v1/setup",
+        "POST /api/v1/tokens",
+    ];
     assert_eq!(open, expected.map(str::to_owned).into());
     world.stop().await;
 }

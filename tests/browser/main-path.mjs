@@ -28,10 +28,10 @@ page.on("console", (message) => {
   if (message.type() === "error" && !message.text().includes("401")) errors.push(message.text());
 });
 
-async function look(name) {
-  if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+async function look(name, at = page) {
+  if (SCREENSHOTS) await at.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
   // In a world of its own, so that the page's content security policy stays as it is.
-  const session = await context.newCDPSession(page);
+  const session = await at.context().newCDPSession(at);
   const { frameTree } = await session.send("Page.getFrameTree");
   const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
   const run = (expression) => session.send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
@@ -130,8 +130,36 @@ await page.getByText("the old one was nicer").first().waitFor();
 await until("the old version is back", async () => (await version()) === before);
 await look("held");
 
+// Somebody else is invited, joins with the link, sees what runs, and may not add people.
+await page.getByRole("link", { name: "People" }).click();
+await page.getByRole("row", { name: /ada/ }).getByText("Active").waitFor();
+await page.getByLabel("Name").fill("grace");
+await page.getByRole("button", { name: "Invite" }).click();
+await page.getByRole("row", { name: /grace/ }).getByText("Invited").waitFor();
+const invitation = await page.getByRole("textbox", { name: "Link" }).inputValue();
+await look("people");
+const other = await browser.newContext();
+other.setDefaultTimeout(PATIENCE);
+const guest = await other.newPage();
+guest.on("pageerror", (error) => errors.push(error.message));
+await guest.goto(invitation);
+await guest.getByLabel("Password", { exact: true }).fill("another horse battery");
+await guest.getByLabel("Password again").fill("another horse battery");
+await look("join", guest);
+await guest.getByRole("button", { name: "Log in" }).click();
+await guest.getByRole("heading", { name: "Environments" }).waitFor();
+await guest.getByText("grace").waitFor();
+assert.equal(await guest.getByRole("link", { name: "People" }).count(), 0, "a developer adds nobody");
+await other.close();
+await page.getByRole("button", { name: "Delete grace" }).click();
+await page.getByRole("dialog").getByText("logged out everywhere").waitFor();
+await look("delete-account");
+await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+await page.getByRole("row", { name: /grace/ }).waitFor({ state: "detached" });
+
 // Out and in again.
 await page.getByRole("button", { name: "Log out" }).click();
+await page.getByRole("heading", { name: "Log in to Seaway" }).waitFor();
 await page.getByLabel("Name").fill("ada");
 await page.getByLabel("Password").fill("correct horse battery");
 await page.getByRole("button", { name: "Log in" }).click();

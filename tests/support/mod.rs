@@ -20,9 +20,19 @@ pub(crate) struct Seaway {
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seaway"));
-    for name in ["SEAWAY_DATA_DIR", "SEAWAY_KUBE_LISTEN", "SEAWAY_GATEWAY_LISTEN", "KUBECONFIG"] {
+    const SETTINGS: [&str; 6] = [
+        "SEAWAY_DATA_DIR",
+        "SEAWAY_KUBE_LISTEN",
+        "SEAWAY_GATEWAY_LISTEN",
+        "SEAWAY_SERVER",
+        "SEAWAY_TOKEN",
+        "KUBECONFIG",
+    ];
+    for name in SETTINGS {
         command.env_remove(name);
     }
+    // Whoever runs the tests may be logged in somewhere.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

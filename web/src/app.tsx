@@ -1,7 +1,8 @@
 /** The frame around every view: who is logged in, what is connected, where one is. */
 import { useEffect } from "preact/hooks";
 import { connection, startEvents } from "./live/events";
-import { Login, Setup } from "./pages/access";
+import { Join, Login, Setup } from "./pages/access";
+import { Accounts } from "./pages/accounts";
 import { EnvironmentPage } from "./pages/environment";
 import { Environments } from "./pages/environments";
 import { location, parts } from "./router";
@@ -13,6 +14,7 @@ import { ProblemBox } from "./ui/problem";
 export function App() {
   const { path } = location.value;
   if (path === "/setup") return <Setup />;
+  if (path === "/join") return <Join />;
   if (path === "/login") return <Login />;
   if (sessionProblem.value) {
     return (
@@ -46,6 +48,7 @@ function Frame() {
   const [first, namespace, name, tab] = names ?? ["?"];
   let view = <NotFound />;
   if (names?.length === 0) view = <Environments />;
+  else if (first === "accounts" && names?.length === 1) view = <Accounts />;
   else if (first === "environments" && namespace && name && (names?.length ?? 0) <= 4) {
     view = <EnvironmentPage key={`${namespace}/${name}`} namespace={namespace} name={name} tab={tab ?? "tree"} />;
   }
@@ -54,7 +57,12 @@ function Frame() {
       <a class="skip" href="#content">Skip to content</a>
       <header class="bar">
         <a class="brand" href="/">Seaway</a>
-        <nav aria-label="Main"><a href="/" aria-current={names?.length === 0 ? "page" : undefined}>Environments</a></nav>
+        <nav aria-label="Main">
+          <a href="/" aria-current={names?.length === 0 ? "page" : undefined}>Environments</a>
+          {session.value?.may.accounts && (
+            <a href="/accounts" aria-current={first === "accounts" ? "page" : undefined}>People</a>
+          )}
+        </nav>
         <span class="grow" />
         <ThemeChoice />
         <span class="who">{session.value?.user}</span>

@@ -16,7 +16,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::target::{Target, Trust, Url};
+use super::target::{Target, Trust};
+use super::url::Url;
 
 /// Until a connection is there.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -1,16 +1,16 @@
 //! Which server is asked, with which token, and what makes that safe.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::Uri;
-use http::uri::Scheme;
 use kube::config::{Cluster, Kubeconfig};
 use miette::{IntoDiagnostic, WrapErr, miette};
 use secrecy::ExposeSecret as _;
+
+use super::login::{self, Login};
+use super::url::Url;
 
 /// Key in a kubeconfig context's `extensions`; its value is `{url: …}`.
 const EXTENSION: &str = "seaway.dev/server";
@@ -19,7 +19,8 @@ const EXTENSION: &str = "seaway.dev/server";
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerOptions {
-    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of the kubeconfig]
+    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of `seaway login`, or of the
+    /// kubeconfig]
     #[arg(long, global = true, env = "SEAWAY_SERVER", value_name = "URL")]
     server: Option<String>,
     /// Kubeconfig that names the server in its context [default: $KUBECONFIG or ~/.kube/config]
@@ -30,10 +31,20 @@ pub(crate) struct ServerOptions {
     context: Option<String>,
 }
 
+impl ServerOptions {
+    fn name_a_kubeconfig(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+}
+
 /// A token. It cannot be printed.
 pub(crate) struct Token(String);
 
 impl Token {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -42,61 +53,6 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
-    }
-}
-
-/// The base URL of a server: scheme, host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Url {
-    pub(crate) tls: bool,
-    /// Without the brackets of an IPv6 address.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())
-    }
-}
-
-impl Url {
-    pub(crate) fn parse(text: &str) -> miette::Result<Self> {
-        let wrong = |why: &str| {
-            miette!(
-                help = "such as http://127.0.0.1:7420 or https://seaway.example.com",
-                "{text:?} is not the URL of a server: {why}"
-            )
-        };
-        let uri: Uri = text.parse().map_err(|_| wrong("it cannot be read"))?;
-        let tls = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(wrong("it does not begin with http:// or https://")),
-        };
-        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("it holds a user name; tokens are read from SEAWAY_TOKEN"));
-        }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(wrong("it has a path"));
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self { tls, host, port })
-    }
-
-    pub(crate) fn authority(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
-    }
-
-    /// Whether it names this machine itself.
-    pub(crate) fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -125,10 +81,17 @@ struct Entry {
     authority: Option<Vec<u8>>,
 }
 
-/// Finds the server: by what is given, or in the kubeconfig.
+/// Finds the server: by what is given, by the login that is kept, or in the kubeconfig of the environment.
 pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
-    let given = options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()?;
+    let given = given(options)?;
     let token = std::env::var("SEAWAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Token);
+    // Who names a kubeconfig or brings a token means that.
+    if token.is_none()
+        && !options.name_a_kubeconfig()
+        && let Some(login) = login::read()?.filter(|login| is_meant(login, given.as_ref()))
+    {
+        return of_login(login);
+    }
     let entry = match read(options) {
         Ok(entry) => entry,
         // With a server and a token, the kubeconfig is not needed.
@@ -138,6 +101,38 @@ pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
     choose(given, token, entry)
 }
 
+fn given(options: &ServerOptions) -> miette::Result<Option<Url>> {
+    options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()
+}
+
+/// Whether a login is one at the server that is given.
+fn is_meant(login: &Login, given: Option<&Url>) -> bool {
+    given.is_none_or(|given| *given == login.server)
+}
+
+/// The server of a login, with its token, which goes nowhere else.
+pub(crate) fn of_login(login: Login) -> miette::Result<Target> {
+    safe(Target { url: login.server, token: Some(login.token), trust: Trust::Machine })
+}
+
+/// Where somebody wants to log in: at the server that is given, the one of the login before, that of the kubeconfig, or
+/// the one that `seaway up` starts when nothing else is said.
+pub(crate) fn to_log_in(options: &ServerOptions) -> miette::Result<Target> {
+    let before = || match options.name_a_kubeconfig() {
+        true => None,
+        // One that cannot be read is replaced.
+        false => login::read().ok().flatten().map(|login| login.server),
+    };
+    let url = match given(options)?.or_else(before) {
+        Some(url) => url,
+        None => match read(options)? {
+            Some(entry) => entry.url,
+            None => Url { tls: false, host: "127.0.0.1".to_owned(), port: seaway_server::DEFAULT_PORT },
+        },
+    };
+    safe(Target { url, token: None, trust: Trust::Machine })
+}
+
 fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> miette::Result<Target> {
     let target = match (given, token, entry) {
         (Some(url), token, Some(entry)) if entry.url == url => from_entry(entry, token)?,
@@ -145,21 +140,31 @@ fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> mie
         (None, token, Some(entry)) => from_entry(entry, token)?,
         (None, _, None) => {
             return Err(miette!(
-                help = "start one with `seaway up` and set KUBECONFIG to the kubeconfig that it prints, or give one with \
-                        --server and SEAWAY_TOKEN",
-                "no Seaway server is known: the kubeconfig's context names none"
+                help = "log in with `seaway login --server URL`; or start one with `seaway up` and set KUBECONFIG to the \
+                        kubeconfig that it prints; or give one with --server and SEAWAY_TOKEN",
+                "no Seaway server is known: nobody has logged in, and the kubeconfig's context names none"
             ));
         }
     };
+    let target = safe(target)?;
+    if target.token.is_none() {
+        let url = &target.url;
+        return Err(miette!(
+            help = format!("log in with `seaway login --server {url}`, or set SEAWAY_TOKEN"),
+            "there is no token for {url}"
+        ));
+    }
+    Ok(target)
+}
+
+/// Refuses to send anything where others could read it.
+fn safe(target: Target) -> miette::Result<Target> {
     if !target.url.tls && !target.url.is_loopback() {
         return Err(miette!(
             help = "use https, or a tunnel to a port of this machine",
             "{} is neither on this machine nor https: nothing is sent there",
             target.url
         ));
-    }
-    if target.token.is_none() {
-        return Err(miette!(help = "set SEAWAY_TOKEN", "there is no token for {}", target.url));
     }
     Ok(target)
 }
@@ -329,6 +334,36 @@ mod tests {
     }
 
     #[test]
+    fn a_login_is_for_its_own_server_on_this_machine_or_over_https() {
+        let login = |url: &str| Login {
+            server: Url::parse(url).unwrap(),
+            user: "ada".into(),
+            token: Token::new("of-the-login"),
+        };
+        let meant = |url: &str| is_meant(&login("http://127.0.0.1:7420"), Some(&Url::parse(url).unwrap()));
+        assert!(is_meant(&login("http://127.0.0.1:7420"), None));
+        assert!(meant("http://127.0.0.1:7420/"));
+        for other in ["http://127.0.0.1:7421", "http://localhost:7420", "https://127.0.0.1:7420"] {
+            assert!(!meant(other), "{other}");
+        }
+        assert_eq!(sent(of_login(login("http://localhost:7420"))), "http://localhost:7420 of-the-login");
+        let far = of_login(login("https://seaway.example.com")).unwrap();
+        assert_eq!(far.trust, Trust::Machine);
+        assert!(sent(of_login(login("http://seaway.example.com"))).contains("nothing is sent there"));
+    }
+
+    #[test]
+    fn a_password_is_sent_on_this_machine_or_over_https_alone() {
+        let asked = |url: &str| {
+            let options = ServerOptions { server: Some(url.to_owned()), ..ServerOptions::default() };
+            to_log_in(&options).map(|target| (target.url.to_string(), target.token.is_none()))
+        };
+        assert_eq!(asked("http://127.0.0.1:7420").unwrap(), ("http://127.0.0.1:7420".to_owned(), true));
+        assert!(asked("https://seaway.example.com").is_ok());
+        assert!(asked("http://seaway.example.com").is_err());
+    }
+
+    #[test]
     fn a_token_of_ones_own_goes_where_one_says() {
         let config = kubeconfig("http://127.0.0.1:7420", json!({}));
         let own = target(Some("https://seaway.example.com"), Some("mine"), &config).unwrap();
@@ -343,16 +378,6 @@ mod tests {
         assert!(entry(&config, Some("plain")).unwrap().is_none());
         assert!(entry(&config, Some("missing")).is_err());
         assert!(sent(choose(None, None, None)).contains("no Seaway server is known"));
-    }
-
-    #[test]
-    fn urls_that_are_no_base_are_refused() {
-        for bad in ["127.0.0.1:7420", "ftp://x", "http://a@b", "http://a/b", "http://a/?q=1", ""] {
-            assert!(Url::parse(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(Url::parse("http://[::1]:7420").unwrap().authority(), "[::1]:7420");
-        assert!(Url::parse("http://[::1]:7420").unwrap().is_loopback());
-        assert!(!Url::parse("http://127.0.0.1.example.com").unwrap().is_loopback());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod actions;
 mod history;
 mod list;
-mod output;
+pub(super) mod output;
 mod plan;
 mod show;
 mod watch;
@@ -28,8 +28,8 @@ use crate::client::{Client, ServerOptions};
   seaway env sync staging --watch
   seaway env rollback production
 
-The server is that of --server or SEAWAY_SERVER with the token in SEAWAY_TOKEN, or the one that the
-kubeconfig of `seaway up` names. The exit code is 0 when what was asked for was done, 1 when it was
+The server is that of --server or SEAWAY_SERVER with the token in SEAWAY_TOKEN, the one of `seaway
+login`, or the one that the kubeconfig of `seaway up` names. The exit code is 0 when what was asked for was done, 1 when it was
 not, and 2 when the question was wrong.")]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -136,7 +136,7 @@ fn path(key: &EnvironmentKey, rest: &str) -> String {
 /// Unreserved characters (RFC 3986, section 2.3) stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 

@@ -24,7 +24,7 @@ pub(super) enum Key {
     Account(String),
     /// Logins from this address.
     Address(IpAddr),
-    /// Attempts from this address to make the first account.
+    /// Attempts from this address at a code: that of the first account, or of an invitation.
     Setup(IpAddr),
 }
 

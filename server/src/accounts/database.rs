@@ -1,5 +1,7 @@
 //! The file: accounts, their groups, their sessions. What was answered is on the disk.
 
+mod people;
+
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,14 +13,16 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::error::Error;
-use super::sessions::{Digest, IDLE, LONGEST, MOST, Session};
+use super::sessions::{Carrier, Digest, IDLE, LONGEST, MOST, Session};
 use super::{Account, AccountName, schema};
+
+pub(super) use people::Deletion;
 
 /// How many reads go on at once.
 const READERS: u32 = 4;
 
 /// The columns that make an [`Account`].
-const ACCOUNT: &str = "account.id AS id, account.name AS name,
+const ACCOUNT: &str = "account.id AS id, account.name AS name, account.password AS password,
     (SELECT json_group_array(membership.name) FROM membership WHERE membership.account = account.id) AS groups";
 
 pub(super) struct Database {
@@ -89,33 +93,46 @@ impl Database {
             }
             transaction.commit().await?;
             let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-            Ok(Some(Account { id, name: name.to_string(), groups }))
+            Ok(Some(Account { id, name: name.to_string(), groups, password: Digest::of(password) }))
         };
         create.await.map_err(|error| self.sorted(error))
     }
 
-    /// An account with the hash of its password.
-    pub(super) async fn account(&self, name: &AccountName) -> Result<Option<(Account, String)>, Error> {
-        let query = format!("SELECT {ACCOUNT}, password FROM account WHERE account.name = ?1");
+    /// An account with the hash of its password, if it has one.
+    pub(super) async fn account(
+        &self,
+        name: &AccountName,
+    ) -> Result<Option<(Account, Option<String>)>, Error> {
+        let query =
+            format!("SELECT {ACCOUNT}, nullif(password, '') AS hash FROM account WHERE account.name = ?1");
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(name.as_str())
-            .try_map(|row| Ok((account(&row)?, row.try_get("password")?)))
+            .try_map(|row| Ok((account(&row)?, row.try_get("hash")?)))
             .fetch_optional(&self.readers)
             .await;
         row.map_err(|error| self.sorted(error))
     }
 
-    /// Begins a session in place of another one, and removes those that are over or too many.
+    /// Begins a session in place of another one, and removes those that are over or too many. It does not when the
+    /// account has another password by now, or is gone.
     pub(super) async fn begin_session(
         &self,
         account: &Account,
         digest: Digest,
+        carrier: Carrier,
         before: Option<Digest>,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut writer = self.writer().await?;
         let begin = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let password: Option<String> = sqlx::query_scalar("SELECT password FROM account WHERE id = ?1")
+                .bind(account.id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if password.is_none_or(|password| Digest::of(&password) != account.password) {
+                return Ok(false);
+            }
             sqlx::query("DELETE FROM session WHERE seen <= ?1 OR started <= ?2 OR digest = ?3")
                 .bind(stored(before_now(now, IDLE)))
                 .bind(stored(before_now(now, LONGEST)))
@@ -124,31 +141,38 @@ impl Database {
                 .await?;
             sqlx::query(
                 "DELETE FROM session WHERE digest IN (
-                     SELECT digest FROM session WHERE account = ?1 ORDER BY seen DESC, started DESC LIMIT -1 OFFSET ?2)",
+                     SELECT digest FROM session WHERE account = ?1 AND bearer = ?3
+                     ORDER BY seen DESC, started DESC LIMIT -1 OFFSET ?2)",
             )
             .bind(account.id)
             .bind(MOST - 1)
+            .bind(carrier == Carrier::Bearer)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query("INSERT INTO session (digest, account, started, seen) VALUES (?1, ?2, ?3, ?3)")
-                .bind(digest.as_bytes())
-                .bind(account.id)
-                .bind(stored(now))
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await
+            sqlx::query(
+                "INSERT INTO session (digest, account, started, seen, bearer) VALUES (?1, ?2, ?3, ?3, ?4)",
+            )
+            .bind(digest.as_bytes())
+            .bind(account.id)
+            .bind(stored(now))
+            .bind(carrier == Carrier::Bearer)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(true)
         };
         begin.await.map_err(|error| self.sorted(error))
     }
 
-    /// A session, also when it is over.
-    pub(super) async fn session(&self, digest: Digest) -> Result<Option<Session>, Error> {
+    /// A session, also when it is over. One that is carried otherwise is another one.
+    pub(super) async fn session(&self, digest: Digest, carrier: Carrier) -> Result<Option<Session>, Error> {
         let query = format!(
             "SELECT {ACCOUNT}, started, seen FROM session JOIN account ON account.id = session.account
-             WHERE digest = ?1"
+             WHERE digest = ?1 AND bearer = ?2"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(digest.as_bytes())
+            .bind(carrier == Carrier::Bearer)
             .try_map(|row| {
                 let (started, seen) = (time(row.try_get("started")?)?, time(row.try_get("seen")?)?);
                 Ok(Session::new(account(&row)?, started, seen))
@@ -203,6 +227,7 @@ fn account(row: &SqliteRow) -> Result<Account, sqlx::Error> {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
         groups: groups.map_err(|error| sqlx::Error::Decode(error.into()))?,
+        password: Digest::of(row.try_get("password")?),
     })
 }
 

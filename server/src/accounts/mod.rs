@@ -1,15 +1,19 @@
 //! People who log in here with a name and a password, and their sessions.
 //!
 //! An account says who somebody is and in which groups; what that allows, Kubernetes RBAC decides alone. While there is
-//! no account, a code that is shown once where the program was started makes the first one, in the group [`ADMINS`].
+//! no account, a code that is shown once where the program was started makes the first one, in the group [`ADMINS`]. Its
+//! person invites the others.
 //!
-//! Start reading in [`Accounts`]; `database.rs` is the file, `attempts.rs` what slows down guessing.
+//! Start reading in [`Accounts`], then `people.rs` (invitations); `database.rs` is the file, `attempts.rs` what slows
+//! down guessing.
 
 mod attempts;
 mod database;
 mod error;
 mod names;
 mod passwords;
+mod people;
+mod roles;
 mod schema;
 mod sessions;
 
@@ -24,15 +28,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use error::Error as AccountsError;
 pub use names::{AccountName, NameError};
-pub(crate) use sessions::{Digest, LONGEST as LONGEST_SESSION, Secret, Session};
+pub(crate) use people::{Invitation, Known};
+pub use roles::{ADMINS, Role, RoleError};
+pub(crate) use sessions::{Carrier, LONGEST as LONGEST_SESSION, Secret, Session, SessionKey};
 
 use attempts::{Attempts, Key};
 use database::Database;
 use error::Error;
 use passwords::Passwords;
-
-/// Group of the first account. Operations decide what it may do by binding it; `seaway up` binds it to `cluster-admin`.
-pub const ADMINS: &str = "seaway:admins";
+use sessions::Digest;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -53,6 +57,8 @@ pub(crate) struct Account {
     pub(crate) id: i64,
     pub(crate) name: String,
     pub(crate) groups: Vec<String>,
+    /// Which password it had when this was read: another one has another digest.
+    password: Digest,
 }
 
 /// Why somebody does not get in.
@@ -70,6 +76,14 @@ pub(crate) enum Refusal {
     WrongCode,
     #[error("there is an account already")]
     Exists,
+    #[error("the link has been used already, is older than three days, or a newer one was made")]
+    NotInvited,
+    #[error("there is an account {0:?} already")]
+    Taken(String),
+    #[error("there is no account {0:?}")]
+    Unknown(String),
+    #[error("this is the last account that may add people: it cannot be deleted")]
+    LastAdministrator,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -169,7 +183,7 @@ impl Accounts {
             None => None,
         };
         let (account, hash) = found.unzip();
-        let right = match self.passwords.verify(password, hash).await {
+        let right = match self.passwords.verify(password, hash.flatten()).await {
             Ok(right) => right,
             Err(busy) => {
                 self.attempts.refund(&keys);
@@ -189,27 +203,32 @@ impl Accounts {
         }
     }
 
-    /// Begins a session and ends the one that this browser had before.
+    /// Begins a session whose secret is sent this way, and ends the one that this browser had before. It is refused when
+    /// the password was changed, or the account deleted, since it was verified.
     pub(crate) async fn begin_session(
         &self,
         account: &Account,
+        carrier: Carrier,
         before: Option<&Secret>,
-    ) -> Result<(Secret, Session), Error> {
+    ) -> Result<(Secret, Session), Refusal> {
         let secret = Secret::random();
         let now = self.now();
         let before = before.map(Secret::digest);
-        self.database.begin_session(account, secret.digest(), before, now).await?;
+        if !self.database.begin_session(account, secret.digest(), carrier, before, now).await? {
+            return Err(Refusal::Wrong { account: Some(account.name.clone()) });
+        }
         Ok((secret, Session::new(account.clone(), now, now)))
     }
 
     /// The session whose secret this is, as long as it goes on. Using it keeps it from ending for want of use.
-    pub(crate) async fn session(&self, id: Digest) -> Result<Option<Session>, Error> {
+    pub(crate) async fn session(&self, key: SessionKey) -> Result<Option<Session>, Error> {
         let now = self.now();
-        let Some(session) = self.database.session(id).await?.filter(|session| session.goes_on(now)) else {
+        let found = self.database.session(key.digest, key.carrier).await?;
+        let Some(session) = found.filter(|session| session.goes_on(now)) else {
             return Ok(None);
         };
         if session.is_stale(now)
-            && let Err(error) = self.database.touch_session(id, now).await
+            && let Err(error) = self.database.touch_session(key.digest, now).await
         {
             tracing::warn!(%error, "a session's last use could not be kept");
         }
@@ -217,14 +236,14 @@ impl Accounts {
     }
 
     /// Whether a session still goes on. Asking does not use it.
-    pub(crate) async fn goes_on(&self, id: Digest) -> bool {
+    pub(crate) async fn goes_on(&self, key: SessionKey) -> bool {
         let now = self.now();
-        matches!(self.database.session(id).await, Ok(Some(session)) if session.goes_on(now))
+        matches!(self.database.session(key.digest, key.carrier).await, Ok(Some(session)) if session.goes_on(now))
     }
 
     /// Ends a session.
-    pub(crate) async fn end_session(&self, id: Digest) -> Result<(), Error> {
-        self.database.end_session(id).await
+    pub(crate) async fn end_session(&self, key: SessionKey) -> Result<(), Error> {
+        self.database.end_session(key.digest).await
     }
 
     fn now(&self) -> Timestamp {

@@ -12,7 +12,8 @@ const APPLICATION: i64 = 0x5357_4143;
 
 /// Each brings the file from the format of its index to the next one. Times are microseconds since 1970 in UTC.
 /// Never change one that was released: add another.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE account (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL UNIQUE, password TEXT NOT NULL, created INTEGER NOT NULL
@@ -27,7 +28,17 @@ const MIGRATIONS: &[&str] = &["
         started INTEGER NOT NULL, seen INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX session_account ON session (account, seen);
-"];
+",
+    "
+    -- An account whose password is the empty text has none yet: nothing hashes to that.
+    CREATE TABLE invitation (
+        account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+        digest BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL
+    ) STRICT;
+    -- Whether its secret is sent as a bearer token, by a command line; else as a browser's cookie.
+    ALTER TABLE session ADD COLUMN bearer INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// Brings the file to the format of this release, or refuses it unchanged.
 pub(super) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), Error> {

@@ -20,6 +20,26 @@ pub(super) const MOST: i64 = 16;
 /// Length of a secret's text: 32 bytes in base64.
 const SECRET_TEXT: usize = 43;
 
+/// What a bearer token of a session begins with. All of Seaway's begin with `swy_`, and the gateway lets none of them
+/// through; this one is longer than that of the embedded Kubernetes API, so that neither is taken for the other.
+const PREFIX: &str = "swy_s_";
+
+/// How the secret of a session is sent. One that was made for the one is of no use as the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A browser's cookie.
+    Cookie,
+    /// The `Authorization` header of a command line.
+    Bearer,
+}
+
+/// A session that is asked for: the digest of its secret, and how that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionKey {
+    pub(super) digest: Digest,
+    pub(super) carrier: Carrier,
+}
+
 /// 32 random bytes, as a text. It cannot be printed.
 #[derive(Debug)]
 pub(crate) struct Secret(SecretString);
@@ -44,7 +64,22 @@ impl Secret {
         self.0
     }
 
-    pub(crate) fn digest(&self) -> Digest {
+    /// From a bearer token; `None` when it is none of a session by its form.
+    pub(crate) fn of_token(text: &str) -> Option<Self> {
+        text.strip_prefix(PREFIX).and_then(Self::parse)
+    }
+
+    /// As a bearer token.
+    pub(crate) fn into_token(self) -> SecretString {
+        format!("{PREFIX}{}", self.expose()).into()
+    }
+
+    /// The session whose secret it is, when it was sent this way.
+    pub(crate) fn key(&self, carrier: Carrier) -> SessionKey {
+        SessionKey { digest: self.digest(), carrier }
+    }
+
+    pub(super) fn digest(&self) -> Digest {
         Digest::of(self.expose())
     }
 }
@@ -108,6 +143,12 @@ mod tests {
         assert_ne!(secret.expose(), Secret::random().expose());
         assert!(!format!("{secret:?}").contains(secret.expose()));
         assert_eq!(Secret::parse(secret.expose()).unwrap().digest(), secret.digest());
+        let token = Secret::parse(secret.expose()).unwrap().into_token();
+        assert_eq!(Secret::of_token(token.expose_secret()).unwrap().digest(), secret.digest());
+        assert!(Secret::parse(token.expose_secret()).is_none(), "a token is no cookie");
+        assert!(Secret::of_token(secret.expose()).is_none(), "a cookie is no token");
+        let of_kubernetes = format!("swy_s_{}", "a".repeat(41));
+        assert!(Secret::of_token(&of_kubernetes).is_none(), "32 bytes after `swy_` can begin with `s_`");
         for bad in ["", "short", &"a".repeat(44), &"=".repeat(43), &"ä".repeat(43)] {
             assert!(Secret::parse(bad).is_none(), "{bad}");
         }
@@ -115,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_when_it_is_idle_and_in_any_case_after_a_week() {
-        let account = Account { id: 1, name: "jane".into(), groups: Vec::new() };
+        let account = Account { id: 1, name: "jane".into(), groups: Vec::new(), password: Digest::of("") };
         let hour = |hours| after(Timestamp::UNIX_EPOCH, SignedDuration::from_hours(hours));
         let idle = Session::new(account.clone(), hour(0), hour(1));
         assert!(idle.goes_on(hour(12)));

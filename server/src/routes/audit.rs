@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use seaway_ledger::NewEvent;
 use seaway_sync::view::EnvironmentKey;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::App;
 use crate::authorization::Person;
@@ -15,6 +15,11 @@ use crate::problem::Problem;
 /// Namespace and name, when an event of the ledger is about an environment.
 pub(super) fn environment(object: &str) -> Option<(&str, &str)> {
     object.strip_prefix("Environment/")?.split_once('/')
+}
+
+/// Whether an event of the ledger is about who logs in.
+pub(super) fn is_about_people(object: &str) -> bool {
+    object == "Account" || object.starts_with("Account/")
 }
 
 /// Refuses what the person may not do, and keeps that in the ledger.
@@ -56,6 +61,44 @@ pub(super) async fn write_account(
         },
     )
     .await
+}
+
+/// Refuses what the person may not do with an account, and keeps that in the ledger.
+pub(super) async fn must_with_account(
+    app: &App,
+    person: &Person,
+    verb: Verb,
+    action: &str,
+    name: &str,
+) -> Result<(), Problem> {
+    let allowed = person.must_with_accounts(verb, name).await;
+    if let Err(problem) = &allowed
+        && problem.status == 403
+    {
+        write_people(app, person, action, name, "denied", json!({})).await?;
+    }
+    allowed
+}
+
+/// Writes who wanted what with an account, and how that went.
+pub(super) async fn write_people(
+    app: &App,
+    person: &Person,
+    action: &str,
+    name: &str,
+    outcome: &str,
+    detail: Value,
+) -> Result<(), Problem> {
+    let event = NewEvent {
+        time: Timestamp::now(),
+        actor: person.identity.name.clone(),
+        action: format!("account.{action}"),
+        object: format!("Account/{name}"),
+        release: None,
+        outcome: outcome.to_owned(),
+        detail,
+    };
+    append(app, event).await
 }
 
 /// Writes who wanted what, and how that went.

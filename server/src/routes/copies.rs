@@ -8,6 +8,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use hyper::body::Bytes;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use seaway_api::environment::{Class, Environment, EnvironmentSpec, Follow, Image, Override, Pin, Proposal};
 use seaway_api::personal_namespace;
@@ -224,22 +225,26 @@ pub(super) async fn create(
     Ok(Json(CopyAnswer { environment: key, copy, created: true }))
 }
 
-/// The namespace of the person's environments, for those who may make it themselves.
+/// The namespace of the person's own environments, for those who may make it themselves: an account has one already,
+/// the holder of a token may not.
 async fn ensure_namespace(person: &Person, namespace: &str) -> Result<(), Problem> {
-    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(person.client.clone());
-    match api.get_opt(namespace).await {
-        Ok(Some(_)) => return Ok(()),
-        Ok(None) => {}
-        // Who may not look has one already, or is told so when the Environment is made.
-        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
-        Err(error) => return Err(Problem::from_kubernetes(error)),
+    let name = &person.identity.name;
+    if namespace != personal_namespace(name) {
+        return Ok(());
     }
+    let api: Api<Namespace> = Api::all(person.client.clone());
     let object = json!({"apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {"app.kubernetes.io/part-of": "seaway"}}});
-    match api.patch(namespace, &PatchParams::apply("seaway"), &Patch::Apply(&object)).await {
-        Ok(_) => Ok(()),
+        "metadata": {"name": namespace, "labels": {"app.kubernetes.io/part-of": "seaway", "seaway.dev/owner": name}}});
+    let made = async {
+        if api.get_opt(namespace).await?.is_none() {
+            api.patch(namespace, &PatchParams::apply("seaway"), &Patch::Apply(&object)).await?;
+        }
+        Ok(())
+    };
+    match made.await {
+        // Who may not look has one, or is told so when the Environment is made.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
-        Err(error) => Err(Problem::from_kubernetes(error)),
+        other => other.map_err(Problem::from_kubernetes),
     }
 }
 

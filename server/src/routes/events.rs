@@ -147,7 +147,12 @@ impl Reader {
                     Some((namespace, name)) => {
                         self.query.wants(namespace, name) && scope.contains(namespace).await.ok()?
                     }
-                    // What belongs to no environment is for those who see all of them.
+                    // Who logs in, and from where, is for those who may see who can.
+                    None if audit::is_about_people(&event.object) => {
+                        self.query.wants("", "")
+                            && self.person.may_with_accounts(Verb::List, "").await.ok()?
+                    }
+                    // What else belongs to no environment is for those who see all of them.
                     None => self.query.wants("", "") && scope.contains("").await.ok()?,
                 };
                 if seen {

@@ -1,5 +1,6 @@
 //! The routes, and the document that describes them.
 
+mod accounts;
 mod actions;
 mod audit;
 mod copies;
@@ -10,6 +11,7 @@ mod object;
 mod request;
 mod session;
 mod timeline;
+mod tokens;
 mod tree;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::guard::{self, Names};
 use crate::problem::Problem;
 use crate::{cookie, page, schemas};
 
+pub use accounts::{AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest};
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
 pub use copies::{
     CopyAnswer, CopyRequest, ExtendRequest, Lifetime, OverrideRequest, Overrides, ProposeAnswer,
@@ -38,6 +41,7 @@ pub use copies::{
 };
 pub use environments::{EnvironmentList, History};
 pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
+pub use tokens::TokenView;
 
 /// Largest request body.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -71,6 +75,7 @@ pub(crate) struct App {
         (name = "copies", description = "Copies of environments, and how far they are from what they copy"),
         (name = "events", description = "What happens, while it happens"),
         (name = "session", description = "Who is logged in"),
+        (name = "accounts", description = "Who can log in"),
     ),
 )]
 struct Document;
@@ -98,12 +103,17 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(events::events))
         .routes(routes!(session::page, session::login))
         .routes(routes!(session::setup))
-        .routes(routes!(session::show, session::logout));
+        .routes(routes!(session::show, session::logout))
+        .routes(routes!(tokens::create))
+        .routes(routes!(accounts::join))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::delete))
+        .routes(routes!(accounts::invite));
     let (router, mut document) = router.split_for_parts();
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`"));
+        .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`, or one of `/api/v1/tokens`"));
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer.build()).into());
     let session = "The cookie of a login; over https it is called `__Host-seaway`. Whatever changes something then needs \
                    the header `X-Seaway-CSRF: 1` as well";

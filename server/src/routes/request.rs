@@ -12,10 +12,11 @@ use seaway_sync::view::EnvironmentKey;
 use serde::de::DeserializeOwned;
 
 use super::App;
-use crate::accounts::{AccountsError, Session};
+use crate::accounts::{AccountsError, Carrier, Secret, Session, SessionKey};
+use crate::authentication::{self, BearerToken};
 use crate::authorization::Person;
+use crate::cookie;
 use crate::problem::Problem;
-use crate::{authentication, cookie};
 
 impl FromRequestParts<Arc<App>> for Person {
     type Rejection = Problem;
@@ -28,7 +29,7 @@ impl FromRequestParts<Arc<App>> for Person {
 /// A person, and how it is known who that is.
 pub(super) struct Caller {
     pub(super) person: Person,
-    /// The session of whoever has logged in here; absent for a bearer token.
+    /// The session of whoever has logged in here; absent for a bearer token of Kubernetes.
     pub(super) session: Option<Session>,
 }
 
@@ -37,23 +38,34 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     /// A bearer token counts before a cookie: who sends one means it.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let secret = match parts.headers.contains_key(AUTHORIZATION) {
-            true => None,
-            false => cookie::read(&parts.headers, app.https),
-        };
-        let Some(secret) = secret else {
-            let identity = authentication::identify(&app.authenticate, &parts.headers).await?;
+        if parts.headers.contains_key(AUTHORIZATION) {
+            let token = BearerToken::of(&parts.headers)
+                .ok_or_else(|| Problem::unauthorized("this is no bearer token"))?;
+            // The token of a session here is nobody else's concern: Kubernetes is not asked about it.
+            if let Some(secret) = Secret::of_token(token.expose()) {
+                return Self::of_session(app, secret.key(Carrier::Bearer)).await;
+            }
+            let identity = authentication::identify(&app.authenticate, token).await?;
             return Ok(Self { person: Person::new(identity, &app.client_for)?, session: None });
-        };
+        }
+        let secret = cookie::read(&parts.headers, app.https)
+            .ok_or_else(|| Problem::unauthorized("a bearer token is missing"))?;
         cookie::check(parts)?;
-        let digest = secret.digest();
-        let session = app.accounts.session(digest).await.map_err(accounts_failed)?;
-        let session = session.ok_or_else(|| {
-            Problem::unauthorized("the session has ended, or is one of another server").help("log in again")
-        })?;
-        let person = Person::new(session.account.identity(), &app.client_for)?;
-        Ok(Self { person: Person { session: Some(digest), ..person }, session: Some(session) })
+        Self::of_session(app, secret.key(Carrier::Cookie)).await
     }
+}
+
+impl Caller {
+    async fn of_session(app: &App, key: SessionKey) -> Result<Self, Problem> {
+        let session = app.accounts.session(key).await.map_err(accounts_failed)?.ok_or_else(ended)?;
+        let person = Person::new(session.account.identity(), &app.client_for)?;
+        Ok(Self { person: Person { session: Some(key), ..person }, session: Some(session) })
+    }
+}
+
+fn ended() -> Problem {
+    Problem::unauthorized("the session has ended, or is one of another server")
+        .help("log in again; on the command line with `seaway login`")
 }
 
 /// What is wrong with the file is for whoever runs the server.

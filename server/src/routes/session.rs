@@ -10,19 +10,19 @@ use axum::response::AppendHeaders;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::body::Bytes;
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::request::{self, Caller};
 use super::{App, Done, audit};
-use crate::accounts::{Account, Refusal, Session};
+use crate::accounts::{Account, Carrier, Refusal, Session};
 use crate::authorization::Person;
-use crate::cookie;
 use crate::listener::Peer;
 use crate::permissions::Verb;
 use crate::problem::Problem;
+use crate::{cookie, personal};
 
 /// Largest body of a login: a name, a password of 128 characters, each written as `\u0000`, and room.
 const LARGEST_FORM: usize = 4 * 1024;
@@ -49,13 +49,19 @@ pub struct LoginPage {
     pub version: String,
 }
 
+/// Writes a secret into what is sent to the one whom it is for.
+pub(super) fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
 /// Who wants to log in. The password cannot be printed.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginRequest {
     /// Name of the account.
     pub name: String,
     /// Its password.
+    #[serde(serialize_with = "exposed")]
     #[schema(value_type = String, format = Password)]
     pub password: SecretString,
 }
@@ -94,11 +100,12 @@ pub struct SessionView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires: Option<Timestamp>,
-    /// What the person may do with every environment.
+    /// What the person may do with every environment, and with accounts.
     pub may: May,
 }
 
-/// What a person may do with the environments of all namespaces. What is false may still be allowed with some of them.
+/// What a person may do with the environments of all namespaces, and with accounts. What is false may still be allowed
+/// with some of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct May {
@@ -116,12 +123,14 @@ pub struct May {
     pub update: bool,
     /// Delete one.
     pub delete: bool,
+    /// See who has an account here.
+    pub accounts: bool,
 }
 
 impl May {
     async fn of(person: &Person) -> Result<Self, Problem> {
         let may = |verb| person.may(verb, "", "");
-        let (get, list, sync, rollback, hold, update, delete) = futures::try_join!(
+        let (get, list, sync, rollback, hold, update, delete, accounts) = futures::try_join!(
             may(Verb::Get),
             may(Verb::List),
             may(Verb::Sync),
@@ -129,8 +138,9 @@ impl May {
             may(Verb::Hold),
             may(Verb::Update),
             may(Verb::Delete),
+            person.may_with_accounts(Verb::List, ""),
         )?;
-        Ok(Self { get, list, sync, rollback, hold, update, delete })
+        Ok(Self { get, list, sync, rollback, hold, update, delete, accounts })
     }
 }
 
@@ -148,16 +158,16 @@ impl SessionView {
 }
 
 /// A request's body, or why there is none.
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 /// An answer that sets the cookie.
-type WithCookie<T> = (AppendHeaders<Option<(HeaderName, HeaderValue)>>, Json<T>);
+pub(super) type WithCookie<T> = (AppendHeaders<Option<(HeaderName, HeaderValue)>>, Json<T>);
 
 fn with_cookie<T>(cookie: Option<HeaderValue>, body: T) -> WithCookie<T> {
     (AppendHeaders(cookie.map(|cookie| (SET_COOKIE, cookie))), Json(body))
 }
 
 /// The body of a login. What is wrong with one is not quoted: it holds a password.
-fn form<T: DeserializeOwned>(body: Body, fields: &str) -> Result<T, Problem> {
+pub(super) fn form<T: DeserializeOwned>(body: Body, fields: &str) -> Result<T, Problem> {
     let bytes: Bytes = body.map_err(|_| Problem::too_large())?;
     if bytes.len() > LARGEST_FORM {
         return Err(Problem::too_large());
@@ -173,7 +183,14 @@ impl From<Refusal> for Problem {
             Refusal::Wrong { .. } => Self::wrong_login(detail),
             Refusal::Wait(wait) => Self::too_many_requests(wait),
             Refusal::WrongCode => Self::wrong_code(detail),
+            Refusal::NotInvited => Self::wrong_code(detail).help("ask who invited you for a new link"),
             Refusal::Exists => Self::conflict(detail).help("log in"),
+            Refusal::Taken(_) => {
+                Self::conflict(detail).help("a new link to it can be made with an invitation")
+            }
+            Refusal::LastAdministrator => Self::conflict(detail)
+                .help("add somebody else with the role admin first, who counts after joining"),
+            Refusal::Unknown(_) => Self::not_found(detail),
             Refusal::Name(_) | Refusal::Password(_) => Self::unprocessable(detail),
             Refusal::Failed(error) => request::accounts_failed(error),
         }
@@ -181,7 +198,7 @@ impl From<Refusal> for Problem {
 }
 
 /// Begins the session of an account; the one that the browser had before ends.
-async fn begin(
+pub(super) async fn begin(
     app: &App,
     headers: &HeaderMap,
     account: &Account,
@@ -191,8 +208,7 @@ async fn begin(
     let may = May::of(&person).await?;
     audit::write_account(app, "login", Some(&account.name), "succeeded", from).await?;
     let before = cookie::read(headers, app.https);
-    let begun = app.accounts.begin_session(account, before.as_ref()).await;
-    let (secret, session) = begun.map_err(request::accounts_failed)?;
+    let (secret, session) = app.accounts.begin_session(account, Carrier::Cookie, before.as_ref()).await?;
     Ok(with_cookie(cookie::begin(&secret, app.https), SessionView::new(&person, Some(&session), may)))
 }
 
@@ -264,6 +280,7 @@ pub(super) async fn setup(
     match app.accounts.set_up(&code, &name, password, from).await {
         Ok(account) => {
             audit::write_account(&app, "setup", Some(&account.name), "succeeded", from).await?;
+            own_namespace(&app, &account).await;
             begin(&app, &headers, &account, from).await
         }
         Err(refusal) => {
@@ -272,6 +289,17 @@ pub(super) async fn setup(
             }
             Err(refusal.into())
         }
+    }
+}
+
+/// The first account gets a namespace for environments of its own, as all do, if it may make one.
+async fn own_namespace(app: &App, account: &Account) {
+    let make = async {
+        let name = account.name.parse().map_err(Refusal::Name)?;
+        personal::create(&Person::new(account.identity(), &app.client_for)?, &name).await
+    };
+    if let Err(problem) = make.await {
+        tracing::info!(reason = problem.detail, "the first account got no namespace of its own");
     }
 }
 
@@ -288,7 +316,7 @@ pub(super) async fn show(caller: Caller) -> Result<Json<SessionView>, Problem> {
     Ok(Json(SessionView::new(&caller.person, caller.session.as_ref(), may)))
 }
 
-/// Logs out. A bearer token is no session: it stays valid.
+/// Logs out a browser or a command line. A bearer token of Kubernetes is no session: it stays valid.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "session",
     responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")),
@@ -299,7 +327,7 @@ pub(super) async fn logout(
     person: Person,
 ) -> Result<WithCookie<Done>, Problem> {
     let Some(session) = person.session else {
-        return Err(Problem::conflict("a bearer token is no session that could end"));
+        return Err(Problem::conflict("a bearer token of Kubernetes is no session that could end"));
     };
     app.accounts.end_session(session).await.map_err(request::accounts_failed)?;
     audit::write_account(&app, "logout", Some(&person.identity.name), "succeeded", from).await?;

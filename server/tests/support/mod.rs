@@ -146,6 +146,11 @@ impl World {
         self.cluster.client(server_account())
     }
 
+    /// The cluster, as a person with these groups.
+    pub(crate) fn as_person(&self, name: &str, groups: &[&str]) -> kube::Client {
+        self.cluster.client(seaway_apiserver::Identity::user(name, groups.iter().copied()))
+    }
+
     pub(crate) fn cluster(&self) -> kube::Client {
         self.cluster.client(seaway_apiserver::Identity::admin())
     }

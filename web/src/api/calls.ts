@@ -1,15 +1,18 @@
 /** The endpoints of the server, one function each. */
 import { request, type Query } from "./client";
 import type {
+  AccountList,
   EnvironmentDetail,
   EnvironmentKey,
   EnvironmentList,
   History,
   Holds,
+  Invitation,
   LoginInfo,
   ObjectDetail,
   ObjectRef,
   Plan,
+  Role,
   Session,
   SyncAnswer,
   Timeline,
@@ -26,8 +29,18 @@ export const login = (name: string, password: string) =>
   request<Session>("POST", "/login", { body: { name, password } });
 export const setup = (code: string, name: string, password: string) =>
   request<Session>("POST", "/setup", { body: { code, name, password } });
+export const join = (code: string, password: string) =>
+  request<Session>("POST", "/join", { body: { code, password } });
 export const session = (signal?: Signal) => request<Session>("GET", "/session", { signal });
 export const logout = () => request<unknown>("DELETE", "/session");
+
+const accountPath = (name: string): string => `/accounts/${encodeURIComponent(name)}`;
+
+export const accounts = (signal?: Signal) => request<AccountList>("GET", "/accounts", { signal });
+export const createAccount = (name: string, role: Role) =>
+  request<Invitation>("POST", "/accounts", { body: { name, role } });
+export const invite = (name: string) => request<Invitation>("POST", `${accountPath(name)}/invitation`);
+export const deleteAccount = (name: string) => request<unknown>("DELETE", accountPath(name));
 
 export interface EnvironmentQuery extends Query {
   search?: string;

@@ -57,3 +57,7 @@ export function trigger(trigger: string): string {
       return trigger;
   }
 }
+
+/** What the name of an account looks like, as the `pattern` of an input, and the same in words. */
+export const NAME = "[a-z][a-z0-9\\-]{0,31}";
+export const NAME_RULE = "A small letter, then small letters, digits and dashes";

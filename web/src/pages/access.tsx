@@ -1,8 +1,9 @@
-/** Logging in, and making the first account from the one-time link. */
+/** Logging in, making the first account from the one-time link, and joining from an invitation. */
 import { useEffect, useState } from "preact/hooks";
 import * as calls from "../api/calls";
 import type { ProblemError } from "../api/client";
 import type { LoginInfo, Session } from "../api/contract";
+import { NAME, NAME_RULE } from "../format/names";
 import { location, navigate } from "../router";
 import { asProblem } from "../state/resource";
 import { nextOf, session } from "../state/session";
@@ -53,31 +54,59 @@ export function Login() {
   );
 }
 
-export function Setup() {
-  const [name, setName] = useState("");
+/** A password that is chosen now, typed twice. */
+function useNewPassword() {
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
-  const code = location.value.hash.slice(1);
   const differs = again !== "" && again !== password;
-  const form = useForm(() => calls.setup(code, name, password));
+  const fields = (
+    <>
+      <label>Password<input name="password" type="password" autocomplete="new-password" required minLength={12}
+        maxLength={128} aria-describedby="rule" value={password}
+        onInput={(event) => setPassword(event.currentTarget.value)} /></label>
+      <p id="rule" class="quiet">At least 12 characters.</p>
+      <label>Password again<input name="again" type="password" autocomplete="new-password" required value={again}
+        aria-invalid={differs} onInput={(event) => setAgain(event.currentTarget.value)} /></label>
+      {differs && <p role="alert" class="bad">The two passwords differ.</p>}
+    </>
+  );
+  return { password, differs, fields };
+}
+
+export function Setup() {
+  const [name, setName] = useState("");
+  const chosen = useNewPassword();
+  const code = location.value.hash.slice(1);
+  const form = useForm(() => calls.setup(code, name, chosen.password));
   return (
     <main class="narrow">
       <h1>Welcome to Seaway</h1>
       <p>Make the first account. It may do everything on this machine; you can give others less.</p>
       {code === "" && <p class="note">The link is not complete: copy all of the line that <code>seaway up</code> printed.</p>}
       <form onSubmit={(event) => void form.submit(event)}>
-        <label>Name<input name="username" autocomplete="username" autocapitalize="none" required pattern="[a-z][a-z0-9\-]{0,31}"
-          title="A small letter, then small letters, digits and dashes" value={name}
-          onInput={(event) => setName(event.currentTarget.value)} /></label>
-        <label>Password<input name="password" type="password" autocomplete="new-password" required minLength={12}
-          maxLength={128} aria-describedby="rule" value={password}
-          onInput={(event) => setPassword(event.currentTarget.value)} /></label>
-        <p id="rule" class="quiet">At least 12 characters.</p>
-        <label>Password again<input name="again" type="password" autocomplete="new-password" required value={again}
-          aria-invalid={differs} onInput={(event) => setAgain(event.currentTarget.value)} /></label>
-        {differs && <p role="alert" class="bad">The two passwords differ.</p>}
+        <label>Name<input name="username" autocomplete="username" autocapitalize="none" required pattern={NAME}
+          title={NAME_RULE} value={name} onInput={(event) => setName(event.currentTarget.value)} /></label>
+        {chosen.fields}
         {form.problem && <ProblemBox problem={form.problem} />}
-        <button type="submit" class="primary" disabled={form.busy || differs || code === ""}>Create account</button>
+        <button type="submit" class="primary" disabled={form.busy || chosen.differs || code === ""}>Create account</button>
+      </form>
+    </main>
+  );
+}
+
+export function Join() {
+  const chosen = useNewPassword();
+  const code = location.value.hash.slice(1);
+  const form = useForm(() => calls.join(code, chosen.password));
+  return (
+    <main class="narrow">
+      <h1>Welcome to Seaway</h1>
+      <p>Choose the password of your account. The link that brought you here is good once.</p>
+      {code === "" && <p class="note">The link is not complete: copy all of what you were sent.</p>}
+      <form onSubmit={(event) => void form.submit(event)}>
+        {chosen.fields}
+        {form.problem && <ProblemBox problem={form.problem} />}
+        <button type="submit" class="primary" disabled={form.busy || chosen.differs || code === ""}>Log in</button>
       </form>
     </main>
   );

@@ -12,14 +12,14 @@ export const sessionProblem = signal<ProblemError | undefined>(undefined);
 /** Where to go after the login: only a path of this page, never another site. */
 export function nextOf(query: URLSearchParams): string {
   const next = query.get("next") ?? "/";
-  return /^\/(?![/\\])/.test(next) && !/^\/(login|setup)\b/.test(next) ? next : "/";
+  return /^\/(?![/\\])/.test(next) && !/^\/(login|setup|join)\b/.test(next) ? next : "/";
 }
 
 /** Nobody is logged in any more: to the login, and back here afterwards. */
 export function expire(): void {
   session.value = null;
   const { path, search } = location.value;
-  if (path === "/login" || path === "/setup") return;
+  if (path === "/login" || path === "/setup" || path === "/join") return;
   const next = path + search;
   navigate(next === "/" ? "/login" : `/login?next=${encodeURIComponent(next)}`, { replace: true });
 }

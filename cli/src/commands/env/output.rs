@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::commands) enum Format {
     /// Columns for people
     #[default]
     Table,
@@ -26,7 +26,7 @@ pub(super) enum Format {
 }
 
 /// Prints a value for programs.
-pub(super) fn document(format: Format, value: &impl Serialize) -> miette::Result<String> {
+pub(in crate::commands) fn document(format: Format, value: &impl Serialize) -> miette::Result<String> {
     let value = serde_json::to_value(value).into_diagnostic()?;
     Ok(match format {
         Format::Yaml => seaway_object::yaml::to_string(&value),
@@ -35,7 +35,7 @@ pub(super) fn document(format: Format, value: &impl Serialize) -> miette::Result
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error.
-pub(super) fn print(text: &str) -> miette::Result<()> {
+pub(in crate::commands) fn print(text: &str) -> miette::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -45,7 +45,7 @@ pub(super) fn print(text: &str) -> miette::Result<()> {
 
 /// The meaning of a text, which becomes its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in crate::commands) enum Tone {
     Plain,
     Good,
     Busy,
@@ -55,7 +55,7 @@ pub(super) enum Tone {
 
 /// A text with its meaning.
 #[derive(Clone, Debug)]
-pub(super) struct Cell(pub(super) String, pub(super) Tone);
+pub(in crate::commands) struct Cell(pub(in crate::commands) String, pub(in crate::commands) Tone);
 
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
@@ -111,19 +111,19 @@ impl From<Outcome> for Cell {
 
 /// Whether to colour: only for people, and not for those who do not want it (no-color.org).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint(bool);
+pub(in crate::commands) struct Paint(bool);
 
 impl Paint {
-    pub(super) fn for_stdout() -> Self {
+    pub(in crate::commands) fn for_stdout() -> Self {
         Self(std::io::stdout().is_terminal() && Self::wanted())
     }
 
-    pub(super) fn for_stderr() -> Self {
+    pub(in crate::commands) fn for_stderr() -> Self {
         Self(std::io::stderr().is_terminal() && Self::wanted())
     }
 
     #[cfg(test)]
-    pub(super) fn never() -> Self {
+    pub(in crate::commands) fn never() -> Self {
         Self(false)
     }
 
@@ -132,7 +132,7 @@ impl Paint {
             && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
     }
 
-    pub(super) fn text(self, text: &str, tone: Tone) -> String {
+    pub(in crate::commands) fn text(self, text: &str, tone: Tone) -> String {
         let code = match tone {
             _ if !self.0 => return text.to_owned(),
             Tone::Plain => return text.to_owned(),
@@ -144,19 +144,19 @@ impl Paint {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    pub(super) fn cell(self, cell: impl Into<Cell>) -> String {
+    pub(in crate::commands) fn cell(self, cell: impl Into<Cell>) -> String {
         let Cell(text, tone) = cell.into();
         self.text(&printable(&text), tone)
     }
 }
 
 /// Text of others without what would move the cursor or colour the terminal; lines become one.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::commands) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Columns as kubectl aligns them: as wide as their widest cell, three spaces between, nothing behind the last.
-pub(super) fn table(paint: Paint, head: &[&str], rows: &[Vec<Cell>]) -> String {
+pub(in crate::commands) fn table(paint: Paint, head: &[&str], rows: &[Vec<Cell>]) -> String {
     let width = |text: &str| text.chars().count();
     let rows: Vec<Vec<Cell>> = rows
         .iter()
@@ -192,7 +192,7 @@ pub(super) fn table(paint: Paint, head: &[&str], rows: &[Vec<Cell>]) -> String {
 }
 
 /// How long ago, as kubectl prints ages: `12s`, `5m`, `3h`, `2d`.
-pub(super) fn age(time: Timestamp, now: Timestamp) -> String {
+pub(in crate::commands) fn age(time: Timestamp, now: Timestamp) -> String {
     duration(u64::try_from(now.duration_since(time).as_secs()).unwrap_or_default())
 }
 
@@ -206,7 +206,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// A length of time: `380ms`, `2.4s`, `5m`.
-pub(super) fn milliseconds(milliseconds: u64) -> String {
+pub(in crate::commands) fn milliseconds(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds}ms"),
         1000..120_000 => format!("{}.{}s", milliseconds / 1000, milliseconds % 1000 / 100),
@@ -215,18 +215,18 @@ pub(super) fn milliseconds(milliseconds: u64) -> String {
 }
 
 /// The time of day here, for lines that follow each other.
-pub(super) fn clock(time: Timestamp) -> String {
+pub(in crate::commands) fn clock(time: Timestamp) -> String {
     let here = time.to_zoned(jiff::tz::TimeZone::system());
     here.round(Unit::Second).unwrap_or(here).strftime("%H:%M:%S").to_string()
 }
 
 /// A time in full.
-pub(super) fn moment(time: Timestamp) -> String {
+pub(in crate::commands) fn moment(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
 /// `Deployment.apps shop/web`.
-pub(super) fn object(object: &ObjectRef) -> String {
+pub(in crate::commands) fn object(object: &ObjectRef) -> String {
     let dot = if object.group.is_empty() { "" } else { "." };
     let name = match &object.namespace {
         Some(namespace) => format!("{namespace}/{}", object.name),

@@ -1,0 +1,84 @@
+//! `seaway login` and `seaway logout`: as whom the other commands ask.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use miette::{WrapErr, miette};
+use seaway_server::{Done, LoginRequest, TokenView};
+use secrecy::ExposeSecret;
+
+use super::env::output::{print, printable};
+use super::question;
+use crate::client::{Client, Login, Refused, ServerOptions, Token, login};
+
+/// Options of `seaway login`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway login
+  seaway login --server https://seaway.example.com --user ada
+  pass show seaway | seaway login --user ada --password-stdin
+
+Your account is made by an administrator with `seaway account create`; the link that it prints lets
+you choose the password. The login is kept in $XDG_CONFIG_HOME/seaway/login.json, for you alone. It
+ends when it is not used for twelve hours, after a week, and with `seaway logout`; it is only ever
+sent to the server where you have logged in, over https or on this machine.")]
+pub(crate) struct Options {
+    /// Name of your account [default: you are asked]
+    #[arg(short, long, value_name = "NAME")]
+    user: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// Logs in and keeps that.
+pub(crate) async fn log_in(options: &Options) -> miette::Result<ExitCode> {
+    let client = Client::to_log_in(&options.server)?;
+    let name = match &options.user {
+        Some(name) => name.clone(),
+        None if options.password_stdin || !std::io::stdin().is_terminal() => {
+            return Err(miette!(help = "give it with --user", "the name of the account is needed"));
+        }
+        None => question::line(&format!("Name at {}: ", client.url()))?,
+    };
+    let request = LoginRequest { name, password: question::password(options.password_stdin)? };
+    let answer: TokenView = client.post("/api/v1/tokens", &request).await?;
+    let login = Login {
+        server: client.url().clone(),
+        user: answer.user,
+        token: Token::new(answer.token.expose_secret()),
+    };
+    login.keep()?;
+    print(&format!("Logged in to {} as {}.\n", login.server, printable(&login.user)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the login at the server, and forgets it.
+pub(crate) async fn log_out() -> miette::Result<ExitCode> {
+    let Some(login) = login::read()? else {
+        eprintln!("Nobody is logged in.");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (server, user) = (login.server.clone(), login.user.clone());
+    let ended: miette::Result<Done> = Client::of_login(login)?.delete("/api/v1/session").await;
+    // Forgotten in any case: who logs out means it.
+    login::forget()?;
+    match ended {
+        Err(error) if !is_over(&error) => Err(error).wrap_err_with(|| {
+            format!(
+                "the login is forgotten here, but {server} did not end it: it does so by itself in some hours"
+            )
+        }),
+        _ => {
+            print(&format!("Logged out of {server}, where you were {}.\n", printable(&user)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Whether the server says that there is no such session any more.
+fn is_over(error: &miette::Report) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|Refused(problem)| problem.status == 401)
+}

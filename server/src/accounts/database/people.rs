@@ -1,0 +1,194 @@
+//! Rows of people: who has an account, who is invited to one.
+
+use jiff::Timestamp;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+use super::{ACCOUNT, Database, account, stored, time};
+use crate::accounts::error::Error;
+use crate::accounts::people::Known;
+use crate::accounts::sessions::Digest;
+use crate::accounts::{ADMINS, Account, AccountName};
+
+/// How the deletion of an account went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::accounts) enum Deletion {
+    Done,
+    /// There is no such account.
+    Unknown,
+    /// Nobody could add people any more.
+    LastAdministrator,
+}
+
+/// Whether nobody but this account (`?1`) is an administrator who can log in.
+const ONLY_ADMINISTRATOR: &str = "
+    SELECT EXISTS (SELECT 1 FROM membership WHERE account = ?1 AND name = ?2)
+        AND NOT EXISTS (SELECT 1 FROM account JOIN membership ON membership.account = account.id
+            WHERE membership.name = ?2 AND account.id <> ?1 AND account.password <> '')";
+
+impl Database {
+    /// All accounts, by name.
+    pub(in crate::accounts) async fn people(&self) -> Result<Vec<Known>, Error> {
+        let query = format!("SELECT {ACCOUNT}, password <> '' AS active, created FROM account ORDER BY name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).try_map(known).fetch_all(&self.readers).await;
+        rows.map_err(|error| self.sorted(error))
+    }
+
+    /// One account.
+    pub(in crate::accounts) async fn known(&self, name: &AccountName) -> Result<Option<Known>, Error> {
+        let query = format!(
+            "SELECT {ACCOUNT}, password <> '' AS active, created FROM account WHERE account.name = ?1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name.as_str()).try_map(known);
+        row.fetch_optional(&self.readers).await.map_err(|error| self.sorted(error))
+    }
+
+    /// Makes an account without a password, with an invitation to it; `None` when the name is taken.
+    pub(in crate::accounts) async fn create_invited(
+        &self,
+        name: &AccountName,
+        group: &str,
+        code: Digest,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Known>, Error> {
+        let mut writer = self.writer().await?;
+        let create = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let made: Option<i64> = sqlx::query_scalar(
+                "INSERT INTO account (name, password, created) VALUES (?1, '', ?2)
+                 ON CONFLICT (name) DO NOTHING RETURNING id",
+            )
+            .bind(name.as_str())
+            .bind(stored(now))
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(id) = made else { return Ok(None) };
+            sqlx::query("INSERT INTO membership (account, name) VALUES (?1, ?2)")
+                .bind(id)
+                .bind(group)
+                .execute(&mut *transaction)
+                .await?;
+            invite(&mut transaction, id, code, expires).await?;
+            transaction.commit().await?;
+            let (groups, password) = (vec![group.to_owned()], Digest::of(""));
+            let account = Account { id, name: name.to_string(), groups, password };
+            Ok(Some(Known { account, active: false, created: now }))
+        };
+        create.await.map_err(|error| self.sorted(error))
+    }
+
+    /// Invites to an account that is there, in place of an earlier invitation.
+    pub(in crate::accounts) async fn invite(
+        &self,
+        account: &Account,
+        code: Digest,
+        expires: Timestamp,
+    ) -> Result<(), Error> {
+        let mut writer = self.writer().await?;
+        invite(&mut writer, account.id, code, expires).await.map_err(|error| self.sorted(error))
+    }
+
+    /// Whose invitation has this code.
+    pub(in crate::accounts) async fn invited(
+        &self,
+        code: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Account>, Error> {
+        let query = format!(
+            "SELECT {ACCOUNT} FROM invitation JOIN account ON account.id = invitation.account
+             WHERE digest = ?1 AND expires > ?2"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(code.as_bytes())
+            .bind(stored(now))
+            .try_map(|row| account(&row))
+            .fetch_optional(&self.readers)
+            .await;
+        row.map_err(|error| self.sorted(error))
+    }
+
+    /// Uses an invitation up: the password becomes this one, and whoever was logged in with the one before is so no
+    /// more. Of several at once exactly one does; `None` for the others.
+    pub(in crate::accounts) async fn join(
+        &self,
+        code: Digest,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<Option<()>, Error> {
+        let mut writer = self.writer().await?;
+        let join = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let used: Option<i64> = sqlx::query_scalar(
+                "DELETE FROM invitation WHERE digest = ?1 AND expires > ?2 RETURNING account",
+            )
+            .bind(code.as_bytes())
+            .bind(stored(now))
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(id) = used else { return Ok(None) };
+            sqlx::query("UPDATE account SET password = ?2 WHERE id = ?1")
+                .bind(id)
+                .bind(password)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM session WHERE account = ?1").bind(id).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(Some(()))
+        };
+        join.await.map_err(|error| self.sorted(error))
+    }
+
+    /// Whether nobody else could add people.
+    pub(in crate::accounts) async fn is_only_administrator(&self, account: &Account) -> Result<bool, Error> {
+        let only = sqlx::query_scalar(ONLY_ADMINISTRATOR).bind(account.id).bind(ADMINS);
+        only.fetch_one(&self.readers).await.map_err(|error| self.sorted(error))
+    }
+
+    /// Deletes an account; its sessions and its invitation go with it.
+    pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Deletion, Error> {
+        let mut writer = self.writer().await?;
+        let delete = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
+                .bind(name.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let Some(id) = id else { return Ok(Deletion::Unknown) };
+            let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
+                .bind(id)
+                .bind(ADMINS)
+                .fetch_one(&mut *transaction)
+                .await?;
+            if only {
+                return Ok(Deletion::LastAdministrator);
+            }
+            sqlx::query("DELETE FROM account WHERE id = ?1").bind(id).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(Deletion::Done)
+        };
+        delete.await.map_err(|error| self.sorted(error))
+    }
+}
+
+async fn invite(
+    connection: &mut SqliteConnection,
+    account: i64,
+    code: Digest,
+    expires: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO invitation (account, digest, expires) VALUES (?1, ?2, ?3)
+         ON CONFLICT (account) DO UPDATE SET digest = excluded.digest, expires = excluded.expires",
+    )
+    .bind(account)
+    .bind(code.as_bytes())
+    .bind(stored(expires))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
+    let created = time(row.try_get("created")?)?;
+    Ok(Known { account: account(&row)?, active: row.try_get("active")?, created })
+}

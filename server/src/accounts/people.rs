@@ -1,0 +1,145 @@
+//! Adding people, and letting them in: an account is made without a password, and a link that is good once lets its
+//! person choose one. Who forgot a password is invited again.
+
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::attempts::Key;
+use super::database::Deletion;
+use super::sessions::{Digest, Secret, after};
+use super::{Account, AccountName, Accounts, Refusal, Role, passwords};
+
+/// How long an invitation can be used.
+const INVITED: SignedDuration = SignedDuration::from_hours(72);
+
+/// An account, as those see it who may list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) account: Account,
+    /// Whether there is a password; nobody can log in before.
+    pub(crate) active: bool,
+    pub(crate) created: Timestamp,
+}
+
+/// What lets a person choose the password of an account. It is shown once; only a digest of the code is kept.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(crate) code: SecretString,
+    pub(crate) expires: Timestamp,
+}
+
+impl Accounts {
+    /// All accounts, by name.
+    pub(crate) async fn people(&self) -> Result<Vec<Known>, Refusal> {
+        Ok(self.database.people().await?)
+    }
+
+    /// The account of this name.
+    pub(crate) async fn known(&self, name: &AccountName) -> Result<Known, Refusal> {
+        self.database.known(name).await?.ok_or_else(|| Refusal::Unknown(name.to_string()))
+    }
+
+    /// Refuses a name that somebody has.
+    pub(crate) async fn must_be_free(&self, name: &AccountName) -> Result<(), Refusal> {
+        match self.database.known(name).await? {
+            Some(_) => Err(Refusal::Taken(name.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes an account without a password, and invites to it.
+    pub(crate) async fn create(
+        &self,
+        name: &AccountName,
+        role: Role,
+    ) -> Result<(Known, Invitation), Refusal> {
+        let (secret, invitation) = self.invitation();
+        let (group, expires) = (role.group(), invitation.expires);
+        let made = self.database.create_invited(name, group, secret, expires, self.now()).await?;
+        Ok((made.ok_or_else(|| Refusal::Taken(name.to_string()))?, invitation))
+    }
+
+    /// Invites again; the invitation before is of no use any more. A password stays valid until this one is used.
+    pub(crate) async fn invite(&self, name: &AccountName) -> Result<(Known, Invitation), Refusal> {
+        let known = self.known(name).await?;
+        let (secret, invitation) = self.invitation();
+        self.database.invite(&known.account, secret, invitation.expires).await?;
+        Ok((known, invitation))
+    }
+
+    fn invitation(&self) -> (Digest, Invitation) {
+        let secret = Secret::random();
+        (secret.digest(), Invitation { code: secret.into_text(), expires: after(self.now(), INVITED) })
+    }
+
+    /// Uses an invitation: the account has this password from now on, and all its sessions end.
+    pub(crate) async fn join(
+        &self,
+        code: &SecretString,
+        password: SecretString,
+        from: IpAddr,
+    ) -> Result<Account, Refusal> {
+        let keys = [Key::Setup(from)];
+        self.attempts.begin(&keys, self.now()).map_err(Refusal::Wait)?;
+        let digest = Digest::of(code.expose_secret());
+        let invited = self.database.invited(digest, self.now()).await?;
+        let account = invited.ok_or(Refusal::NotInvited)?;
+        self.attempts.refund(&keys);
+        let name: AccountName = account.name.parse()?;
+        passwords::check(&name, &password)?;
+        let hash = self.passwords.hash(password).await?;
+        self.database.join(digest, &hash, self.now()).await?.ok_or(Refusal::NotInvited)?;
+        // Whoever guessed at the password before does not keep its owner waiting.
+        self.attempts.forget(&Key::Account(account.name.clone()));
+        Ok(Account { password: Digest::of(&hash), ..account })
+    }
+
+    /// Refuses to delete the account without which nobody could add people.
+    pub(crate) async fn must_not_be_last(&self, account: &Account) -> Result<(), Refusal> {
+        match self.database.is_only_administrator(account).await? {
+            true => Err(Refusal::LastAdministrator),
+            false => Ok(()),
+        }
+    }
+
+    /// Deletes an account and ends its sessions.
+    pub(crate) async fn delete(&self, name: &AccountName) -> Result<(), Refusal> {
+        match self.database.delete(name).await? {
+            Deletion::Done => Ok(()),
+            Deletion::Unknown => Err(Refusal::Unknown(name.to_string())),
+            Deletion::LastAdministrator => Err(Refusal::LastAdministrator),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::accounts::Carrier;
+
+    /// A login takes a while: the password is hashed, the ledger written.
+    #[tokio::test]
+    async fn a_login_with_the_old_password_does_not_outlive_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (accounts, _) = Accounts::open(&folder.path().join("accounts.db")).await.unwrap();
+        let (name, from) = ("ada".parse().unwrap(), Ipv4Addr::LOCALHOST.into());
+        let password = |text: &str| SecretString::from(text.to_owned());
+        let (_, invitation) = accounts.create(&name, Role::Developer).await.unwrap();
+        accounts.join(&invitation.code, password("an old password"), from).await.unwrap();
+        let begun = accounts.verify("ada", password("an old password"), from).await.unwrap();
+        let (_, invitation) = accounts.invite(&name).await.unwrap();
+        let joined = accounts.join(&invitation.code, password("a new password"), from).await.unwrap();
+        let late = accounts.begin_session(&begun, Carrier::Bearer, None).await;
+        assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
+        accounts.begin_session(&joined, Carrier::Cookie, None).await.unwrap();
+        accounts.delete(&name).await.unwrap();
+        let late = accounts.begin_session(&joined, Carrier::Cookie, None).await;
+        assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
+        accounts.close().await;
+    }
+}

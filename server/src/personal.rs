@@ -1,0 +1,112 @@
+//! The namespace of a person's own environments: made and removed as the person who asks, so that Kubernetes RBAC
+//! decides about that too.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
+use seaway_api::{Environment, personal_namespace};
+use serde_json::{Value, json};
+
+use crate::accounts::AccountName;
+use crate::authorization::Person;
+use crate::permissions::OWNER;
+use crate::problem::Problem;
+
+/// Field manager of what is made here.
+const MANAGER: &str = "seaway";
+/// Label with the name of the account whose namespace it is.
+const OWNED_BY: &str = "seaway.dev/owner";
+/// Environments that a person may have at once, unless operations say otherwise in the quota.
+const ENVIRONMENTS: &str = "5";
+/// Environments that are named when they keep a namespace from being deleted.
+const NAMED: usize = 10;
+
+/// The namespace of an account's environments.
+pub(crate) fn namespace_of(name: &AccountName) -> String {
+    personal_namespace(name.as_str())
+}
+
+/// Makes the namespace, binds its owner to `seaway-owner` in it, and limits how much can be in it. What is there already
+/// is left as it is.
+pub(crate) async fn create(person: &Person, name: &AccountName) -> Result<(), Problem> {
+    if let Some(found) = find(person, name).await?
+        && !is_of(&found, name)
+    {
+        let namespace = namespace_of(name);
+        return Err(Problem::conflict(format!(
+            "the namespace {namespace} is there already and is not that of {name}"
+        ))
+        .help(format!("choose another name, or give it to {name} with the label {OWNED_BY}={name}")));
+    }
+    for object in objects(name) {
+        apply(person, object).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the namespace, if it was made for this account and no environment is in it.
+pub(crate) async fn delete(person: &Person, name: &AccountName) -> Result<(), Problem> {
+    let Some(found) = find(person, name).await?.filter(|found| is_of(found, name)) else { return Ok(()) };
+    let namespace = namespace_of(name);
+    let environments: Api<Environment> = Api::namespaced(person.client.clone(), &namespace);
+    let left = environments.list(&ListParams::default()).await.map_err(Problem::from_kubernetes)?.items;
+    if !left.is_empty() {
+        let mut names: Vec<String> = left.into_iter().filter_map(|left| left.metadata.name).collect();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let detail = format!("{name} still has environments: {}{more}", names.join(", "));
+        return Err(Problem::conflict(detail).help("delete them first: what they deployed goes with them"));
+    }
+    // That very one: a namespace of the same name that was made meanwhile stays.
+    let same = Preconditions { uid: found.metadata.uid, ..Preconditions::default() };
+    let parameters = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+    let namespaces: Api<Namespace> = Api::all(person.client.clone());
+    match namespaces.delete(&namespace, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(Problem::from_kubernetes(error)),
+    }
+}
+
+async fn find(person: &Person, name: &AccountName) -> Result<Option<Namespace>, Problem> {
+    let namespaces: Api<Namespace> = Api::all(person.client.clone());
+    namespaces.get_opt(&namespace_of(name)).await.map_err(Problem::from_kubernetes)
+}
+
+fn is_of(namespace: &Namespace, name: &AccountName) -> bool {
+    let labels = namespace.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(OWNED_BY)).is_some_and(|owner| owner == name.as_str())
+}
+
+fn objects(name: &AccountName) -> [Value; 3] {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    let namespace = namespace_of(name);
+    [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
+            "labels": {"app.kubernetes.io/part-of": "seaway", OWNED_BY: name.as_str()}}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"namespace": namespace, "name": OWNER},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": OWNER},
+            "subjects": [{"apiGroup": GROUP, "kind": "User", "name": name.as_str()}]}),
+        json!({"apiVersion": "v1", "kind": "ResourceQuota",
+            "metadata": {"namespace": namespace, "name": "seaway-environments"},
+            "spec": {"hard": {"count/environments.seaway.dev": ENVIRONMENTS}}}),
+    ]
+}
+
+async fn apply(person: &Person, object: Value) -> Result<(), Problem> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let api_version = text(&object["apiVersion"]);
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
+    let kind = GroupVersionKind::gvk(group, version, &text(&object["kind"]));
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(person.client.clone(), namespace, &resource),
+        None => Api::all_with(person.client.clone(), &resource),
+    };
+    let name = text(&object["metadata"]["name"]);
+    let applied = api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Apply(&object)).await;
+    applied.map(drop).map_err(Problem::from_kubernetes)
+}

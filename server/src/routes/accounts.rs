@@ -1,0 +1,266 @@
+//! Who can log in: adding people, inviting them, and removing them again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use http::header::HeaderMap;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::session::{self, Body, SessionView, WithCookie, exposed, form};
+use super::{App, Done, audit};
+use crate::accounts::{AccountName, Invitation, Known, Refusal, Role};
+use crate::authorization::Person;
+use crate::listener::Peer;
+use crate::permissions::Verb;
+use crate::problem::Problem;
+use crate::{cookie, personal};
+
+/// Whether somebody has ever joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AccountState {
+    /// There is no password yet.
+    Invited,
+    /// One can log in.
+    Active,
+}
+
+/// Who can log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Account)]
+pub struct AccountView {
+    /// Name of the account, and of the user in Kubernetes.
+    pub name: String,
+    /// What it is for; absent when none of its groups says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Groups in Kubernetes.
+    pub groups: Vec<String>,
+    /// Whether its person has joined.
+    pub state: AccountState,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+}
+
+/// Accounts, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountList {
+    /// All of them.
+    pub items: Vec<AccountView>,
+}
+
+/// Who is to get an account.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountRequest {
+    /// Name of the account, and of the user in Kubernetes.
+    #[schema(pattern = "^[a-z][a-z0-9-]{0,31}$")]
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// An account, and the link with which its person chooses a password. The link cannot be printed, and is shown once.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Invitation)]
+pub struct InvitationView {
+    /// The account.
+    pub account: AccountView,
+    /// Path of the page where the password is chosen, with the code as its fragment. Browsers do not send that.
+    #[serde(serialize_with = "exposed")]
+    #[schema(value_type = String, format = Password)]
+    pub link: SecretString,
+    /// Until when it can be used.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Timestamp,
+}
+
+/// Whoever was invited. Code and password cannot be printed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The code of the link: what follows its `#`.
+    #[schema(value_type = String, format = Password)]
+    pub code: SecretString,
+    /// The password of the account from now on.
+    #[schema(value_type = String, format = Password, min_length = 12, max_length = 128)]
+    pub password: SecretString,
+}
+
+impl From<Known> for AccountView {
+    fn from(known: Known) -> Self {
+        let Known { account, active, created } = known;
+        let state = if active { AccountState::Active } else { AccountState::Invited };
+        Self { role: Role::of(&account.groups), name: account.name, groups: account.groups, state, created }
+    }
+}
+
+impl InvitationView {
+    fn new((known, invitation): (Known, Invitation)) -> Self {
+        let link = format!("/join#{}", invitation.code.expose_secret()).into();
+        Self { account: known.into(), link, expires: invitation.expires }
+    }
+}
+
+/// The name of an account that may exist.
+fn account_name(text: &str) -> Result<AccountName, Problem> {
+    text.parse().map_err(|error| Refusal::Name(error).into())
+}
+
+/// Keeps in the ledger what was wanted before it is done, and afterwards how that went.
+async fn recorded<T>(
+    app: &App,
+    person: &Person,
+    (action, name): (&str, &AccountName),
+    detail: serde_json::Value,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let write = |outcome, detail| audit::write_people(app, person, action, name.as_str(), outcome, detail);
+    write("requested", detail.clone()).await?;
+    let done = work.await;
+    match &done {
+        Ok(_) => write("succeeded", detail).await?,
+        Err(problem) => write("failed", json!({"reason": problem.detail})).await?,
+    }
+    done
+}
+
+/// Who has an account.
+#[utoipa::path(
+    get, path = "/api/v1/accounts", operation_id = "list_accounts", tag = "accounts",
+    responses(
+        (status = 200, body = AccountList),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(app): State<Arc<App>>, person: Person) -> Result<Json<AccountList>, Problem> {
+    person.must_with_accounts(Verb::List, "").await?;
+    let items = app.accounts.people().await?.into_iter().map(AccountView::from).collect();
+    Ok(Json(AccountList { items }))
+}
+
+/// Makes an account without a password, and the link that lets its person choose one. Whoever is more than a viewer gets
+/// the namespace `seaway-NAME` for environments of his own. What failed in the middle can be asked for again.
+#[utoipa::path(
+    post, path = "/api/v1/accounts", operation_id = "create_account", tag = "accounts", request_body = AccountRequest,
+    responses(
+        (status = 200, body = InvitationView),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "There is an account or a namespace of that name already"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    person: Person,
+    body: Body,
+) -> Result<Json<InvitationView>, Problem> {
+    let AccountRequest { name, role } = form(body, "name and role (viewer, developer, operator or admin)")?;
+    let name = account_name(&name)?;
+    audit::must_with_account(&app, &person, Verb::Create, "create", name.as_str()).await?;
+    app.accounts.must_be_free(&name).await?;
+    let work = async {
+        if role.owns_environments() {
+            personal::create(&person, &name).await?;
+        }
+        // Last, so that all of it can be repeated while there is no account.
+        Ok(app.accounts.create(&name, role).await?)
+    };
+    let made = recorded(&app, &person, ("create", &name), json!({"role": role}), work).await?;
+    Ok(Json(InvitationView::new(made)))
+}
+
+/// Makes a new link to an account, for somebody who has lost the link or forgotten the password. The link before is of no
+/// use any more; the password is valid until the new link is used.
+#[utoipa::path(
+    post, path = "/api/v1/accounts/{name}/invitation", operation_id = "invite", tag = "accounts",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = InvitationView),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn invite(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Result<Json<InvitationView>, Problem> {
+    let name = account_name(&name)?;
+    audit::must_with_account(&app, &person, Verb::Create, "invite", name.as_str()).await?;
+    app.accounts.known(&name).await?;
+    let work = async { Ok(app.accounts.invite(&name).await?) };
+    let made = recorded(&app, &person, ("invite", &name), json!({}), work).await?;
+    Ok(Json(InvitationView::new(made)))
+}
+
+/// Deletes an account and the namespace of its environments, once there are none, and ends its sessions.
+#[utoipa::path(
+    delete, path = "/api/v1/accounts/{name}", operation_id = "delete_account", tag = "accounts",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = Done),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "It still has environments, or is the last one that may add people"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Result<Json<Done>, Problem> {
+    let name = account_name(&name)?;
+    audit::must_with_account(&app, &person, Verb::Delete, "delete", name.as_str()).await?;
+    let known = app.accounts.known(&name).await?;
+    app.accounts.must_not_be_last(&known.account).await?;
+    let work = async {
+        personal::delete(&person, &name).await?;
+        // Last, so that all of it can be repeated while there is an account.
+        Ok(app.accounts.delete(&name).await?)
+    };
+    recorded(&app, &person, ("delete", &name), json!({}), work).await?;
+    Ok(Json(Done {}))
+}
+
+/// Chooses the password of an account, with the code of an invitation, and logs in. There is no second time.
+#[utoipa::path(
+    post, path = "/api/v1/join", tag = "session", security(()), request_body = JoinRequest,
+    responses(
+        (status = 200, body = SessionView, headers(("Set-Cookie" = String, description = "The session"))),
+        (status = 403, body = Problem, content_type = "application/problem+json",
+         description = "The code is wrong, was used, or is too old"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         headers(("Retry-After" = u64, description = "Seconds until the next attempt"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn join(
+    State(app): State<Arc<App>>,
+    Extension(Peer(from)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<WithCookie<SessionView>, Problem> {
+    cookie::same_site(&headers)?;
+    let JoinRequest { code, password } = form(body, "code and password")?;
+    match app.accounts.join(&code, password, from).await {
+        Ok(account) => {
+            audit::write_account(&app, "join", Some(&account.name), "succeeded", from).await?;
+            session::begin(&app, &headers, &account, from).await
+        }
+        Err(refusal) => {
+            if matches!(refusal, Refusal::NotInvited) {
+                audit::write_account(&app, "join", None, "failed", from).await?;
+            }
+            Err(refusal.into())
+        }
+    }
+}
