@@ -123,6 +123,8 @@ pub struct May {
     pub update: bool,
     /// Delete one.
     pub delete: bool,
+    /// Make copies in the namespace of one's own.
+    pub copies: bool,
     /// See who has an account here.
     pub accounts: bool,
 }
@@ -130,7 +132,8 @@ pub struct May {
 impl May {
     async fn of(person: &Person) -> Result<Self, Problem> {
         let may = |verb| person.may(verb, "", "");
-        let (get, list, sync, rollback, hold, update, delete, accounts) = futures::try_join!(
+        let own = seaway_api::personal_namespace(&person.identity.name);
+        let (get, list, sync, rollback, hold, update, delete, copies, accounts) = futures::try_join!(
             may(Verb::Get),
             may(Verb::List),
             may(Verb::Sync),
@@ -138,9 +141,10 @@ impl May {
             may(Verb::Hold),
             may(Verb::Update),
             may(Verb::Delete),
+            person.may(Verb::Create, &own, ""),
             person.may_with_accounts(Verb::List, ""),
         )?;
-        Ok(Self { get, list, sync, rollback, hold, update, delete, accounts })
+        Ok(Self { get, list, sync, rollback, hold, update, delete, copies, accounts })
     }
 }
 

@@ -984,6 +984,11 @@ export interface components {
              */
             accounts: boolean;
             /**
+             * @description Make copies in the namespace of one's own.
+             * @default false
+             */
+            copies: boolean;
+            /**
              * @description Delete one.
              * @default false
              */
