@@ -9,9 +9,10 @@ pub(crate) struct Demo {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
     pub(crate) folder: PathBuf,
-    /// The one-time link.
+    /// The one-time link; empty where there is an account already.
     pub(crate) link: String,
-    _temporary: tempfile::TempDir,
+    pub(crate) ready_line: String,
+    temporary: Option<tempfile::TempDir>,
 }
 
 impl Demo {
@@ -19,22 +20,47 @@ impl Demo {
     pub(crate) fn start() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("data");
-        let listen = ["--listen", "--kube-listen", "--gateway-listen"].map(|name| [name, "127.0.0.1:0"]);
+        let mut demo = Self::start_in(&folder, "127.0.0.1:0");
+        demo.temporary = Some(temporary);
+        let link = demo.line();
+        demo.link = link.split_whitespace().last().unwrap().to_owned();
+        assert!(demo.link.contains("/setup#"), "{link}");
+        demo
+    }
+
+    fn start_in(folder: &Path, listen: &str) -> Self {
         let mut child = super::program()
             .args(["up", "--demo", "--data-dir"])
-            .arg(&folder)
-            .args(listen.as_flattened())
+            .arg(folder)
+            .args(["--listen", listen, "--kube-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut demo = Self { child, output, folder, link: String::new(), _temporary: temporary };
-        assert!(demo.line().starts_with("ready"), "the ready line comes first");
-        let link = demo.line();
-        demo.link = link.split_whitespace().last().unwrap().to_owned();
-        assert!(demo.link.contains("/setup#"), "{link}");
+        let folder = folder.to_owned();
+        let mut demo =
+            Self { child, output, folder, link: String::new(), ready_line: String::new(), temporary: None };
+        demo.ready_line = demo.line();
+        assert!(demo.ready_line.starts_with("ready"), "the ready line comes first: {}", demo.ready_line);
         demo
+    }
+
+    /// `kill -9`, and started again on the same folder, its API at the same address.
+    pub(crate) fn killed_and_restarted(mut self) -> Self {
+        let listen = self.address("Seaway at http://");
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let temporary = self.temporary.take();
+        let mut demo = Self::start_in(&self.folder, &listen);
+        demo.temporary = temporary;
+        demo
+    }
+
+    /// Where a part listens, as the ready line has it.
+    pub(crate) fn address(&self, before: &str) -> String {
+        let rest = self.ready_line.split_once(before).unwrap().1;
+        rest.split([',', ' ']).next().unwrap().to_owned()
     }
 
     /// The next line that it prints.

@@ -1,6 +1,8 @@
 //! `seaway env`: environments of a Seaway server, as a client of its HTTP API.
 
 mod actions;
+mod copies;
+mod fidelity;
 mod history;
 mod list;
 pub(super) mod output;
@@ -27,6 +29,9 @@ use crate::client::{Client, ServerOptions};
   seaway env plan production --revision my-branch
   seaway env sync staging --watch
   seaway env rollback production
+  seaway env create mycopy --copy-of production
+  seaway env override mycopy catalog --revision feature/index
+  seaway env fidelity mycopy
 
 The server is that of --server or SEAWAY_SERVER with the token in SEAWAY_TOKEN, the one of `seaway
 login`, or the one that the kubeconfig of `seaway up` names. The exit code is 0 when what was asked for was done, 1 when it was
@@ -60,6 +65,16 @@ enum Command {
     Resume(actions::Plain),
     /// Delete an environment and what it deployed
     Delete(actions::DeleteOptions),
+    /// Make a copy of an environment, in namespaces and at hosts of its own
+    Create(copies::CreateOptions),
+    /// Let one component run something else, such as a branch, which is followed
+    Override(copies::OverrideOptions),
+    /// Show how far a copy is from what it copies, or any environment from another one
+    Fidelity(fidelity::Options),
+    /// Hand the branch of an override back: merged and pushed for others to merge
+    Propose(copies::ProposeOptions),
+    /// Keep an environment for longer
+    Extend(copies::ExtendOptions),
 }
 
 /// Runs a subcommand.
@@ -76,6 +91,11 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         Command::Suspend(options) => actions::suspend(&client, &options).await,
         Command::Resume(options) => actions::resume(&client, &options).await,
         Command::Delete(options) => actions::delete(&client, &options).await,
+        Command::Create(options) => copies::create(&client, &options).await,
+        Command::Override(options) => copies::deviate(&client, &options).await,
+        Command::Fidelity(options) => fidelity::run(&client, &options).await,
+        Command::Propose(options) => copies::propose(&client, &options).await,
+        Command::Extend(options) => copies::extend(&client, &options).await,
     }
 }
 

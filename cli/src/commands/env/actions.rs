@@ -10,7 +10,7 @@ use seaway_sync::plan::{ObjectRef, Plan};
 use seaway_sync::view::{EnvironmentDetail, EnvironmentKey, Outcome, SyncRecord};
 
 use super::output::{Format, Paint, document, milliseconds, object, print, printable};
-use super::{Which, path, plan, watch};
+use super::{Which, copies, path, plan, watch};
 use crate::client::Client;
 
 /// Between looks at a sync that takes long.
@@ -111,6 +111,9 @@ pub(super) struct DeleteOptions {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Do not wait until it is gone
+    #[arg(long)]
+    no_wait: bool,
 }
 
 pub(super) async fn sync(client: &Client, options: &SyncOptions) -> miette::Result<ExitCode> {
@@ -303,7 +306,12 @@ pub(super) async fn delete(client: &Client, options: &DeleteOptions) -> miette::
         return Ok(ExitCode::FAILURE);
     }
     let _: Done = client.delete(&path(&key, "")).await?;
-    print(&format!("{key} is being deleted, with what it deployed.\n"))?;
+    if options.no_wait {
+        print(&format!("{key} is being deleted, with what it deployed.\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    copies::until_gone(client, &key).await?;
+    print(&format!("{key} is deleted, with what it deployed.\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -113,7 +113,7 @@ fn one(paint: Paint, text: &mut String, planned: &PlannedObject) {
     }
 }
 
-fn change(paint: Paint, field: &FieldChange) -> String {
+pub(super) fn change(paint: Paint, field: &FieldChange) -> String {
     let show = |shown: &Option<Value>| shown.as_ref().map_or_else(|| "(none)".to_owned(), value);
     let mut line = format!("{}: {} → {}", printable(&field.path), show(&field.from), show(&field.to));
     if let Some(owner) = &field.owner
@@ -129,7 +129,7 @@ fn change(paint: Paint, field: &FieldChange) -> String {
 /// Longest value that is printed as a whole.
 const LONGEST: usize = 120;
 
-fn value(value: &Value) -> String {
+pub(super) fn value(value: &Value) -> String {
     let text = printable(&value.to_string());
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use seaway_sync::view::EnvironmentDetail;
 
 use super::output::{Cell, Format, Paint, age, document, object, print, printable, table};
-use super::{Which, key, path, plan, watch};
+use super::{Which, copies, key, path, plan, watch};
 use crate::client::Client;
 
 /// Options of `seaway env show`.
@@ -72,6 +72,15 @@ fn description(paint: Paint, wide: bool, detail: &EnvironmentDetail, now: Timest
     line("Namespace", &printable(&summary.namespace));
     line("Class", &printable(&summary.class));
     line("Stack", &printable(&summary.stack));
+    if let Some(of) = &summary.copy_of {
+        line("Copy of", &printable(of));
+    }
+    if let Some(owner) = &summary.owner {
+        line("Owner", &printable(owner));
+    }
+    if let Some(expires) = &summary.expires {
+        line("Expires", &printable(expires));
+    }
     line("Release", &paint.cell(summary.release.as_deref()));
     line("Revision", &paint.cell(summary.revision.as_deref()));
     line("Sync", &paint.cell(summary.sync));
@@ -97,6 +106,15 @@ fn description(paint: Paint, wide: bool, detail: &EnvironmentDetail, now: Timest
             "Held",
             &format!("{} by {} {since} ago{reason}", printable(&hold.release), printable(&hold.actor)),
         );
+    }
+    if let Some(copy) = &detail.copy {
+        for (from, to) in copy.namespaces.iter().chain(&copy.hosts) {
+            line("Instead of", &printable(&format!("{from} → {to}")));
+        }
+    }
+    if !detail.overrides.is_empty() {
+        text.push('\n');
+        text.push_str(&copies::overrides(paint, &key(&detail.summary), &detail.overrides));
     }
     if let Some(release) = &detail.current {
         let rows: Vec<Vec<Cell>> = release
