@@ -226,6 +226,12 @@ fn what_to_try(gateway: SocketAddr, kubeconfig: &Path, clone: &Path, seaway: &Pa
     for (index, (what, line)) in things.iter().enumerate() {
         text.push_str(&format!("\n{}. {what}\n   {line}\n", index + 1));
     }
+    text.push_str(&format!(
+        "\nThen make a copy of production that is yours alone, and see what differs (`seaway account create NAME` gives a \
+         colleague an account):\n   {} && {}\n",
+        env("create mycopy --copy-of production --expires 7d"),
+        env("fidelity mycopy"),
+    ));
     text.push_str("\nCtrl-C ends everything; what you did is there again at the next start.\n");
     text
 }

@@ -110,8 +110,8 @@ fn description(paint: Paint, fidelity: &FidelityView) -> String {
                 |value: &Option<serde_json::Value>| value.as_ref().map_or("(none)".to_owned(), plan::value);
             let at = if d.path.is_empty() { String::new() } else { format!(" {}", printable(&d.path)) };
             let change = match (&d.left, &d.right) {
-                (Some(_), None) if d.path.is_empty() => "is not there".to_owned(),
-                (None, Some(_)) if d.path.is_empty() => "is there alone".to_owned(),
+                (Some(_), None) if d.path.is_empty() => format!("only in {}", fidelity.against),
+                (None, Some(_)) if d.path.is_empty() => format!("only in {}", fidelity.environment),
                 (left, right) => format!("{} → {}", show(left), show(right)),
             };
             let _ = writeln!(text, "  {}{at}: {change}", printable(&object(&d.object)));
@@ -179,7 +179,7 @@ mod tests {
             description(Paint::never(), &fidelity),
             "seaway-jane/mine against seaway/production: 50.0 % of 8 fields are identical, 3 differ as declared, 1 undeclared.\n\n\
              undeclared:\n  ConfigMap mine/a .data.x: 1 → \"b\"\n\n\
-             override (web at feature):\n  ConfigMap mine/b: is there alone\n\n\
+             override (web at feature):\n  ConfigMap mine/b: only in seaway-jane/mine\n\n\
              identity (names):\n  ConfigMap mine/a .metadata.namespace: \"shop\" → \"b\"\n"
         );
     }
