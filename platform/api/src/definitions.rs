@@ -404,8 +404,12 @@ fn environment() -> Value {
           namespaces of a copy follow from its name",
         ),
         (
-            "has(self.copyOf) || !(has(self.components) || has(self.follow))",
-            "only a copy has components and follow",
+            "has(self.copyOf) || !(has(self.components) || has(self.follow) || has(self.expires))",
+            "only a copy has components, follow and expires",
+        ),
+        (
+            "has(self.copyOf) == has(oldSelf.copyOf) && (!has(self.copyOf) || self.copyOf == oldSelf.copyOf)",
+            "what an environment is a copy of stays what it is: make another one",
         ),
     ];
     let rules = rules.map(|(rule, message)| json!({"rule": rule, "message": message}));

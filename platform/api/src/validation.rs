@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::environment::{Class, EnvironmentSpec, owner};
+use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
 use crate::stack::{StackSpec, StandIn};
 
 /// A field that breaks a rule.
@@ -144,6 +144,13 @@ pub fn validate_place(namespace: &str, spec: &EnvironmentSpec) -> Vec<FieldError
         let message = format!("environments in {namespace} are copies: name the one that it is a copy of");
         errors.push(error("spec.copyOf", message));
     }
+    // Everybody may see those; of others nobody has asked whether this person may.
+    if let Some((of, _)) = spec.original()
+        && of != SHARED_NAMESPACE
+    {
+        let message = format!("only environments of the namespace {SHARED_NAMESPACE} can be copied");
+        errors.push(error("spec.copyOf", message));
+    }
     errors
 }
 
@@ -163,8 +170,9 @@ pub fn validate_environment(
     if spec.class == Class::Production && spec.copy_of.is_some() {
         errors.push(error("spec.copyOf", "a production environment is not a copy"));
     }
-    if spec.copy_of.is_none() && !(spec.components.is_empty() && spec.follow.is_none()) {
-        errors.push(error("spec.copyOf", "only a copy has components and follow"));
+    let of_copies = !spec.components.is_empty() || spec.follow.is_some() || spec.expires.is_some();
+    if spec.copy_of.is_none() && of_copies {
+        errors.push(error("spec.copyOf", "only a copy has components, follow and expires"));
     }
     if let Some(expires) = &spec.expires
         && expires.parse::<jiff::Timestamp>().is_err()
@@ -373,6 +381,8 @@ mod tests {
             spec(json!({"stack": "mine", "class": "staging", "destination": {"namespace": "kube-system"}}));
         assert_eq!(fields(&validate_place("seaway-jane", &own)), ["spec.class", "spec.copyOf"]);
         assert_eq!(validate_place("seaway", &own), []);
+        let foreign = spec(json!({"copyOf": "team-x/production", "class": "personal"}));
+        assert_eq!(fields(&validate_place("seaway-jane", &foreign)), ["spec.copyOf"]);
     }
 
     #[test]
@@ -418,7 +428,11 @@ mod tests {
                 json!({"copyOf": "other", "class": "personal", "destination": {}, "components": ["x"]}),
                 "spec.components[0]",
             ),
-            (json!({"expires": "soon"}), "spec.expires"),
+            (
+                json!({"copyOf": "other", "class": "personal", "destination": {}, "expires": "soon"}),
+                "spec.expires",
+            ),
+            (json!({"expires": "2030-01-01T00:00:00Z"}), "spec.copyOf"),
             (json!({"overlay": "a/b"}), "spec.overlay"),
             (json!({"destination": {"namespace": ""}}), "spec.destination.namespace"),
             (json!({"destination": {"namespace": "kube-system"}}), "spec.destination.namespace"),

@@ -10,6 +10,13 @@ use crate::error::Error;
 /// Longest name of a namespace (RFC 1123).
 const LONGEST: usize = 63;
 
+/// The namespace of a copy for one of what it copies: both names, always. What one is called does not depend on how many
+/// there are, and a dash keeps it from being a top-level domain, which would take that domain's names from every pod in
+/// the cluster.
+pub fn namespace(copy: &str, original: &str) -> String {
+    format!("{copy}-{original}")
+}
+
 /// A copy of an environment: everything that follows from its name and from what it copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
@@ -41,24 +48,29 @@ impl Copy {
             let problem = "it is a copy itself: copy what it is a copy of".to_owned();
             return Err(Error::Original { original: original.to_owned(), problem });
         }
-        if name == "default" || name == "seaway" || name.starts_with("kube-") || name.starts_with("seaway-") {
+        let all = spec.destination.all_namespaces();
+        let namespaces: BTreeMap<String, String> =
+            all.map(|one| (one.to_owned(), namespace(name, one))).collect();
+        let reserved =
+            |name: &str| name == "seaway" || name.starts_with("kube-") || name.starts_with("seaway-");
+        if name == "default" || reserved(name) || namespaces.values().any(|name| reserved(name)) {
             return Err(wrong("namespaces of that name belong to the cluster or to Seaway"));
         }
-        let all: Vec<&str> = spec.destination.all_namespaces().collect();
-        let namespaces: BTreeMap<String, String> = match all.as_slice() {
-            [only] => BTreeMap::from([((*only).to_owned(), name.to_owned())]),
-            several => several.iter().map(|one| ((*one).to_owned(), format!("{name}-{one}"))).collect(),
-        };
         if let Some(long) = namespaces.values().find(|namespace| namespace.len() > LONGEST) {
             return Err(wrong(&format!("its namespace {long:?} would have more than {LONGEST} characters")));
         }
         let domain = stack.copies.as_ref().and_then(|copies| copies.domain.as_deref()).unwrap_or(domain);
+        let domain = format!("{name}.{domain}");
+        // It is the value of a label.
+        if domain.len() > LONGEST {
+            return Err(wrong(&format!("its domain {domain:?} would have more than {LONGEST} characters")));
+        }
         Ok(Self {
             name: name.to_owned(),
             original: original.to_owned(),
             namespaces,
             default_namespace: spec.destination.namespace.clone(),
-            domain: format!("{name}.{domain}"),
+            domain,
         })
     }
 
@@ -133,11 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn one_namespace_gets_the_copys_name_and_several_are_told_apart() {
+    fn each_namespace_has_both_names() {
         let pairs = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
         };
-        assert_eq!(namespaces("mine", json!({"namespace": "shop"})).unwrap(), pairs(&[("shop", "mine")]));
+        assert_eq!(
+            namespaces("mine", json!({"namespace": "shop"})).unwrap(),
+            pairs(&[("shop", "mine-shop")])
+        );
         let several = json!({"namespace": "shop", "namespaces": ["monitoring"]});
         assert_eq!(
             namespaces("mine", several).unwrap(),
@@ -153,7 +168,8 @@ mod tests {
             ("kube-system", json!({"namespace": "shop"})),
             ("seaway", json!({"namespace": "shop"})),
             ("seaway-jane", json!({"namespace": "shop"})),
-            (&long, json!({"namespace": "shop", "namespaces": ["other"]})),
+            ("kube", json!({"namespace": "system"})),
+            (&long, json!({"namespace": "shop"})),
         ] {
             assert!(matches!(namespaces(name, destination), Err(Error::Name { .. })), "{name}");
         }
@@ -171,7 +187,7 @@ mod tests {
         let copy = Copy::new("mine", ("production", &original), &StackSpec::default(), "localhost").unwrap();
         let spec = copy.spec(&own, &original);
         assert_eq!((spec.stack.as_str(), spec.overlay.as_deref()), ("shop", Some("production")));
-        assert_eq!(spec.destination.namespace, "mine");
+        assert_eq!(spec.destination.namespace, "mine-shop");
         assert_eq!(spec.overrides, own.overrides);
     }
 

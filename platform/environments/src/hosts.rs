@@ -136,9 +136,9 @@ mod tests {
         let texts = Texts { copy: &copy, hosts: &hosts, services: &services };
         for (text, expected) in [
             ("https://shop.example.com/a?b=shop", "https://shop.mine.localhost/a?b=shop"),
-            ("http://catalog.shop.svc.cluster.local:80/x", "http://catalog.mine.svc.cluster.local:80/x"),
-            ("db-0.db.shop.svc", "db-0.db.mine.svc"),
-            ("catalog.shop, catalog.other; web.shop", "catalog.mine, catalog.other; web.shop"),
+            ("http://catalog.shop.svc.cluster.local:80/x", "http://catalog.mine-shop.svc.cluster.local:80/x"),
+            ("db-0.db.shop.svc", "db-0.db.mine-shop.svc"),
+            ("catalog.shop, catalog.other; web.shop", "catalog.mine-shop, catalog.other; web.shop"),
             ("See shop.example.com. Or myshop.example.com", "See shop.mine.localhost. Or myshop.example.com"),
             ("x.shop.example.com", "x.shop.example.com"),
             ("größe=1 é", "größe=1 é"),

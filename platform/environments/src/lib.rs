@@ -19,7 +19,7 @@ mod references;
 mod rewrite;
 mod rules;
 
-pub use copy::Copy;
+pub use copy::{Copy, namespace};
 pub use error::{Error, Unmarked};
 pub use fidelity::{Fidelity, compare};
 pub use record::{Class, Entry};

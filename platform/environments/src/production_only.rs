@@ -7,6 +7,7 @@ use seaway_object::{ObjectId, identity};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::references::TEMPLATES;
 use crate::rewrite::Passwords;
 
 /// The mark of an object, if the stack has one.
@@ -22,8 +23,9 @@ pub(crate) fn suspicion(object: &Value, id: &ObjectId) -> Option<String> {
     let holds = |field: &str| object.get(field).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
     match (id.group.as_str(), id.kind.as_str()) {
         ("", "Secret") if holds("data") || holds("stringData") => Some("it holds secret values".to_owned()),
-        ("external-secrets.io", "ExternalSecret" | "ClusterExternalSecret")
-        | ("bitnami.com", "SealedSecret") => Some("it becomes a Secret".to_owned()),
+        (group, _) if OPERATORS.contains(&group) => {
+            Some("an operator makes secrets of it, or keeps them elsewhere".to_owned())
+        }
         ("", "PersistentVolumeClaim") => Some("it is a volume".to_owned()),
         ("apps", "StatefulSet") => {
             let templates = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
@@ -34,8 +36,32 @@ pub(crate) fn suspicion(object: &Value, id: &ObjectId) -> Option<String> {
             let inside = host.trim_end_matches('.').split('.').any(|label| label == "svc");
             (!inside).then(|| format!("it leads to {host}, outside the cluster"))
         }
+        _ if mounts_secrets(object) => Some("its pods mount secrets from outside the cluster".to_owned()),
         _ => None,
     }
+}
+
+/// Groups of operators whose objects stand for secret values.
+const OPERATORS: [&str; 9] = [
+    "bitnami.com",
+    "external-secrets.io",
+    "generators.external-secrets.io",
+    "isindir.github.com",
+    "kubernetes-client.io",
+    "onepassword.com",
+    "secrets-store.csi.x-k8s.io",
+    "secrets.hashicorp.com",
+    "secrets.infisical.com",
+];
+
+/// Whether pods of a template have volumes of a driver that brings secrets.
+fn mounts_secrets(object: &Value) -> bool {
+    let volumes =
+        TEMPLATES.iter().filter_map(|at| object.pointer(&format!("{at}/volumes")).and_then(Value::as_array));
+    volumes.flatten().any(|volume| {
+        let driver = volume.pointer("/csi/driver").and_then(Value::as_str);
+        driver.is_some_and(|driver| driver.contains("secret"))
+    })
 }
 
 /// The object that a copy has in place of a marked one; `None`: none at all.

@@ -11,11 +11,13 @@ pub(crate) enum Names {
     Host,
     /// A host or a service that is called, perhaps within a URL.
     Text,
+    /// A namespace and a name, with a slash between.
+    Qualified,
     /// A user or group, which may be a service account of a namespace.
     Subject,
 }
 
-use Names::{Host, Namespace, Subject, Text};
+use Names::{Host, Namespace, Qualified, Subject, Text};
 
 /// A pod's template lies at these places.
 pub(crate) const TEMPLATES: [&str; 3] =
@@ -62,11 +64,15 @@ const FIELDS: &[Fields] = &[
     ),
     ("cert-manager.io", "Certificate", &[("/spec/dnsNames/*", Text), ("/spec/commonName", Text)]),
     ("monitoring.coreos.com", "*", &[("/spec/namespaceSelector/matchNames/*", Namespace)]),
+    ("networking.istio.io", "VirtualService", &[("/spec/hosts/*", Host), ("/spec/gateways/*", Qualified)]),
+    ("networking.istio.io", "ServiceEntry", &[("/spec/hosts/*", Text)]),
+    ("security.istio.io", "AuthorizationPolicy", &[("/spec/rules/*/from/*/source/namespaces/*", Namespace)]),
+    ("route.openshift.io", "Route", &[("/spec/host", Host)]),
+    ("projectcontour.io", "HTTPProxy", &[("/spec/virtualhost/fqdn", Host)]),
     (
         "networking.istio.io",
         "*",
         &[
-            ("/spec/hosts/*", Text),
             ("/spec/host", Text),
             ("/spec/http/*/route/*/destination/host", Text),
             ("/spec/tcp/*/route/*/destination/host", Text),
@@ -91,6 +97,24 @@ pub(crate) fn of_templates() -> impl Iterator<Item = String> {
         "podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution/*/podAffinityTerm/namespaces/*",
     ];
     TEMPLATES.into_iter().flat_map(move |at| terms.map(|term| format!("{at}/affinity/{term}")))
+}
+
+/// Namespaces that expressions of a NetworkPolicy's selectors name.
+pub(crate) fn selected_namespaces(policy: &mut Value, change: &mut dyn FnMut(&mut String)) {
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let rules = policy.pointer_mut(&format!("/spec/{direction}")).and_then(Value::as_array_mut);
+        for rule in rules.into_iter().flatten() {
+            let peers = rule.get_mut(peers).and_then(Value::as_array_mut).into_iter().flatten();
+            let expressions = peers.filter_map(|peer| {
+                peer.pointer_mut("/namespaceSelector/matchExpressions").and_then(Value::as_array_mut)
+            });
+            for expression in expressions.flatten() {
+                if expression.get("key").and_then(Value::as_str) == Some("kubernetes.io/metadata.name") {
+                    texts(expression, "/values/*", change);
+                }
+            }
+        }
+    }
 }
 
 /// Gives every text at a place to `change`.
@@ -125,6 +149,17 @@ pub(crate) fn texts(value: &mut Value, pointer: &str, change: &mut dyn FnMut(&mu
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn selectors_name_namespaces_by_expressions_as_well() {
+        let mut policy = json!({"spec": {"ingress": [{"from": [{"namespaceSelector": {"matchExpressions": [
+            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "other"]},
+            {"key": "team", "operator": "In", "values": ["shop"]}]}}]}]}});
+        selected_namespaces(&mut policy, &mut |text| text.push('!'));
+        let expressions = &policy["spec"]["ingress"][0]["from"][0]["namespaceSelector"]["matchExpressions"];
+        assert_eq!(expressions[0]["values"], json!(["shop!", "other!"]));
+        assert_eq!(expressions[1]["values"], json!(["shop"]));
+    }
 
     #[test]
     fn a_star_stands_for_any_key_and_any_element() {

@@ -220,10 +220,18 @@ impl Copy {
         for pointer in references::of_templates() {
             references::texts(&mut value, &pointer, &mut namespace);
         }
+        if id.kind == "NetworkPolicy" {
+            references::selected_namespaces(&mut value, &mut namespace);
+        }
         for (pointer, what) in references::of(&id.group, &id.kind) {
             references::texts(&mut value, pointer, &mut |text| match what {
                 Names::Namespace => *text = self.namespace(text).to_owned(),
                 Names::Host | Names::Text => *text = names.rewrite(text),
+                Names::Qualified => {
+                    if let Some((namespace, name)) = text.split_once('/') {
+                        *text = format!("{}/{name}", self.namespace(namespace));
+                    }
+                }
                 Names::Subject => *text = self.subject(text),
             });
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 use seaway_api::stack::PodSecurity;
 use seaway_object::identity;
@@ -36,6 +36,8 @@ pub(crate) struct Account {
 pub(crate) struct Enclosure {
     /// Who may work in them.
     pub(crate) owner: Option<String>,
+    /// Its routes answer below it, and nowhere else.
+    pub(crate) domain: String,
     pub(crate) pod_security: PodSecurity,
     pub(crate) quota: BTreeMap<String, String>,
 }
@@ -44,9 +46,15 @@ pub(crate) struct Enclosure {
 const COPY_NAMESPACE_LABEL: &str = "seaway.dev/copy-namespace";
 const COPY_NAME_LABEL: &str = "seaway.dev/copy-name";
 
+/// The gateway of one machine serves no other host for routes of a namespace with this label.
+const DOMAIN_LABEL: &str = "seaway.dev/domain";
+
 /// A namespace of a copy that is not gone yet.
 pub(crate) struct Leftover {
     pub(crate) name: String,
+    uid: String,
+    /// The Environment that it was made for.
+    pub(crate) key: EnvironmentKey,
     /// Whether its deletion has begun.
     pub(crate) ending: bool,
     /// What keeps it.
@@ -55,10 +63,17 @@ pub(crate) struct Leftover {
 
 /// The namespaces of a copy that are there.
 pub(crate) async fn namespaces_of(client: &Client, key: &EnvironmentKey) -> Result<Vec<Leftover>, Error> {
-    let path = format!(
-        "/api/v1/namespaces?labelSelector={COPY_NAMESPACE_LABEL}%3D{},{COPY_NAME_LABEL}%3D{}",
-        key.namespace, key.name
-    );
+    let selector = format!("{COPY_NAMESPACE_LABEL}%3D{},{COPY_NAME_LABEL}%3D{}", key.namespace, key.name);
+    selected(client, &selector).await
+}
+
+/// The namespaces of all copies.
+pub(crate) async fn namespaces_of_copies(client: &Client) -> Result<Vec<Leftover>, Error> {
+    selected(client, COPY_NAMESPACE_LABEL).await
+}
+
+async fn selected(client: &Client, selector: &str) -> Result<Vec<Leftover>, Error> {
+    let path = format!("/api/v1/namespaces?labelSelector={selector}");
     let list: Value = client.request(get(&path)?).await.map_err(|e| Error::cluster("namespaces", e))?;
     let leftover = |namespace: &Value| {
         let conditions = namespace.pointer("/status/conditions").and_then(Value::as_array);
@@ -72,7 +87,12 @@ pub(crate) async fn namespaces_of(client: &Client, key: &EnvironmentKey) -> Resu
         });
         let why: Vec<&str> = keeping.filter_map(|condition| condition["message"].as_str()).collect();
         Leftover {
-            name: namespace.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            name: identity::name(namespace).to_owned(),
+            uid: identity::uid(namespace).unwrap_or_default().to_owned(),
+            key: EnvironmentKey::new(
+                identity::label(namespace, COPY_NAMESPACE_LABEL).unwrap_or_default(),
+                identity::label(namespace, COPY_NAME_LABEL).unwrap_or_default(),
+            ),
             ending: namespace.pointer("/metadata/deletionTimestamp").is_some(),
             why: why.join("; "),
         }
@@ -80,9 +100,11 @@ pub(crate) async fn namespaces_of(client: &Client, key: &EnvironmentKey) -> Resu
     Ok(list["items"].as_array().into_iter().flatten().map(leftover).collect())
 }
 
-/// Begins the end of a namespace.
-pub(crate) async fn delete_namespace(client: &Client, name: &str) -> Result<(), Error> {
-    delete(client, "/api/v1/namespaces", name).await
+/// Begins the end of a namespace: of that very one, and not of another that has its name by now.
+pub(crate) async fn delete_namespace(client: &Client, namespace: &Leftover) -> Result<(), Error> {
+    let this = Preconditions { uid: Some(namespace.uid.clone()), ..Preconditions::default() };
+    let parameters = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+    delete_with(client, "/api/v1/namespaces", &namespace.name, &parameters).await
 }
 
 impl Account {
@@ -111,17 +133,12 @@ impl Account {
     /// Returns the namespaces that were made.
     pub(crate) async fn ensure(&self, client: &Client) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
-        if self.copy.is_some() {
-            self.check_namespaces(client).await?;
-        }
+        self.check_namespaces(client).await?;
         for namespace in &self.namespaces {
             let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
                 "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
             if let Some(enclosure) = &self.copy {
-                object["metadata"]["labels"] = json!({
-                    COPY_NAMESPACE_LABEL: self.key.namespace, COPY_NAME_LABEL: self.key.name,
-                    "pod-security.kubernetes.io/enforce": enclosure.pod_security.as_str(),
-                });
+                object["metadata"]["labels"] = self.marks(enclosure);
             }
             if create(client, "/api/v1/namespaces", &object, &format!("namespace {namespace}")).await? {
                 made.push(namespace.clone());
@@ -166,7 +183,17 @@ impl Account {
         Ok(made)
     }
 
-    /// The namespaces of a copy are its own: one that is there already must have been made for it.
+    /// On each namespace of a copy: whose it is, and what bounds it.
+    fn marks(&self, enclosure: &Enclosure) -> Value {
+        json!({
+            COPY_NAMESPACE_LABEL: self.key.namespace, COPY_NAME_LABEL: self.key.name,
+            DOMAIN_LABEL: enclosure.domain,
+            "pod-security.kubernetes.io/enforce": enclosure.pod_security.as_str(),
+        })
+    }
+
+    /// The namespaces of a copy are its own: one that is there already must have been made for it. Nobody else's
+    /// environment goes into one of a copy: its owner may do what he likes there, and it ends with the copy.
     ///
     /// # Errors
     /// When one of them is somebody else's, or is still being deleted.
@@ -180,6 +207,15 @@ impl Account {
             };
             let label = |key| identity::label(&found, key).unwrap_or_default();
             let of = (label(COPY_NAMESPACE_LABEL), label(COPY_NAME_LABEL));
+            if self.copy.is_none() {
+                if !of.0.is_empty() {
+                    return Err(Error::Plan(format!(
+                        "the namespace {namespace} is one of the copy {}/{}: choose another destination, or delete the copy",
+                        of.0, of.1
+                    )));
+                }
+                continue;
+            }
             if of != (self.key.namespace.as_str(), self.key.name.as_str()) {
                 let whose = match of {
                     ("", _) => "it is not a copy's".to_owned(),
@@ -193,12 +229,45 @@ impl Account {
                 return Err(Error::Plan(format!("the namespace {namespace} is still being deleted")));
             }
         }
+        if let Some(enclosure) = &self.copy {
+            self.check_hosts(client, &enclosure.domain).await?;
+        }
         Ok(())
+    }
+
+    /// Hosts below the domain of a copy are its own: routes of others that are there already keep theirs.
+    async fn check_hosts(&self, client: &Client, domain: &str) -> Result<(), Error> {
+        let path = "/apis/gateway.networking.k8s.io/v1/httproutes";
+        let routes = match client.request::<Value>(get(path)?).await {
+            Ok(routes) => routes,
+            // The cluster has no such kind.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(error) => return Err(Error::cluster("HTTPRoutes", error)),
+        };
+        let below = format!(".{domain}");
+        let taken = |route: &&Value| {
+            let hosts = route.pointer("/spec/hostnames").and_then(Value::as_array).into_iter().flatten();
+            let mut hosts = hosts.filter_map(Value::as_str);
+            !identity::namespace(route).is_some_and(|namespace| self.namespaces.contains(namespace))
+                && hosts.any(|host| host == domain || host.ends_with(&below))
+        };
+        match routes["items"].as_array().into_iter().flatten().find(taken) {
+            None => Ok(()),
+            Some(route) => Err(Error::Plan(format!(
+                "the HTTPRoute {}/{} answers at a host below {domain}, which would be the copy's: choose another name",
+                identity::namespace(route).unwrap_or_default(),
+                identity::name(route)
+            ))),
+        }
     }
 
     /// What bounds a copy, and who may work in it.
     async fn enclose(&self, client: &Client, enclosure: &Enclosure) -> Result<(), Error> {
         for namespace in &self.namespaces {
+            // Applied each time: the stack may say otherwise by now.
+            let marked = json!({"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": namespace, "labels": self.marks(enclosure)}});
+            apply(client, "/api/v1/namespaces", &marked).await?;
             let quotas = format!("/api/v1/namespaces/{namespace}/resourcequotas");
             if enclosure.quota.is_empty() {
                 delete(client, &quotas, QUOTA).await?;
@@ -281,11 +350,21 @@ async fn apply(client: &Client, path: &str, object: &Value) -> Result<(), Error>
 }
 
 async fn delete(client: &Client, path: &str, name: &str) -> Result<(), Error> {
-    let request = Request::new(path).delete(name, &Default::default());
+    delete_with(client, path, name, &DeleteParams::default()).await
+}
+
+async fn delete_with(
+    client: &Client,
+    path: &str,
+    name: &str,
+    parameters: &DeleteParams,
+) -> Result<(), Error> {
+    let request = Request::new(path).delete(name, parameters);
     let request = request.map_err(|error| Error::cluster(name, kube::Error::BuildRequest(error)))?;
     match client.request::<Value>(request).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        // 409: it is another one by now.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(Error::cluster(name, error)),
     }
 }

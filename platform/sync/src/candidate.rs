@@ -67,7 +67,8 @@ pub(crate) struct Finder<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) sources: &'a Arc<Sources>,
     pub(crate) kinds: &'a Kinds,
-    pub(crate) mailbox: &'a Arc<Mailbox>,
+    /// Who is told of news from the repositories; `None` while something is only looked at.
+    pub(crate) mailbox: Option<&'a Arc<Mailbox>>,
     pub(crate) cache: &'a Arc<RenderCache>,
     pub(crate) now: Timestamp,
     /// Where is noted what is done.
@@ -209,7 +210,11 @@ impl Finder<'_> {
             let step = format!("fetch/{}", wanted.component);
             let title = format!("Fetch {}", wanted.component);
             self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
-            match self.sources.follow(&source, &self.subject.key, self.mailbox, fresh).await {
+            let latest = match self.mailbox {
+                Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
+                None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+            };
+            match latest {
                 Ok(commit) => {
                     let short: String = commit.id.as_str().chars().take(8).collect();
                     self.steps
@@ -223,20 +228,49 @@ impl Finder<'_> {
                 }
             }
         }
-        self.sources.keep_only(&self.subject.key, &followed);
+        if let Some(mailbox) = self.mailbox {
+            // An override that was proposed ends once its component's own revision has it.
+            for home in self.homes()? {
+                // Whether it can be read is of no concern to what runs.
+                let _ = self.sources.follow(&home, &self.subject.key, mailbox, false).await;
+                followed.insert(home);
+            }
+            self.sources.keep_only(&self.subject.key, &followed);
+        }
         trouble.map_or(Ok((components, commits)), Err)
+    }
+
+    /// The upstream revisions of proposed overrides, where the environment follows revisions.
+    fn homes(&self) -> Result<Vec<Followed>, Error> {
+        let Subject { spec, stack, copied, .. } = self.subject;
+        if copied.is_some() && spec.follow != Some(Follow::Revision) {
+            return Ok(Vec::new());
+        }
+        let proposed = |component: &&seaway_api::stack::Component| {
+            let mut overrides = spec.overrides.iter();
+            overrides.any(|one| one.component == component.name && one.proposal.is_some())
+        };
+        let homes = stack.components.iter().filter(proposed).map(|component| {
+            let git = |source| Error::Git { component: component.name.clone(), source };
+            let revision = component.source.revision.as_deref().unwrap_or_default();
+            Ok((component.source.repo.parse().map_err(git)?, revision.parse().map_err(git)?))
+        });
+        homes.collect()
     }
 
     async fn of_revision(&self, revision: &str) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
         let (mut components, mut commits, mut found) = (Vec::new(), Vec::new(), false);
         let mut trouble = None;
-        for wanted in self.wanted()? {
-            let git = |source| Error::Git { component: wanted.component.clone(), source };
+        for mut wanted in self.wanted()? {
+            let component = wanted.component.clone();
+            let git = |source| Error::Git { component: component.clone(), source };
             let asked: Revision = revision.parse().map_err(git)?;
             let mirrors = &self.sources.mirrors;
             let commit = match mirrors.fetch(&wanted.repository, &asked).await {
                 Ok(commit) => {
                     found = true;
+                    // Those belong to the commit that runs.
+                    wanted.remotes.clear();
                     commit
                 }
                 Err(error) => {
@@ -264,14 +298,18 @@ impl Finder<'_> {
                 .overrides
                 .iter()
                 .find(|deviation| deviation.component == component.name && is_active(deviation, self.now));
-            let base = self.subject.base(&component.name).filter(|_| spec.follow != Some(Follow::Revision));
-            let repository = deviation
-                .and_then(|d| d.repo.as_ref())
-                .or(base.map(|base| &base.repo))
-                .unwrap_or(&component.source.repo);
-            let revision = deviation
-                .and_then(|d| d.revision.as_deref())
-                .or(pin.and_then(|pin| pin.commit.as_deref()))
+            let own_revision =
+                deviation.and_then(|d| d.revision.as_deref()).or(pin.and_then(|pin| pin.commit.as_deref()));
+            let own_repository = deviation.and_then(|d| d.repo.as_ref());
+            // A component runs just what it runs where it is copied from, down to remote bases and images, unless it is
+            // another commit.
+            let base = self.subject.base(&component.name).filter(|base| {
+                spec.follow != Some(Follow::Revision)
+                    && own_repository.is_none_or(|repository| *repository == base.repo)
+                    && own_revision.is_none_or(|revision| revision == base.commit)
+            });
+            let repository = own_repository.or(base.map(|base| &base.repo)).unwrap_or(&component.source.repo);
+            let revision = own_revision
                 .or(base.map(|base| base.commit.as_str()))
                 .or(component.source.revision.as_deref());
             let mut parameters: BTreeMap<String, Value> = match base {
@@ -279,8 +317,11 @@ impl Finder<'_> {
                 None => component.render.as_ref().map(|render| render.parameters.clone()).unwrap_or_default(),
             };
             parameters.extend(deviation.map(|d| d.parameters.clone()).unwrap_or_default());
-            let pinned = pin.map(|pin| pin.images.clone()).filter(|images| !images.is_empty());
-            let mut images = pinned.or(base.map(|base| base.images.clone())).unwrap_or_default();
+            let mut images = base.map(|base| base.images.clone()).unwrap_or_default();
+            for image in pin.map(|pin| pin.images.as_slice()).unwrap_or_default() {
+                images.retain(|other| other.name != image.name);
+                images.push(image.clone());
+            }
             for image in deviation.map(|d| d.images.as_slice()).unwrap_or_default() {
                 images.retain(|pinned| pinned.name != image.name);
                 images.push(image.clone());
@@ -289,10 +330,17 @@ impl Finder<'_> {
                 component: component.name.clone(),
                 repository: repository.parse().map_err(git)?,
                 revision: revision.unwrap_or_default().parse().map_err(git)?,
-                path: component.source.path.replace("${overlay}", overlay),
-                kind: component.render.as_ref().and_then(|render| render.kind),
+                path: match base {
+                    Some(base) => base.path.clone(),
+                    None => component.source.path.replace("${overlay}", overlay),
+                },
+                kind: match base {
+                    Some(base) => base.render,
+                    None => component.render.as_ref().and_then(|render| render.kind),
+                },
                 parameters,
                 images,
+                remotes: base.map(|base| base.remotes.clone()).unwrap_or_default(),
             })
         });
         components.collect()
@@ -307,6 +355,7 @@ struct Wanted {
     kind: Option<seaway_api::stack::RenderKind>,
     parameters: BTreeMap<String, Value>,
     images: Vec<seaway_api::environment::Image>,
+    remotes: BTreeMap<String, String>,
 }
 
 impl Wanted {
@@ -319,7 +368,7 @@ impl Wanted {
             kind: self.kind,
             parameters: self.parameters,
             images: self.images,
-            remotes: BTreeMap::new(),
+            remotes: self.remotes,
         }
     }
 }

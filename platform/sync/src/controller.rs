@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::account::{delete_namespace, namespaces_of_copies};
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, impersonating};
@@ -34,7 +35,7 @@ use crate::sources::Sources;
 use crate::status::Summary;
 use crate::steps::Steps;
 use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Progress, SyncRecord};
-use crate::worker::Worker;
+use crate::worker::{FINALIZER, Worker};
 
 /// How syncs are run.
 pub struct SyncOptions {
@@ -177,7 +178,7 @@ impl Sync {
             subject: &subject,
             sources: &shared.sources,
             kinds: &shared.kinds,
-            mailbox: &mailbox,
+            mailbox: Some(&mailbox),
             cache: &cache,
             now,
             steps: &Steps::default(),
@@ -485,11 +486,14 @@ async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
             None => return,
             Some(Err(error)) => tracing::debug!(%error, "the watch of environments is interrupted"),
             Some(Ok(watcher::Event::Init)) => {}
-            Some(Ok(watcher::Event::InitDone)) => forget_missing(&shared, &api).await,
+            Some(Ok(watcher::Event::InitDone)) => {
+                forget_missing(&shared, &tasks, &api).await;
+                tasks.spawn(sweep(shared.clone()));
+            }
             Some(Ok(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
                 seen(&shared, &tasks, environment);
             }
-            Some(Ok(watcher::Event::Delete(environment))) => gone(&shared, &key_of(&environment)),
+            Some(Ok(watcher::Event::Delete(environment))) => gone(&shared, &tasks, &key_of(&environment)),
         }
     }
 }
@@ -508,8 +512,13 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
         && known.environment.metadata.uid == environment.metadata.uid
     {
         let told = |e: &Environment| (e.metadata.generation, e.metadata.deletion_timestamp.is_some());
-        let changed =
-            told(&known.environment) != told(&environment) || known.environment.spec != environment.spec;
+        let held = |e: &Environment| {
+            e.metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|one| one == FINALIZER))
+        };
+        let changed = told(&known.environment) != told(&environment)
+            || known.environment.spec != environment.spec
+            // Somebody has taken the finalizer away: it comes back.
+            || (held(&known.environment) && !held(&environment));
         known.environment = environment;
         if changed {
             known.mailbox.put(Mail::Spec);
@@ -541,15 +550,48 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
     shared.tell_copies(&key, || Mail::Spec);
 }
 
-fn gone(shared: &Shared, key: &EnvironmentKey) {
-    if let Some(known) = shared.environments.lock().remove(key) {
+fn gone(shared: &Arc<Shared>, tasks: &TaskTracker, key: &EnvironmentKey) {
+    let known = shared.environments.lock().remove(key);
+    if let Some(known) = &known {
         known.cancel.cancel();
     }
     shared.sources.keep_only(key, &std::collections::BTreeSet::new());
+    shared.tell_copies(key, || Mail::Spec);
+    if known.is_some_and(|known| known.environment.spec.copy_of.is_some()) {
+        // Whoever makes one of that name makes another one.
+        shared.records.forget(key);
+        tasks.spawn(sweep(shared.clone()));
+    }
+}
+
+/// Ends what is left of copies whose Environment went without an end: somebody took its finalizer away. They are their
+/// owner's alone, so that nobody misses anything.
+async fn sweep(shared: Arc<Shared>) {
+    let left = match namespaces_of_copies(&shared.client).await {
+        Ok(left) => left,
+        Err(error) => return tracing::warn!(%error, "what is left of copies could not be looked for"),
+    };
+    for namespace in left {
+        if namespace.ending || shared.environment(&namespace.key).is_some() {
+            continue;
+        }
+        // The watch may be behind.
+        let api: Api<Environment> = Api::namespaced(shared.client.clone(), &namespace.key.namespace);
+        match api.get_opt(&namespace.key.name).await {
+            Ok(None) => {}
+            Ok(Some(_)) => continue,
+            Err(error) => return tracing::warn!(%error, "what is left of copies could not be looked for"),
+        }
+        tracing::info!(namespace = namespace.name, "a copy went without its end: its namespace is deleted");
+        shared.records.forget(&namespace.key);
+        if let Err(error) = delete_namespace(&shared.client, &namespace).await {
+            tracing::warn!(%error, "what is left of a copy could not be deleted");
+        }
+    }
 }
 
 /// After the watch was interrupted, what was deleted meanwhile is only seen by its absence.
-async fn forget_missing(shared: &Shared, api: &Api<Environment>) {
+async fn forget_missing(shared: &Arc<Shared>, tasks: &TaskTracker, api: &Api<Environment>) {
     let Ok(list) = api.list_metadata(&ListParams::default()).await else { return };
     let there: std::collections::BTreeSet<EnvironmentKey> = list
         .items
@@ -563,5 +605,5 @@ async fn forget_missing(shared: &Shared, api: &Api<Environment>) {
         .collect();
     let missing: Vec<EnvironmentKey> =
         shared.environments.lock().keys().filter(|key| !there.contains(*key)).cloned().collect();
-    missing.iter().for_each(|key| gone(shared, key));
+    missing.iter().for_each(|key| gone(shared, tasks, key));
 }

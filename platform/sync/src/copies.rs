@@ -1,6 +1,5 @@
 //! Copies, as a person asks about them: what one would be called, and how far it is from what it copies.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -44,11 +43,8 @@ impl Sync {
         };
         let environment = Environment { metadata, spec, status: None };
         let subject = self.shared.subject(&environment)?;
-        let mailbox = Arc::default();
-        let found = self.render(&subject, &mailbox, Choice::Spec { fresh: true }).await;
-        // Nobody follows what is only looked at.
-        self.shared.sources.keep_only(key, &BTreeSet::new());
-        let rewritten = found?.rewritten.unwrap_or_default();
+        let found = self.render(&subject, None, Choice::Spec { fresh: true }).await?;
+        let rewritten = found.rewritten.unwrap_or_default();
         self.shared.account(&subject).await?.check_namespaces(&self.shared.client).await?;
         let view = view(&subject, Some(&rewritten));
         view.ok_or_else(|| Error::Plan(format!("{key} is not a copy: say of which environment it is one")))
@@ -120,15 +116,15 @@ impl Sync {
     async fn rendered(&self, subject: &Subject, mailbox: &Arc<Mailbox>) -> Result<Rendered, Error> {
         let memory = self.shared.records.get(&subject.key)?;
         match memory.last_good().filter(|_| subject.copied.is_none()) {
-            Some(good) => self.render(subject, mailbox, Choice::Release(&good.definition)).await,
-            None => self.render(subject, mailbox, Choice::Spec { fresh: false }).await,
+            Some(good) => self.render(subject, Some(mailbox), Choice::Release(&good.definition)).await,
+            None => self.render(subject, Some(mailbox), Choice::Spec { fresh: false }).await,
         }
     }
 
     async fn render(
         &self,
         subject: &Subject,
-        mailbox: &Arc<Mailbox>,
+        mailbox: Option<&Arc<Mailbox>>,
         choice: Choice<'_>,
     ) -> Result<Rendered, Error> {
         let finder = Finder {
@@ -193,8 +189,11 @@ fn record(
             None => record.extend(without(&objects, "components")),
             Some(part) if part == base => {}
             Some(part) => {
-                let changed = of_component(left, right_rendered, &part.name);
-                record.extend(deviations(&objects, &changed, &deviation(right, base, part)));
+                // Without a reason its differences are nobody's.
+                if let Some(reason) = deviation(right, base, part) {
+                    let changed = of_component(left, right_rendered, &part.name);
+                    record.extend(deviations(&objects, &changed, &reason));
+                }
             }
         }
     }
@@ -203,20 +202,20 @@ fn record(
 }
 
 /// What makes a component another one than in what is copied.
-fn deviation(right: &Subject, base: &ReleaseComponent, part: &ReleaseComponent) -> String {
+fn deviation(right: &Subject, base: &ReleaseComponent, part: &ReleaseComponent) -> Option<String> {
     let name = &part.name;
     let now = Timestamp::now();
     let deviation = right.spec.overrides.iter().find(|one| one.component == *name && is_active(one, now));
     match deviation {
-        Some(Override { revision: Some(revision), .. }) => format!("{name} at {revision}"),
-        Some(_) => format!("{name} with other parameters or images"),
+        Some(Override { revision: Some(revision), .. }) => Some(format!("{name} at {revision}")),
+        Some(_) => Some(format!("{name} with other parameters or images")),
         None if right.spec.pins.iter().any(|pin| pin.component == *name) => {
-            format!("{name} pinned at {}", part.commit.chars().take(8).collect::<String>())
+            Some(format!("{name} pinned at {}", part.commit.chars().take(8).collect::<String>()))
         }
         None if right.spec.follow == Some(Follow::Revision) && base.commit != part.commit => {
-            format!("{name} follows its revision")
+            Some(format!("{name} follows its revision"))
         }
-        None => format!("{name} of the stack"),
+        None => None,
     }
 }
 

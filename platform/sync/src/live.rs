@@ -48,9 +48,21 @@ impl Reader<'_> {
             }
         }
         let members = self.cache.members(&subject.belonging().apply_set);
-        let mut live: HashMap<ObjectId, Value> =
-            members.into_iter().map(|(id, object)| (id, Value::clone(&object))).collect();
         let allowed = subject.allowed();
+        let listed: HashMap<ObjectId, &str> =
+            inventory.iter().map(|entry| (entry.object.id(), entry.uid.as_str())).collect();
+        // Anybody can write our label onto an object of his own: what lies where this environment may not write is a
+        // member only if it was applied from here.
+        let is_member = |id: &ObjectId, object: &Value| {
+            let within =
+                id.namespace.as_ref().is_some_and(|namespace| allowed.namespaces.contains(namespace));
+            within || listed.get(id).is_some_and(|uid| identity::uid(object) == Some(uid))
+        };
+        let mut live: HashMap<ObjectId, Value> = members
+            .into_iter()
+            .filter(|(id, object)| is_member(id, object))
+            .map(|(id, object)| (id, Value::clone(&object)))
+            .collect();
         let unknown = desired.iter().filter(|object| {
             let reachable = match (object.scope, &object.id.namespace) {
                 (Some(Scope::Cluster), _) => true,

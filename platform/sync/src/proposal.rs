@@ -127,9 +127,7 @@ impl Sync {
         let branch: Branch = format!("seaway/{key}/{component}").parse().map_err(git)?;
         let trailer = |key: &str, value: String| Trailer { key: key.to_owned(), value };
         let own = trailer(TRAILER, format!("{key}/{component}"));
-        let mut trailers = vec![own.clone(), trailer("Seaway-Branch", revision.clone())];
-        let release = self.summary(key)?.release;
-        trailers.extend(release.map(|release| trailer("Seaway-Release", release.name())));
+        let trailers = vec![own.clone(), trailer("Seaway-Branch", revision.clone())];
         let (subject_line, body) = words(&proposer.message, component, revision, &base);
         let push = Push {
             base: base.parse().map_err(git)?,
@@ -255,7 +253,10 @@ async fn is_home(
         None => source.revision.as_deref().unwrap_or_default().parse().map_err(git)?,
     };
     let mirrors = &shared.sources.mirrors;
-    let base = mirrors.fetch(&url, &revision).await.map_err(git)?;
+    let base = match shared.sources.known(&(url.clone(), revision.clone())) {
+        Some(commit) => commit,
+        None => mirrors.fetch(&url, &revision).await.map_err(git)?,
+    };
     let proposed = proposal.commit.parse().map_err(git)?;
     mirrors.is_ancestor(&url, &proposed, &base.id).await.map_err(git)
 }

@@ -110,6 +110,12 @@ impl Records {
         Ok(self.load(&mut known, key)?.clone())
     }
 
+    /// Something of what is remembered now, without a copy of the rest.
+    pub(crate) fn read<T>(&self, key: &EnvironmentKey, read: impl FnOnce(&Memory) -> T) -> Result<T, Error> {
+        let mut known = self.known.lock();
+        self.load(&mut known, key).map(read)
+    }
+
     /// Changes what is remembered. It is on disk when this returns; if it cannot be, nothing has changed.
     pub(crate) fn change<T>(
         &self,

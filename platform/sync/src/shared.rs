@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
 use crate::queue::Turns;
+use crate::records::Memory;
 use crate::records::Records;
 use crate::sources::Sources;
 use crate::status::Summary;
@@ -91,11 +92,37 @@ impl Shared {
         let original =
             self.environment(&original_key).ok_or_else(|| Error::NoEnvironment(original_key.clone()))?;
         let stack = self.find_stack(namespace, &original.spec.stack)?;
-        let release = self.records.get(&original_key)?.last_good().map(|good| good.definition.clone());
+        self.check_name(environment, &key)?;
+        let last = |memory: &Memory| memory.last_good().map(|good| good.definition.clone());
+        let release = self.records.read(&original_key, last)?;
         let original = Original { key: original_key, spec: &original.spec, release };
         let uid = environment.metadata.uid.as_deref().unwrap_or_default();
         let secret = self.hash_key.digest(format!("copy {uid} {key}").as_bytes());
         Subject::copy(key, spec, original, &stack, &self.domain, secret)
+    }
+
+    /// The name of a copy is the domain of its hosts: of several copies with one name the oldest has it.
+    fn check_name(&self, environment: &Environment, key: &EnvironmentKey) -> Result<(), Error> {
+        let age = |environment: &Environment, key: &EnvironmentKey| {
+            let made = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            // What is only thought of comes after everything that is there; of two of one second, that which runs.
+            let runs = self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
+            (made.is_none(), made, !runs)
+        };
+        let environments = self.environments.lock();
+        let older = environments.iter().find(|(other, known)| {
+            other.name == key.name
+                && *other != key
+                && known.environment.spec.copy_of.is_some()
+                && (age(&known.environment, other), *other) < (age(environment, key), key)
+        });
+        match older {
+            Some((other, _)) => Err(Error::Plan(format!(
+                "the name {:?} is that of the copy {other}: choose another name, as hosts are made of it",
+                key.name
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn find_stack(&self, namespace: &str, name: &str) -> Result<StackSpec, Error> {
@@ -118,8 +145,16 @@ impl Shared {
 
     /// The id of an environment's ApplySet.
     pub(crate) fn apply_set(&self, key: &EnvironmentKey) -> Option<String> {
-        let environment = self.environment(key)?;
-        let namespace = self.subject(&environment).ok()?.spec.destination.namespace;
+        let environments = self.environments.lock();
+        let spec = &environments.get(key)?.environment.spec;
+        let original = spec.original().map(|(namespace, name)| EnvironmentKey::new(namespace, name));
+        let namespace = match &original {
+            None => spec.destination.namespace.clone(),
+            Some(original) => seaway_environments::namespace(
+                &key.name,
+                &environments.get(original)?.environment.spec.destination.namespace,
+            ),
+        };
         let parent = crate::applyset::parent_name(&key.namespace, &key.name);
         Some(crate::applyset::id(&namespace, &parent))
     }
@@ -142,6 +177,7 @@ impl Shared {
                 let policy = subject.stack.copies.as_ref();
                 Enclosure {
                     owner: copied.owner.clone(),
+                    domain: copied.copy.domain.clone(),
                     pod_security: policy.map(|policy| policy.pod_security).unwrap_or_default(),
                     quota: policy.map(|policy| policy.quota.clone()).unwrap_or_default(),
                 }

@@ -69,6 +69,11 @@ impl Sources {
         latest
     }
 
+    /// What a followed revision is, as far as that is known.
+    pub(crate) fn known(&self, followed: &Followed) -> Option<Commit> {
+        self.entries.lock().get(followed).and_then(|entry| entry.latest.clone().ok())
+    }
+
     /// An environment follows these, and nothing else any more.
     pub(crate) fn keep_only(&self, key: &EnvironmentKey, kept: &BTreeSet<Followed>) {
         self.entries.lock().retain(|followed, entry| {

@@ -84,16 +84,16 @@ async fn a_copy_is_the_same_in_a_namespace_of_its_own() {
     let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
     copy(&world, "mine", json!({})).await;
     synced(&world, "mine").await;
-    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("one"));
+    assert_eq!(value(&world, "mine-shop", "a").await.as_deref(), Some("one"));
     let detail = world.sync().show(&key("mine")).unwrap();
     assert_eq!(detail.summary.release, world.view().unwrap().release, "it is the same release");
     assert_eq!(detail.summary.owner.as_deref(), Some("jane"));
     let copy = detail.copy.unwrap();
-    assert_eq!((copy.of.as_str(), copy.namespaces["shop"].as_str()), ("seaway/staging", "mine"));
+    assert_eq!((copy.of.as_str(), copy.namespaces["shop"].as_str()), ("seaway/staging", "mine-shop"));
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
-    assert_eq!(why(&fidelity), ["ConfigMap mine/a.metadata.namespace identity names"]);
+    assert_eq!(why(&fidelity), ["ConfigMap mine-shop/a.metadata.namespace identity names"]);
     assert_eq!((fidelity.undeclared, fidelity.total), (0, 5));
-    let namespace = world.get("v1", "Namespace", None, "mine").await.unwrap();
+    let namespace = world.get("v1", "Namespace", None, "mine-shop").await.unwrap();
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     world.stop().await;
 }
@@ -109,19 +109,19 @@ async fn an_override_is_followed_in_the_copy_alone_and_outlives_other_changes() 
     world
         .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
         .await;
-    has(&world, "mine", "a", "mine").await;
+    has(&world, "mine-shop", "a", "mine").await;
     assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
     assert_eq!(
         why(&fidelity),
         [
-            "ConfigMap mine/a.data.key override web at feature",
-            "ConfigMap mine/a.metadata.namespace identity names"
+            "ConfigMap mine-shop/a.data.key override web at feature",
+            "ConfigMap mine-shop/a.metadata.namespace identity names"
         ]
     );
     // A push to the branch.
     let pushed = repository.push("feature", "again", &[("deploy/a.yaml", Some(&config("a", "again")))]);
-    has(&world, "mine", "a", "again").await;
+    has(&world, "mine-shop", "a", "again").await;
     assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
     world
         .until("the override's commit is shown", async |world| {
@@ -131,12 +131,12 @@ async fn an_override_is_followed_in_the_copy_alone_and_outlives_other_changes() 
     // What it copies goes on.
     let main = repository.push("main", "elsewhere", &[("deploy/a.yaml", Some(&config("a", "two")))]);
     world.synced(&main).await;
-    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("again"));
+    assert_eq!(value(&world, "mine-shop", "a").await.as_deref(), Some("again"));
     // And the override ends.
     world
         .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": null}}))
         .await;
-    has(&world, "mine", "a", "two").await;
+    has(&world, "mine-shop", "a", "two").await;
     world.stop().await;
 }
 
@@ -149,13 +149,13 @@ async fn a_copy_follows_what_it_copies_or_its_revisions() {
     synced(&world, "ahead").await;
     world.sync().suspend(&EnvironmentKey::new("seaway", "staging"), "test").await.unwrap();
     repository.push("main", "next", &[("deploy/a.yaml", Some(&config("a", "two")))]);
-    has(&world, "ahead", "a", "two").await;
-    assert_eq!(value(&world, "mine", "a").await.as_deref(), Some("one"));
+    has(&world, "ahead-shop", "a", "two").await;
+    assert_eq!(value(&world, "mine-shop", "a").await.as_deref(), Some("one"));
     let fidelity = world.sync().fidelity(&key("ahead"), None).await.unwrap();
-    assert_eq!(why(&fidelity)[0], "ConfigMap ahead/a.data.key override web follows its revision");
+    assert_eq!(why(&fidelity)[0], "ConfigMap ahead-shop/a.data.key override web follows its revision");
     assert_eq!(fidelity.undeclared, 0);
     world.sync().resume(&EnvironmentKey::new("seaway", "staging"), "test").await.unwrap();
-    has(&world, "mine", "a", "two").await;
+    has(&world, "mine-shop", "a", "two").await;
     world.stop().await;
 }
 
@@ -169,16 +169,18 @@ async fn a_copy_is_gone_without_a_trace() {
     // What its owner has put there, and something that does not want to go.
     world
         .create(
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own", "namespace": "mine",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "own", "namespace": "mine-shop",
             "finalizers": ["example.com/keep"]}}),
         )
         .await;
     world.delete(COPY, "Environment", Some("seaway-jane"), "mine").await;
-    says(&world, "mine", "waits for the end of the namespace mine").await;
+    says(&world, "mine", "waits for the end of the namespace mine-shop").await;
     says(&world, "mine", "example.com/keep").await;
-    world.patch("v1", "ConfigMap", "mine", "own", "jane", json!({"metadata": {"finalizers": null}})).await;
+    world
+        .patch("v1", "ConfigMap", "mine-shop", "own", "jane", json!({"metadata": {"finalizers": null}}))
+        .await;
     world.until("the copy is gone", async |world| view(world, "mine").is_none()).await;
-    assert!(world.get("v1", "Namespace", None, "mine").await.is_none());
+    assert!(world.get("v1", "Namespace", None, "mine-shop").await.is_none());
     assert!(world.get("v1", "ServiceAccount", Some("seaway-jane"), "seaway-mine").await.is_none());
     assert!(world.get(COPY, "Environment", Some("seaway-jane"), "mine").await.is_none());
     assert!(!world.folder.path().join("sync/seaway-jane.mine.json").exists());
@@ -189,14 +191,16 @@ async fn a_copy_is_gone_without_a_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_is_there_is_not_taken() {
     let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
-    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "billing"}})).await;
-    for name in ["billing", "shop", "seaway-bob", "kube-system"] {
+    world
+        .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "billing-shop"}}))
+        .await;
+    for name in ["billing", "seaway-bob", "kube-system"] {
         copy(&world, name, json!({})).await;
         let text = if name.contains('-') { "cannot be the name of a copy" } else { "is there already" };
         says(&world, name, text).await;
-        let binding = format!("seaway:seaway-jane:{name}");
-        let found = world.get("rbac.authorization.k8s.io/v1", "RoleBinding", Some(name), &binding).await;
-        assert!(found.is_none(), "{name}");
+        let (namespace, binding) = (format!("{name}-shop"), format!("seaway:seaway-jane:{name}"));
+        let rbac = "rbac.authorization.k8s.io/v1";
+        assert!(world.get(rbac, "RoleBinding", Some(&namespace), &binding).await.is_none(), "{name}");
     }
     // Two of one name: who comes second is told.
     world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-bob"}})).await;
@@ -211,7 +215,81 @@ async fn a_namespace_that_is_there_is_not_taken() {
             let all = world.sync().list();
             let bobs =
                 all.iter().find(|view| view.namespace == "seaway-bob").map(|view| view.message.clone());
-            bobs.is_some_and(|message| message.contains("it is one of the copy seaway-jane/twice"))
+            bobs.is_some_and(|message| message.contains("is that of the copy seaway-jane/twice"))
+        })
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_environment_goes_into_the_namespace_of_a_copy() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment", "metadata": {"name": "late", "namespace": "seaway"},
+            "spec": {"stack": "shop", "destination": {"namespace": "mine-shop"}}}))
+        .await;
+    says(&world, "late", "is one of the copy seaway-jane/mine").await;
+    let rbac = "rbac.authorization.k8s.io/v1";
+    assert!(world.get(rbac, "RoleBinding", Some("mine-shop"), "seaway:seaway:late").await.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_carries_an_environments_label_elsewhere_is_none_of_its_business() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let own = world.get("v1", "ConfigMap", Some("shop"), "a").await.unwrap();
+    let label = own["metadata"]["labels"]["applyset.kubernetes.io/part-of"].clone();
+    let planted = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "planted", "namespace": "mine-shop",
+        "labels": {"applyset.kubernetes.io/part-of": label, "seaway.dev/environment": "staging"},
+        "annotations": {"seaway.dev/deletion-approved": "true"}}, "data": {"a": "b"}});
+    let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(world.admin(), "mine-shop");
+    api.patch("planted", &kube::api::PatchParams::apply("seaway"), &kube::api::Patch::Apply(&planted))
+        .await
+        .unwrap();
+    let commit = repository.push("main", "next", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    world.synced(&commit).await;
+    let last = world.sync().history(&EnvironmentKey::new("seaway", "staging"), 1).unwrap().remove(0);
+    assert_eq!(last.outcome, seaway_sync::view::Outcome::Succeeded);
+    assert!(world.get("v1", "ConfigMap", Some("mine-shop"), "planted").await.is_some());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_cannot_slip_out_of_its_end() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    // It stays a copy.
+    let api: kube::Api<seaway_api::Environment> = kube::Api::namespaced(world.admin(), "seaway-jane");
+    let other = json!({"spec": {"copyOf": null, "stack": "shop", "destination": {"namespace": "x"}}});
+    let refused = api.patch("mine", &Default::default(), &kube::api::Patch::Merge(other)).await.unwrap_err();
+    assert!(refused.to_string().contains("stays what it is"), "{refused}");
+    // Its finalizer comes back, and where the Environment goes before that, the rest goes as well.
+    let without = json!({"metadata": {"finalizers": null}});
+    api.patch("mine", &Default::default(), &kube::api::Patch::Merge(&without)).await.unwrap();
+    world
+        .until("the finalizer is back", async |_| {
+            !api.get("mine").await.unwrap().metadata.finalizers.unwrap_or_default().is_empty()
+        })
+        .await;
+    api.delete("mine", &Default::default()).await.unwrap();
+    while api.get_opt("mine").await.unwrap().is_some() {
+        // Whoever is quick gets it through.
+        let _ = api.patch("mine", &Default::default(), &kube::api::Patch::Merge(&without)).await;
+    }
+    world
+        .until("nothing is left", async |world| {
+            world.get("v1", "Namespace", None, "mine-shop").await.is_none()
+        })
+        .await;
+    world
+        .until("nor remembered", async |world| {
+            !world.folder.path().join("sync/seaway-jane.mine.json").exists()
         })
         .await;
     world.stop().await;
@@ -246,12 +324,12 @@ async fn what_must_not_leave_production_stops_the_copy_before_anything_is_made()
     assert!(refused.contains("Secret shop/key (it holds secret values)"), "{refused}");
     copy(&world, "mine", json!({})).await;
     says(&world, "mine", "spec.productionOnly").await;
-    assert!(world.get("v1", "Namespace", None, "mine").await.is_none());
+    assert!(world.get("v1", "Namespace", None, "mine-shop").await.is_none());
     let only = json!({"productionOnly": [{"name": "key", "target": {"kind": "Secret"},
                                           "standIn": {"secret": {"generate": ["password"]}}}]});
     world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": only})).await;
     synced(&world, "mine").await;
-    let made = world.get("v1", "Secret", Some("mine"), "key").await.unwrap();
+    let made = world.get("v1", "Secret", Some("mine-shop"), "key").await.unwrap();
     let password = made["data"]["password"].as_str().unwrap().to_owned();
     assert!(password.len() > 30 && password != "aHVudGVyMg==");
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
@@ -299,13 +377,43 @@ async fn an_override_cannot_reach_out_of_the_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_follows_the_namespaces_of_what_it_copies_and_comes_back_when_they_are_gone() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    // Somebody deletes what it stands on.
+    world.delete("v1", "Namespace", None, "mine-shop").await;
+    world.until("it is gone", async |world| value(world, "mine-shop", "a").await.is_none()).await;
+    has(&world, "mine-shop", "a", "one").await;
+    // What it copies gets another namespace, and loses it again.
+    let namespaces = async |all: Value| {
+        let spec = json!({"spec": {"destination": {"namespaces": all}}});
+        world.patch(COPY, "Environment", "seaway", "staging", "test", spec).await;
+    };
+    namespaces(json!(["more"])).await;
+    let more = config("b", "two").replace("name: b", "name: b\n  namespace: more");
+    repository.push("main", "more", &[("deploy/b.yaml", Some(&more))]);
+    has(&world, "mine-more", "b", "two").await;
+    has(&world, "mine-shop", "a", "one").await;
+    repository.push("main", "less", &[("deploy/b.yaml", None)]);
+    world.until("it has left", async |world| value(world, "mine-more", "b").await.is_none()).await;
+    namespaces(json!([])).await;
+    repository.push("main", "next", &[("deploy/a.yaml", Some(&config("a", "three")))]);
+    has(&world, "mine-shop", "a", "three").await;
+    world
+        .until("it is gone", async |world| world.get("v1", "Namespace", None, "mine-more").await.is_none())
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_ends_with_its_lifetime() {
     let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
     let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string();
     copy(&world, "brief", json!({"expires": expires})).await;
     synced(&world, "brief").await;
     world.until("it has expired", async |world| view(world, "brief").is_none()).await;
-    assert!(world.get("v1", "Namespace", None, "brief").await.is_none());
+    assert!(world.get("v1", "Namespace", None, "brief-shop").await.is_none());
     world.stop().await;
 }
 
@@ -342,7 +450,7 @@ async fn an_override_is_proposed_and_ends_once_what_is_copied_has_it() {
     world
         .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
         .await;
-    has(&world, "mine", "a", "mine").await;
+    has(&world, "mine-shop", "a", "mine").await;
 
     let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
     assert_eq!((proposed.branch.as_str(), proposed.base.as_str()), ("seaway/seaway-jane/mine/web", "main"));
@@ -394,7 +502,7 @@ async fn an_override_is_proposed_and_ends_once_what_is_copied_has_it() {
         .await;
     synced(&world, "mine").await;
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
-    assert_eq!(why(&fidelity), ["ConfigMap mine/a.metadata.namespace identity names"]);
+    assert_eq!(why(&fidelity), ["ConfigMap mine-shop/a.metadata.namespace identity names"]);
     world.stop().await;
 }
 
@@ -429,7 +537,7 @@ async fn what_cannot_be_overridden_or_proposed_is_said() {
     world
         .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
         .await;
-    has(&world, "mine", "a", "mine").await;
+    has(&world, "mine-shop", "a", "mine").await;
     let conflict = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
     assert!(conflict.contains("deploy/a.yaml"), "{conflict}");
     assert!(!repository.git(&["ls-remote", "origin"]).contains("seaway/"));

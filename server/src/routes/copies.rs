@@ -196,10 +196,10 @@ pub(super) async fn create(
         Some(release) => pins(&app, &original, release)?,
         None => Vec::new(),
     };
-    let stack = app.sync.show(&original)?.summary.stack;
+    app.sync.show(&original)?;
     let personal = seaway_api::owner(&key.namespace).is_some();
+    // The stack follows from what it copies, also when that gets another one.
     let spec = EnvironmentSpec {
-        stack,
         class: if personal { Class::Personal } else { Class::Preview },
         copy_of: Some(original.to_string()),
         components: asked.components,

@@ -22,6 +22,9 @@ pub(crate) struct Attachment {
     pub(crate) listeners: Vec<(usize, Vec<HostPattern>)>,
 }
 
+/// On a Namespace: its routes answer at hosts below this domain, and at no other.
+const DOMAIN_LABEL: &str = "seaway.dev/domain";
+
 /// Labels of each Namespace.
 pub(crate) type NamespaceLabels = HashMap<String, BTreeMap<String, String>>;
 
@@ -83,11 +86,18 @@ fn attach_to(
             "allowedRoutes of the listeners admit no HTTPRoute of this namespace",
         );
     }
+    let bound = bound(namespace, labels);
     let attached: Vec<(usize, Vec<HostPattern>)> = allowed
         .into_iter()
-        .map(|(index, listener)| (index, hosts(hostnames, &listener.host)))
+        .filter_map(|(index, listener)| Some((index, hosts(hostnames, &listener.host.intersection(&bound)?))))
         .filter(|(_, hosts)| !hosts.is_empty())
         .collect();
+    if attached.is_empty() && bound != HostPattern::Any {
+        return refuse(
+            "NoMatchingListenerHostname",
+            "no hostname of the route lies within the domain that its namespace is bound to (label seaway.dev/domain)",
+        );
+    }
     if attached.is_empty() {
         return refuse(
             "NoMatchingListenerHostname",
@@ -95,6 +105,18 @@ fn attach_to(
         );
     }
     (Condition::new("Accepted", true, "Accepted", "The route is accepted"), attached)
+}
+
+/// The hosts that routes of a namespace may have. Whoever may write routes there has them alone, at whatever Gateway.
+fn bound(namespace: &str, labels: &NamespaceLabels) -> HostPattern {
+    let domain = labels.get(namespace).and_then(|labels| labels.get(DOMAIN_LABEL));
+    match domain {
+        None => HostPattern::Any,
+        // What is no domain binds to no host at all.
+        Some(domain) => {
+            HostPattern::parse(&format!("*.{domain}")).unwrap_or(HostPattern::Wildcard("..".to_owned()))
+        }
+    }
 }
 
 fn namespace_allowed(

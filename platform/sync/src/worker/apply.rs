@@ -100,6 +100,7 @@ impl Worker {
             Ok(()) => {
                 self.failure = None;
                 self.summary.lock().failed = None;
+                self.end_old_namespaces(subject).await?;
                 if trigger == Trigger::Drift {
                     let now = Instant::now();
                     let lately = self.healing.as_ref().filter(|h| h.last.elapsed() < 2 * LAST_PAUSE);
@@ -108,6 +109,7 @@ impl Worker {
                 }
             }
             Err(error) => {
+                self.forget_account();
                 let before = self.failure.as_ref().filter(|failure| failure.content == candidate.content);
                 let attempts = before.map_or(0, |failure| failure.attempts);
                 let wait = backoff(attempts);

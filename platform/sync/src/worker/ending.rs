@@ -9,17 +9,16 @@ use serde_json::json;
 
 use super::Worker;
 use crate::account::{delete_namespace, namespaces_of};
+use crate::cluster::{Objects, impersonating};
 use crate::error::Error;
 use crate::live::Reader;
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
-/// Between two looks at namespaces that are being deleted.
-const NAMESPACES_PAUSE: Duration = Duration::from_millis(300);
 /// Until an expired environment is looked at again.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(5);
 /// What ends an Environment waits for this finalizer.
-const FINALIZER: &str = "seaway.dev/environment";
+pub(crate) const FINALIZER: &str = "seaway.dev/environment";
 
 impl Worker {
     pub(super) async fn ensure_finalizer(&self, environment: &Environment) -> Result<(), Error> {
@@ -103,12 +102,16 @@ impl Worker {
         EXPIRE_PAUSE
     }
 
-    /// The Environment is being deleted: what it applied goes, then its account, then its records. When it is not done
-    /// yet, says when to look again.
-    pub(super) async fn end(&mut self, environment: &Environment) -> Result<Option<Duration>, Error> {
+    /// The Environment is being deleted: what it applied goes, then its account, then its records. Whether that is done;
+    /// otherwise it is to be looked at again.
+    pub(super) async fn end(&mut self, environment: &Environment) -> Result<bool, Error> {
         let finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
-            return Ok(None);
+            return Ok(true);
+        }
+        // Those of a copy hold all of it, also what its owner has put there, and protected volumes.
+        if self.end_namespaces(environment).await? {
+            return Ok(false);
         }
         let subject = Subject {
             key: self.key.clone(),
@@ -116,15 +119,14 @@ impl Worker {
             stack: self.shared.stack(&self.key.namespace, &environment.spec.stack).unwrap_or_default(),
             copied: None,
         };
-        if environment.spec.copy_of.is_some() {
-            // Its namespaces hold all of it, also what its owner has put there, and protected volumes.
-            if self.end_namespaces(environment).await? {
-                return Ok(Some(NAMESPACES_PAUSE));
-            }
-            return self.end_account(environment, &subject, finalizers).await.map(|()| None);
-        }
         let memory = self.shared.records.get(&self.key)?;
-        if !memory.inventory.is_empty() {
+        // What was in its namespaces is gone with them.
+        if !memory.inventory.is_empty() && environment.spec.copy_of.is_none() {
+            let account = self.shared.account(&subject).await?;
+            let client = impersonating(&self.shared.client, &account.user())
+                .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
+            // As it was applied: by its own account, which may do nothing else.
+            let objects = Objects::new(client);
             let reader = Reader {
                 kinds: &self.shared.kinds,
                 cache: &self.shared.cache,
@@ -138,11 +140,11 @@ impl Worker {
                 let (id, gvk) = (object.object.id(), object.object.gvk());
                 let Some(kind) = self.shared.kinds.known(&gvk) else { continue };
                 self.tell(None, format!("deletes {id}"), None);
-                let deleted = self.shared.objects.delete(&kind, &id, object.live_uid.as_deref()).await;
+                let deleted = objects.delete(&kind, &id, object.live_uid.as_deref()).await;
                 deleted.map_err(|error| Error::cluster(id.to_string(), error))?;
             }
         }
-        self.end_account(environment, &subject, finalizers).await.map(|()| None)
+        self.end_account(environment, &subject, finalizers).await.map(|()| true)
     }
 
     /// Deletes the namespaces of a copy; whether some are still there. What keeps them is told.
@@ -150,7 +152,7 @@ impl Worker {
         let left = namespaces_of(&self.shared.client, &self.key).await?;
         for namespace in left.iter().filter(|namespace| !namespace.ending) {
             self.tell(None, format!("deletes the namespace {}", namespace.name), None);
-            delete_namespace(&self.shared.client, &namespace.name).await?;
+            delete_namespace(&self.shared.client, namespace).await?;
         }
         let waits = left.iter().map(|namespace| match namespace.why.as_str() {
             "" => format!("the namespace {}", namespace.name),
@@ -173,6 +175,19 @@ impl Worker {
             self.show(environment).await;
         }
         Ok(true)
+    }
+
+    /// Ends namespaces of a copy that it does not have any more, once what was in them runs elsewhere.
+    pub(super) async fn end_old_namespaces(&self, subject: &Subject) -> Result<(), Error> {
+        if subject.copied.is_none() {
+            return Ok(());
+        }
+        for old in namespaces_of(&self.shared.client, &self.key).await? {
+            if !old.ending && !subject.spec.destination.contains(&old.name) {
+                delete_namespace(&self.shared.client, &old).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn end_account(

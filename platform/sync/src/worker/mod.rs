@@ -4,6 +4,8 @@ mod apply;
 mod ending;
 mod recording;
 
+pub(crate) use ending::FINALIZER;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,8 @@ pub(crate) struct Worker {
     confirmed: Confirmed,
     failure: Option<Failure>,
     healing: Option<Healing>,
+    /// How often its end was looked at.
+    ending: u32,
     parent: String,
     /// The state that listeners know.
     told: String,
@@ -87,6 +91,7 @@ impl Worker {
             confirmed: Confirmed::default(),
             failure: None,
             healing: None,
+            ending: 0,
             parent: String::new(),
             told: String::new(),
         }
@@ -145,11 +150,12 @@ impl Worker {
         let mut letters = letters;
         let requests = std::mem::take(&mut letters.requests);
         if environment.metadata.deletion_timestamp.is_some() {
+            self.ending += 1;
             return match self.end(&environment).await {
-                Ok(next) => next,
+                Ok(done) => (!done).then(|| ending_pause(self.ending)),
                 Err(error) => {
                     tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
-                    Some(FIRST_PAUSE)
+                    Some(backoff(self.ending))
                 }
             };
         }
@@ -161,7 +167,9 @@ impl Worker {
         if letters.spec {
             self.failure = None;
         }
-        let result = self.reconcile(&environment, &requests, turn).await;
+        // The first look has no letters, but may come after a start.
+        let news = letters.spec || letters.source || self.told.is_empty();
+        let result = self.reconcile(&environment, &requests, news, turn).await;
         let next;
         let answer = match result {
             Ok(looked) => {
@@ -178,6 +186,7 @@ impl Worker {
             Err(error) => {
                 tracing::debug!(environment = %self.key, %error, "a look failed");
                 let pause = self.pause();
+                self.forget_account();
                 {
                     let mut summary = self.summary.lock();
                     summary.sync = SyncStatus::Unknown;
@@ -248,12 +257,13 @@ impl Worker {
         &mut self,
         environment: &Environment,
         requests: &[SyncRequest],
+        news: bool,
         turn: Turn,
     ) -> Result<Looked, Error> {
         let now = Timestamp::now();
         let subject = self.shared.subject(environment)?;
         self.ensure_finalizer(environment).await?;
-        if self.end_overrides(environment, &subject).await? {
+        if news && self.end_overrides(environment, &subject).await? {
             return Err(Error::Superseded);
         }
         let memory = self.shared.records.get(&self.key)?;
@@ -353,7 +363,7 @@ impl Worker {
             subject,
             sources: &shared.sources,
             kinds: &shared.kinds,
-            mailbox: &self.mailbox,
+            mailbox: Some(&self.mailbox),
             cache,
             now,
             steps,
@@ -449,6 +459,12 @@ impl Worker {
         Decision::Apply(if older { Trigger::Rollback } else { Trigger::Release })
     }
 
+    /// What it stands on may be gone: its namespaces, its bindings, what lies there.
+    pub(crate) fn forget_account(&mut self) {
+        self.account = None;
+        self.parent.clear();
+    }
+
     async fn ensure_account(&mut self, subject: &Subject) -> Result<Objects, Error> {
         let account = self.shared.account(subject).await?;
         if let Some((known, objects)) = &self.account
@@ -484,6 +500,13 @@ enum Decision {
 
 fn backoff(attempts: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LAST_PAUSE)
+}
+
+/// Between two looks at namespaces that are being deleted: most go at once, and some never.
+fn ending_pause(looks: u32) -> Duration {
+    Duration::from_millis(200)
+        .saturating_mul(1 << looks.saturating_sub(10).min(7))
+        .min(Duration::from_secs(20))
 }
 
 fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {

@@ -43,6 +43,38 @@ fn a_route_serves_only_the_hosts_that_its_listener_has_as_well() {
 }
 
 #[test]
+fn routes_of_a_namespace_that_is_bound_to_a_domain_answer_nowhere_else() {
+    let mut all = objects();
+    let namespace = |domain: &str| {
+        Arc::new(json!({"metadata": {"name": "shop", "labels": {"seaway.dev/domain": domain}}}))
+    };
+    let mut own = open_listener("own");
+    own["hostname"] = json!("shop.localhost");
+    all.gateways = vec![gateway(json!([open_listener("http"), own]))];
+    all.http_routes = vec![
+        route(
+            "named",
+            json!({"hostnames": ["shop.mine.localhost", "shop.localhost"],
+                              "rules": [{"matches": [{"path": {"type": "Exact", "value": "/login"}}]}]}),
+        ),
+        route("unnamed", json!({})),
+    ];
+    all.namespaces = vec![namespace("mine.localhost")];
+    let table = built(&all).table;
+    assert_eq!(selected(&table, "GET http://shop.mine.localhost/login", &[]), "named/0");
+    assert_eq!(selected(&table, "GET http://other.mine.localhost/", &[]), "unnamed/0");
+    for host in ["shop.localhost", "mine.localhost", "localhost", "other.localhost", "xmine.localhost"] {
+        assert_eq!(selected(&table, &format!("GET http://{host}/login"), &[]), "-", "{host}");
+    }
+    all.namespaces = vec![namespace("-")];
+    assert_eq!(
+        selected(&built(&all).table, "GET http://shop.mine.localhost/login", &[]),
+        "-",
+        "bound to no domain"
+    );
+}
+
+#[test]
 fn a_request_belongs_to_the_narrowest_listener_of_a_gateway_alone() {
     let mut all = objects();
     let mut narrow = open_listener("narrow");
