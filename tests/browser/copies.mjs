@@ -93,7 +93,7 @@ git("switch", "--quiet", "-c", BRANCH);
 push(`newTag: "${before}"`, 'newTag: "2.0"', "Let production have the new shop");
 await tab(jane, "Overrides");
 await jane.getByText("Every component runs what seaway/production runs").waitFor();
-await jane.getByLabel("Component").selectOption("web");
+await jane.getByRole("combobox", { name: "Component" }).selectOption("web");
 await jane.getByLabel("Branch, tag or commit").fill("no/such/branch");
 await jane.getByRole("button", { name: "Override", exact: true }).click();
 await jane.getByRole("alert").getByText("no/such/branch").waitFor();
