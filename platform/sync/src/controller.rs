@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -542,8 +543,18 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
 }
 
 fn gone(shared: &Shared, key: &EnvironmentKey) {
-    if let Some(known) = shared.environments.lock().remove(key) {
+    let known = shared.environments.lock().remove(key);
+    if let Some(known) = known {
         known.cancel.cancel();
+        // The ledger has told of the end while the Environment was still listed: whoever shows it asks again now.
+        let progress = Progress {
+            environment: key.clone(),
+            time: Timestamp::now(),
+            sync: None,
+            message: "is deleted".to_owned(),
+            outcome: None,
+        };
+        let _ = shared.progress.send(progress);
     }
     shared.sources.keep_only(key, &std::collections::BTreeSet::new());
 }
