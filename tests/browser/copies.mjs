@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { accept, browser, errors, git, invite, look, screenshot, setUp, until, visitor } from "./support.mjs";
+import { accept, browser, errors, git, invite, kubectl, look, screenshot, setUp, until, visitor } from "./support.mjs";
 
 const { CLONE, LINK } = process.env;
 const COPY = "jane-production";
@@ -46,7 +46,7 @@ await look("copy-refused", jane);
 await dialog.getByLabel("catalog").check();
 await dialog.getByLabel("Name").fill(COPY);
 await dialog.getByText(`shop.${COPY}.localhost`).waitFor();
-await dialog.getByLabel("Keep it for").selectOption({ label: "1 day" });
+await dialog.getByLabel("How long to keep it").selectOption({ label: "1 day" });
 await make.click();
 
 // Its timeline runs, up to the healthy end.
@@ -119,7 +119,30 @@ await difference.getByText("shop:2.0").first().waitFor();
 await look("fidelity", jane);
 await jane.getByLabel("Compared with").selectOption("seaway/staging");
 await jane.getByText("in seaway/staging").waitFor();
+await jane.getByText(/\d+ fields differ/).waitFor();
 await look("fidelity-other", jane);
+
+// Thousands of differences are shown a part at a time.
+await jane.route("**/fidelity?*", async (route) => {
+  const response = await route.fetch();
+  const view = await response.json();
+  const object = (name) => ({ group: "apps", version: "v1", kind: "Deployment", namespace: COPY, name });
+  view.differences = Array.from({ length: 5000 }, (_, index) => ({
+    object: object(`many-${index < 3000 ? 0 : index % 400}`), path: `.spec.field${index}`, rule: "", class: "undeclared",
+    left: index, right: index + 1,
+  }));
+  await route.fulfill({ response, json: view });
+});
+await jane.getByLabel("Compared with").selectOption("seaway/production");
+const many = jane.getByRole("list", { name: "Differences" });
+await many.getByText("many-0").waitFor();
+assert.equal(await many.getByRole("listitem").count(), 50);
+await many.locator("summary").first().click();
+await many.getByRole("button", { name: "Show 100 more of 2905" }).click();
+await many.getByText(".spec.field199").waitFor();
+await jane.getByRole("button", { name: "Show 50 more of 350" }).click();
+assert.equal(await many.getByRole("listitem").count(), 100);
+await jane.unroute("**/fidelity?*");
 
 // What is pushed to the branch goes live in the copy, and nowhere else.
 push("SHOP_ENVIRONMENT=production", "SHOP_ENVIRONMENT=production\n  - SHOP_TITLE=Brighter Shop", "Give it a name");
@@ -177,5 +200,6 @@ await dialog.getByRole("button", { name: "Delete" }).click();
 await jane.getByRole("heading", { name: "Environments" }).waitFor();
 await jane.getByLabel("Class").selectOption("personal");
 await jane.getByText("No environment matches").waitFor();
+assert.equal(kubectl("get", "namespace", COPY, "--ignore-not-found"), "", "its namespace is gone");
 assert.deepEqual(errors, [], "nothing went wrong in the browser");
 await browser.close();

@@ -7,15 +7,13 @@ interface Props {
   days: number;
   never: string;
   choose(days: number): void;
-  /** What stands after a number of days. */
-  after?(days: number): string;
 }
 
-export function LifetimeChoice({ label, days, never, choose, after }: Props) {
+export function LifetimeChoice({ label, days, never, choose }: Props) {
   return (
     <label>{label}{" "}
       <select value={days} onChange={(event) => choose(Number(event.currentTarget.value))}>
-        {LIFETIMES.map((one) => <option key={one} value={one}>{one === 0 ? never : count(one, "day") + (after?.(one) ?? "")}</option>)}
+        {LIFETIMES.map((one) => <option key={one} value={one}>{one === 0 ? never : count(one, "day")}</option>)}
       </select>
     </label>
   );

@@ -72,7 +72,7 @@ export function MakeCopy({ detail, close }: { detail: EnvironmentDetail; close()
         </fieldset>
       )}
       {none && <p class="bad" role="alert">At least one component is needed.</p>}
-      <LifetimeChoice label="Keep it for" days={days} never="ever, until it is deleted" choose={setDays} />
+      <LifetimeChoice label="How long to keep it" days={days} never="until it is deleted" choose={setDays} />
       <div class="preview" role="region" aria-label="What the copy will be" aria-busy={!current} tabIndex={0}>
         {current && preview.problem && <ProblemBox problem={preview.problem} retry={preview.problem.status === 0 ? preview.reload : undefined} />}
         {shown ? <Preview copy={shown} /> : !current && <p class="quiet" role="status">Asking what it will be called…</p>}

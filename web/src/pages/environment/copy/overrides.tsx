@@ -53,7 +53,7 @@ export function OverridesView({ env, detail, reload }: ViewProps) {
                   <th scope="row">{one.component}{!one.active && <> <span class="tag">over</span></>}</th>
                   <td class="any"><Runs one={one} /></td>
                   <td class="any">{one.reason}</td>
-                  <td>{one.expires ? <Until at={one.expires} /> : "ended by hand"}</td>
+                  <td>{one.expires ? <Until at={one.expires} /> : "it is ended"}</td>
                   <td class="acts">{mine && (
                     <button type="button" disabled={ending === one.component} aria-label={`End the override of ${one.component}`}
                       onClick={() => void end(one.component)}>End</button>
@@ -130,7 +130,7 @@ function OverrideForm({ env, detail, components, done }: { env: EnvironmentKey; 
         <label>Branch, tag or commit <input required value={revision} autocomplete="off" autocapitalize="none" spellcheck={false}
           onInput={(event) => setRevision(event.currentTarget.value)} /></label>
         <label>Reason (optional) <input value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
-        <LifetimeChoice label="For" days={days} never="ever, until it is ended" choose={setDays} />
+        <LifetimeChoice label="How long" days={days} never="until it is ended" choose={setDays} />
         <button type="submit" class="primary" disabled={busy}>{busy ? "Working…" : "Override"}</button>
       </div>
       {present && <p class="quiet">It takes the place of the present override of {component}.</p>}

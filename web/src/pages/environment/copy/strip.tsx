@@ -70,7 +70,7 @@ function KeepDialog({ env, expires, close, done }: { env: EnvironmentKey; expire
       say(end ? `${env.name} is kept until ${exact(Date.parse(end))}` : `${env.name} is kept for ever`);
       done();
     }}>
-      <LifetimeChoice label={expires ? "Longer by" : "For"} days={days} never="ever, until it is deleted" choose={setDays} />
+      <LifetimeChoice label={expires ? "How much longer" : "How long"} days={days} never="until somebody deletes it" choose={setDays} />
       <p role="status">{end ? `It is deleted at ${exact(Date.parse(end))}.` : "It is kept until somebody deletes it."}</p>
     </Dialog>
   );
