@@ -1,4 +1,4 @@
-//! The page in a real browser, on the demo: what a newcomer does in the first minutes.
+//! The page in a real browser, on the demo: what a newcomer does in the first minutes, and a developer with a copy.
 //!
 //! It needs Chromium, Node.js and pods; where one is missing it says so and passes.
 
@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,8 +17,8 @@ fn there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-#[test]
-fn a_newcomer_sees_it_work() {
+/// Runs a script of `tests/browser` on a demo of its own.
+fn script(name: &str) {
     let chromium = std::env::var("SEAWAY_TEST_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     for program in [chromium.as_str(), "node", "npm"] {
         if !there(program) {
@@ -26,14 +27,10 @@ fn a_newcomer_sees_it_work() {
         }
     }
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/browser");
-    if !scripts.join("node_modules/playwright-core").is_dir() {
-        let installed =
-            Command::new("npm").args(["ci", "--no-audit"]).current_dir(&scripts).output().unwrap();
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    }
+    install(&scripts);
     let demo = Demo::start();
     let status = Command::new("node")
-        .arg("main-path.mjs")
+        .arg(name)
         .current_dir(&scripts)
         .env("LINK", &demo.link)
         .env("KUBECTL", Kubectl::program())
@@ -48,4 +45,24 @@ fn a_newcomer_sees_it_work() {
         .status()
         .unwrap();
     assert!(status.success(), "see above");
+}
+
+/// Installs what the scripts need, once: the tests run side by side, each in a process of its own.
+fn install(scripts: &Path) {
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-install.lock")).unwrap();
+    lock.lock().unwrap();
+    if !scripts.join("node_modules/playwright-core").is_dir() {
+        let installed = Command::new("npm").args(["ci", "--no-audit"]).current_dir(scripts).output().unwrap();
+        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    }
+}
+
+#[test]
+fn a_newcomer_sees_it_work() {
+    script("main-path.mjs");
+}
+
+#[test]
+fn a_developer_works_in_a_copy() {
+    script("copies.mjs");
 }

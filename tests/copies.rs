@@ -138,7 +138,7 @@ fn a_developer_has_a_copy_of_production_changes_it_and_hands_that_back() {
         "env override production web --revision feature/title",
         "cannot update resource \"environments\"",
     );
-    jane.fails("env create shop --copy-of production", "the namespace shop is there already");
+    jane.fails("env create shop --copy-of production", "answers at a host below shop.localhost");
     jane.fails(
         "env create part --copy-of production --only web",
         "the copy has no catalog, checkout, which web needs",
@@ -169,11 +169,15 @@ fn creation_and_deletion_go_on_after_kill_9() {
     let demo = demo.killed_and_restarted();
     eventually("the copy answers", || title(&demo, "shop.mine.localhost") == "Corner Shop – production 1.0");
     let kubectl = Kubectl::new(&demo.kubeconfig());
-    assert!(kubectl.run("get namespace mine").success);
+    assert!(kubectl.run("get namespace mine-shop").success);
     jane.ok("env delete mine --yes --no-wait");
     let demo = demo.killed_and_restarted();
     let kubectl = Kubectl::new(&demo.kubeconfig());
-    eventually("it is gone", || !kubectl.run("get namespace mine").success);
+    eventually("it is gone", || !kubectl.run("get namespace mine-shop").success);
     eventually("the Environment, too", || !kubectl.run("get environment mine -n seaway-jane").success);
     assert!(kubectl.run("get namespace shop").success);
+    // So does a shared environment, whose namespace stays.
+    Person::new(&demo.kubeconfig()).ok("env delete staging --yes");
+    let left = kubectl.ok("get deployments,services,httproutes,configmaps -n shop-staging -o name").stdout;
+    assert!(!left.contains("web"), "{left}");
 }

@@ -76,12 +76,12 @@ async fn a_person_makes_a_copy_changes_one_component_and_hands_it_back() {
     let shown = world.post("jane", ALL, asked).await;
     assert_eq!(shown.status, 200, "{shown:?}");
     assert_eq!(shown.body["created"], false);
-    assert_eq!(shown.body["copy"]["namespaces"], json!({"shop": "mine"}));
+    assert_eq!(shown.body["copy"]["namespaces"], json!({"shop": "mine-shop"}));
     assert_eq!(world.get("jane", MINE).await.status, 404, "it was only asked what it would be");
 
     let made = world.post("jane", ALL, json!({"name": "mine", "copyOf": "staging"})).await;
     assert_eq!((made.status, &made.body["created"]), (200, &json!(true)), "{made:?}");
-    has(&world, "mine", "1").await;
+    has(&world, "mine-shop", "1").await;
     synced(&world).await;
     let listed = world.get("jane", "/api/v1/environments?class=personal").await;
     assert_eq!(listed.body["items"][0]["copyOf"], "seaway/staging");
@@ -92,7 +92,7 @@ async fn a_person_makes_a_copy_changes_one_component_and_hands_it_back() {
     let overridden = world.post("jane", &format!("{MINE}/override"), asked).await;
     assert_eq!(overridden.status, 200, "{overridden:?}");
     assert_eq!(overridden.body["overrides"][0]["active"], true);
-    has(&world, "mine", "2").await;
+    has(&world, "mine-shop", "2").await;
     has(&world, "shop", "1").await;
     let fidelity = world.get("jane", &format!("{MINE}/fidelity")).await;
     assert_eq!(fidelity.status, 200, "{fidelity:?}");
@@ -114,7 +114,7 @@ async fn a_person_makes_a_copy_changes_one_component_and_hands_it_back() {
     let ended =
         world.post("jane", &format!("{MINE}/override"), json!({"component": "web", "remove": true})).await;
     assert_eq!((ended.status, &ended.body["overrides"]), (200, &json!([])));
-    has(&world, "mine", "1").await;
+    has(&world, "mine-shop", "1").await;
 
     assert_eq!(world.act("jane", Method::DELETE, MINE, &Value::Null).await.status, 200);
     world.until("it is gone", async || world.get("jane", MINE).await.status == 404).await;
@@ -135,8 +135,9 @@ async fn a_copy_is_made_in_ones_own_namespace_of_what_one_may_see() {
     assert_eq!(make("jane", json!({"name": "x", "copyOf": "default/staging"})).await.status, 403);
     let unknown = make("jane", json!({"name": "x", "copyOf": "nothing"})).await;
     assert_eq!(unknown.status, 404, "{unknown:?}");
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "taken-shop"}})).await;
     for (body, text) in [
-        (json!({"name": "shop", "copyOf": "staging"}), "is there already"),
+        (json!({"name": "taken", "copyOf": "staging"}), "is there already"),
         (json!({"name": "kube-system", "copyOf": "staging"}), "cannot be the name of a copy"),
         (json!({"name": "x", "copyOf": "staging", "components": ["nothing"]}), "is not a component"),
         (json!({"name": "x", "copyOf": "staging", "release": "shop-000000000000"}), "never had release"),

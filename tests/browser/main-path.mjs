@@ -1,59 +1,22 @@
 // What a newcomer does in the first minutes, in a real browser: logs in with the printed link, watches the shop come
 // up, looks into it, sees drift, merges a change and goes back. Each view is also checked for accessibility.
 //
-// Reads from the environment: LINK, KUBECTL, KUBECONFIG, CLONE (of the demo's repository), CHROMIUM, SCREENSHOTS.
+// Reads from the environment: LINK, and what support.mjs reads.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { chromium } from "playwright-core";
+import * as support from "./support.mjs";
 
-const { LINK, KUBECTL, KUBECONFIG, CLONE, CHROMIUM, SCREENSHOTS } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PATIENCE = 120_000;
-
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-context.setDefaultTimeout(PATIENCE);
-const page = await context.newPage();
-const errors = [];
-page.on("pageerror", (error) => errors.push(error.message));
+const { accept, browser, errors, git, invite, kubectl, screenshot, setUp, until, visitor } = support;
+const page = await visitor();
+const context = page.context();
 page.on("console", (message) => {
   // Before the login the page asks who is there, and is told: nobody.
   if (message.type() === "error" && !message.text().includes("401")) errors.push(message.text());
 });
-
-async function look(name, at = page) {
-  if (SCREENSHOTS) await at.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
-  // In a world of its own, so that the page's content security policy stays as it is.
-  const session = await at.context().newCDPSession(at);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
-  const run = (expression) => session.send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
-  await run(axe);
-  const { result } = await run(`axe.run().then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
-  assert.deepEqual(JSON.parse(result.value), [], `accessibility of ${name}`);
-  await session.detach();
-  console.log(`ok ${name}`);
-}
-
-const git = (...args) => execFileSync("git", ["-C", CLONE, ...args], { stdio: "pipe" });
-const kubectl = (...args) => execFileSync(KUBECTL, ["--kubeconfig", KUBECONFIG, ...args], { stdio: "pipe" });
+const look = (name, at = page) => support.look(name, at);
 const tab = (name) => page.getByRole("navigation", { name: "Views" }).getByRole("link", { name }).click();
 
 // Log in.
-await page.goto(LINK);
-await page.getByRole("heading", { name: "Welcome to Seaway" }).waitFor();
-await look("setup");
-await page.getByLabel("Name").fill("ada");
-await page.getByLabel("Password", { exact: true }).fill("correct horse battery");
-await page.getByLabel("Password again").fill("correct horse battery");
-await page.getByRole("button", { name: "Create account" }).click();
+await setUp(page, process.env.LINK, "ada", "correct horse battery");
 
 // Both environments come up, step by step.
 await page.getByRole("link", { name: "production" }).waitFor();
@@ -86,7 +49,7 @@ const version = async () => {
 };
 const before = await version();
 assert.ok(before, "the shop says its version");
-if (SCREENSHOTS) await shop.screenshot({ path: join(SCREENSHOTS, "shop.png") });
+await screenshot("shop", shop);
 
 // Logs.
 await tab("Logs");
@@ -116,10 +79,6 @@ await page.getByText("drift reverted").first().waitFor();
 // A change goes out, and back.
 git("merge", "--quiet", "--no-edit", "origin/redesign");
 git("push", "--quiet", "origin", "HEAD:main");
-const until = async (what, check) => {
-  const end = Date.now() + PATIENCE;
-  while (!(await check())) assert.ok(Date.now() < end, what);
-};
 await until("the new version is out", async () => (await version()) !== before);
 await page.locator(".states").getByText("Synced", { exact: false }).waitFor();
 await look("history");
@@ -131,26 +90,14 @@ await until("the old version is back", async () => (await version()) === before)
 await look("held");
 
 // Somebody else is invited, joins with the link, sees what runs, and may not add people.
-await page.getByRole("link", { name: "People" }).click();
+const invitation = await invite(page, "grace");
 await page.getByRole("row", { name: /ada/ }).getByText("Active").waitFor();
-await page.getByLabel("Name").fill("grace");
-await page.getByRole("button", { name: "Invite" }).click();
-await page.getByRole("row", { name: /grace/ }).getByText("Invited").waitFor();
-const invitation = await page.getByRole("textbox", { name: "Link" }).inputValue();
 await look("people");
-const other = await browser.newContext();
-other.setDefaultTimeout(PATIENCE);
-const guest = await other.newPage();
-guest.on("pageerror", (error) => errors.push(error.message));
-await guest.goto(invitation);
-await guest.getByLabel("Password", { exact: true }).fill("another horse battery");
-await guest.getByLabel("Password again").fill("another horse battery");
-await look("join", guest);
-await guest.getByRole("button", { name: "Log in" }).click();
-await guest.getByRole("heading", { name: "Environments" }).waitFor();
+const guest = await visitor();
+await accept(guest, invitation, "another horse battery");
 await guest.getByText("grace").waitFor();
 assert.equal(await guest.getByRole("link", { name: "People" }).count(), 0, "a developer adds nobody");
-await other.close();
+await guest.context().close();
 await page.getByRole("button", { name: "Delete grace" }).click();
 await page.getByRole("dialog").getByText("logged out everywhere").waitFor();
 await look("delete-account");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -554,6 +555,15 @@ fn gone(shared: &Arc<Shared>, tasks: &TaskTracker, key: &EnvironmentKey) {
     let known = shared.environments.lock().remove(key);
     if let Some(known) = &known {
         known.cancel.cancel();
+        // The ledger has told of the end while the Environment was still listed: whoever shows it asks again now.
+        let progress = Progress {
+            environment: key.clone(),
+            time: Timestamp::now(),
+            sync: None,
+            message: "is deleted".to_owned(),
+            outcome: None,
+        };
+        let _ = shared.progress.send(progress);
     }
     shared.sources.keep_only(key, &std::collections::BTreeSet::new());
     shared.tell_copies(key, || Mail::Spec);

@@ -2,16 +2,23 @@
 import { request, type Query } from "./client";
 import type {
   AccountList,
+  CopyAnswer,
+  CopyRequest,
   EnvironmentDetail,
   EnvironmentKey,
   EnvironmentList,
+  FidelityView,
   History,
   Holds,
   Invitation,
+  Lifetime,
   LoginInfo,
   ObjectDetail,
   ObjectRef,
+  OverrideRequest,
+  Overrides,
   Plan,
+  ProposeAnswer,
   Role,
   Session,
   SyncAnswer,
@@ -77,5 +84,17 @@ export const lift = (key: EnvironmentKey, release: string) =>
   request<Holds>("POST", `${path(key)}/hold`, { body: { release, lift: true } });
 export const suspend = (key: EnvironmentKey) => request<unknown>("POST", `${path(key)}/suspend`);
 export const resume = (key: EnvironmentKey) => request<unknown>("POST", `${path(key)}/resume`);
+export const remove = (key: EnvironmentKey) => request<unknown>("DELETE", path(key));
+
+export const copy = (body: Partial<CopyRequest>, signal?: Signal) =>
+  request<CopyAnswer>("POST", "/environments", { body, signal });
+export const override = (key: EnvironmentKey, body: Partial<OverrideRequest>) =>
+  request<Overrides>("POST", `${path(key)}/override`, { body });
+export const propose = (key: EnvironmentKey, component: string, message: string | undefined) =>
+  request<ProposeAnswer>("POST", `${path(key)}/propose`, { body: { component, message } });
+export const extend = (key: EnvironmentKey, expires: string | undefined) =>
+  request<Lifetime>("POST", `${path(key)}/extend`, { body: { expires } });
+export const fidelity = (key: EnvironmentKey, against: string | undefined, signal?: Signal) =>
+  request<FidelityView>("GET", `${path(key)}/fidelity`, { query: { against }, signal });
 
 export const logsPath = (key: EnvironmentKey): string => `${path(key)}/logs`;

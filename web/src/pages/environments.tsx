@@ -1,32 +1,37 @@
 /** All environments, as far as they are wanted. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as calls from "../api/calls";
-import type { EnvironmentView } from "../api/contract";
+import type { Class, EnvironmentView } from "../api/contract";
+import { SOON } from "../format/lifetime";
 import { short } from "../format/names";
 import { useLive } from "../live/events";
 import { throttle } from "../live/throttle";
 import { location, navigate, withQuery } from "../router";
+import { slowNow } from "../state/clock";
 import { useResource } from "../state/resource";
 import { ProblemBox } from "../ui/problem";
 import { HealthMark, SyncMark } from "../ui/status";
+import { Until } from "../ui/time";
 
 /** Environments that are asked for at once. */
 const PAGE = 100;
+const CLASSES: Class[] = ["production", "staging", "preview", "personal"];
 
 export function Environments() {
   const search = location.value.query.get("search") ?? "";
+  const only = location.value.query.get("class") ?? "";
   const [text, setText] = useState(search);
   const [pages, setPages] = useState(1);
   useEffect(() => {
     const timer = setTimeout(() => navigate(withQuery({ search: text || undefined }), { replace: true }), 150);
     return () => clearTimeout(timer);
   }, [text]);
-  useEffect(() => setPages(1), [search]);
-  const list = useResource(`list ${pages} ${search}`, async (signal) => {
+  useEffect(() => setPages(1), [search, only]);
+  const list = useResource(`list ${pages} ${only} ${search}`, async (signal) => {
     const items: EnvironmentView[] = [];
     let next: string | undefined;
     for (let page = 0; page < pages; page++) {
-      const answer = await calls.environments({ search: search || undefined, limit: PAGE, continue: next }, signal);
+      const answer = await calls.environments({ search: search || undefined, class: only || undefined, limit: PAGE, continue: next }, signal);
       items.push(...answer.items);
       next = answer.continue ?? undefined;
       if (!next) break;
@@ -43,9 +48,14 @@ export function Environments() {
         <label class="search"><span class="sr">Filter environments</span>
           <input type="search" placeholder="Filter by name, stack, release, message…" value={text}
             onInput={(event) => setText(event.currentTarget.value)} /></label>
+        <label><span class="sr">Class</span>
+          <select value={only} onChange={(event) => navigate(withQuery({ class: event.currentTarget.value }), { replace: true })}>
+            <option value="">all classes</option>
+            {CLASSES.map((one) => <option key={one} value={one}>{one}</option>)}
+          </select></label>
       </div>
       {list.problem && <ProblemBox problem={list.problem} retry={list.reload} />}
-      {list.data && shown.length === 0 && <Empty filtered={search !== ""} />}
+      {list.data && shown.length === 0 && <Empty filtered={search !== "" || only !== ""} />}
       {shown.length > 0 && (
         <div class="scroll">
           <table class="rows">
@@ -65,7 +75,14 @@ function Row({ one }: { one: EnvironmentView }) {
   const to = `/environments/${one.namespace}/${one.name}`;
   return (
     <tr>
-      <th scope="row"><a href={to}>{one.name}</a> <span class={`tag class-${one.class}`}>{one.class}</span></th>
+      <th scope="row"><a href={to}>{one.name}</a> <span class={`tag class-${one.class}`}>{one.class}</span>
+        {(one.owner || one.expires) && (
+          <div class="quiet">
+            {one.owner}{one.owner && one.expires && " · "}
+            {one.expires && <span class={Date.parse(one.expires) - slowNow.value < SOON ? "why" : ""}>deleted <Until at={one.expires} /></span>}
+          </div>
+        )}
+      </th>
       <td><HealthMark health={one.health} /></td>
       <td><SyncMark sync={one.sync} /></td>
       <td>{one.stack}</td>

@@ -9,12 +9,14 @@ interface Props {
   title: string;
   confirm: string;
   children: ComponentChildren;
+  /** Whether it can be done as things stand. */
+  ready?: boolean;
   /** Does it; the dialog stays open with the reason when it fails. */
   act(): Promise<void>;
   close(): void;
 }
 
-export function Dialog({ title, confirm, children, act, close }: Props) {
+export function Dialog({ title, confirm, children, ready = true, act, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<ProblemError>();
@@ -39,7 +41,7 @@ export function Dialog({ title, confirm, children, act, close }: Props) {
         {problem && <ProblemBox problem={problem} />}
         <p class="buttons">
           <button type="button" onClick={() => dialog.current?.close()}>Cancel</button>
-          <button type="submit" class="primary" disabled={busy}>{busy ? "Working…" : confirm}</button>
+          <button type="submit" class="primary" disabled={busy || !ready}>{busy ? "Working…" : confirm}</button>
         </p>
       </form>
     </dialog>

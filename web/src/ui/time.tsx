@@ -1,4 +1,5 @@
 /** A time that people read at a glance, with the exact one for whoever needs it. */
+import { until } from "../format/lifetime";
 import { exact, relative } from "../format/time";
 import { slowNow } from "../state/clock";
 
@@ -6,4 +7,10 @@ export function Time({ at }: { at: string | null | undefined }) {
   if (!at) return null;
   const time = Date.parse(at);
   return <time dateTime={at} title={exact(time)}>{relative(time, Math.max(slowNow.value, time))}</time>;
+}
+
+/** A time that is still to come. */
+export function Until({ at }: { at: string }) {
+  const time = Date.parse(at);
+  return <time dateTime={at} title={exact(time)}>{until(time, slowNow.value)}</time>;
 }

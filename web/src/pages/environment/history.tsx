@@ -6,6 +6,7 @@ import { count, short, trigger } from "../../format/names";
 import { duration } from "../../format/time";
 import { complain, say } from "../../state/notices";
 import { asProblem, useResource } from "../../state/resource";
+import { may } from "../../state/rights";
 import { Dialog } from "../../ui/dialog";
 import { ProblemBox } from "../../ui/problem";
 import { OutcomeMark } from "../../ui/status";
@@ -44,12 +45,12 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
               {sync.release === detail?.release && <span class="tag good">runs now</span>}
               {held.has(sync.release) && <span class="tag warn">held</span>}
               <span class="grow" />
-              {sync.outcome === "succeeded" && sync.release !== detail?.release && (
+              {may("rollback", detail) && sync.outcome === "succeeded" && sync.release !== detail?.release && (
                 <button type="button" onClick={() => setBack(sync)}>Roll back to this</button>
               )}
-              {held.has(sync.release)
+              {may("hold", detail) && (held.has(sync.release)
                 ? <button type="button" onClick={() => void act("Lift", "The hold is lifted", () => calls.lift(env, sync.release))}>Lift hold</button>
-                : sync.release !== detail?.release && <button type="button" onClick={() => void act("Hold", "The release is held", () => calls.hold(env, sync.release, undefined))}>Hold</button>}
+                : sync.release !== detail?.release && <button type="button" onClick={() => void act("Hold", "The release is held", () => calls.hold(env, sync.release, undefined))}>Hold</button>)}
             </div>
             <p class="quiet">
               {trigger(sync.trigger)} by {sync.actor} · <Time at={sync.started} />

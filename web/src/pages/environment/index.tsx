@@ -7,17 +7,32 @@ import { count, fullLabel, short, value } from "../../format/names";
 import { concerns, useLive } from "../../live/events";
 import { throttle } from "../../live/throttle";
 import { complain, say } from "../../state/notices";
+import { may } from "../../state/rights";
 import { asProblem, useResource, type Resource } from "../../state/resource";
+import { session } from "../../state/session";
 import { ProblemBox } from "../../ui/problem";
 import { HealthMark, SyncMark } from "../../ui/status";
 import { Time } from "../../ui/time";
+import { DeleteDialog } from "./delete";
+import { MakeCopy } from "./copy/make";
+import { OverridesView } from "./copy/overrides";
+import { CopyStrip } from "./copy/strip";
+import { FidelityView } from "./fidelity";
 import { HistoryView, RollbackDialog } from "./history";
 import { LogsView } from "./logs";
 import { PlanView } from "./plan";
 import { TimelineView } from "./timeline";
 import { TreeView } from "./tree";
 
-const TABS = { tree: "Tree", timeline: "Timeline", history: "History", plan: "Plan", logs: "Logs" };
+const TABS = {
+  tree: "Tree",
+  timeline: "Timeline",
+  history: "History",
+  plan: "Plan",
+  overrides: "Overrides",
+  fidelity: "Fidelity",
+  logs: "Logs",
+};
 
 export interface ViewProps {
   env: EnvironmentKey;
@@ -45,12 +60,16 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
   }, [detail.reload, tree.reload]);
   useLive((message) => concerns(message, env) && reload());
   const base = `/environments/${namespace}/${name}`;
+  // Only a copy is made to deviate; on others an override that is there is shown.
+  const deviates = tab === "overrides" || detail.data?.copy !== undefined || (detail.data?.overrides?.length ?? 0) > 0;
   const props: ViewProps = { env, detail: detail.data, tree, reload, beat };
   let view: ComponentChildren;
   if (tab === "tree") view = <TreeView {...props} />;
   else if (tab === "timeline") view = <TimelineView {...props} />;
   else if (tab === "history") view = <HistoryView {...props} />;
   else if (tab === "plan") view = <PlanView {...props} />;
+  else if (tab === "overrides") view = <OverridesView {...props} />;
+  else if (tab === "fidelity") view = <FidelityView {...props} />;
   else if (tab === "logs") view = <LogsView {...props} />;
   else view = <p>There is no such view. <a href={base}>The tree</a></p>;
   return (
@@ -59,7 +78,7 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
       {detail.problem && <ProblemBox problem={detail.problem} retry={detail.reload} />}
       {detail.data && <Head {...props} detail={detail.data} links={tree.data?.links.map((link) => link.url) ?? []} />}
       <nav class="tabs" aria-label="Views">
-        {Object.entries(TABS).map(([id, title]) => (
+        {Object.entries(TABS).filter(([id]) => deviates || id !== "overrides").map(([id, title]) => (
           <a key={id} href={id === "tree" ? base : `${base}/${id}`} aria-current={tab === id ? "page" : undefined}>{title}</a>
         ))}
       </nav>
@@ -70,7 +89,8 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
 
 function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { detail: EnvironmentDetail; links: string[] }) {
   const [busy, setBusy] = useState(false);
-  const [back, setBack] = useState(false);
+  const [asked, setAsked] = useState<"copy" | "back" | "delete">();
+  const close = () => setAsked(undefined);
   async function act(what: string, done: string, call: () => Promise<unknown>): Promise<void> {
     setBusy(true);
     try {
@@ -87,14 +107,17 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
       <div class="head">
         <h1>{detail.name} <span class={`tag class-${detail.class}`}>{detail.class}</span></h1>
         <span class="states" aria-live="polite"><HealthMark health={detail.health} /> <SyncMark sync={detail.sync} /></span>
-        <span class="grow" />
-        {links.map((url) => <a key={url} class="button" href={url} target="_blank" rel="noreferrer noopener">Open {new URL(url).host}</a>)}
-        <button type="button" class="primary" disabled={busy}
-          onClick={() => void act("Sync", `${env.name} was synced`, () => calls.sync(env))}>Sync now</button>
-        <button type="button" onClick={() => setBack(true)} disabled={busy}>Roll back…</button>
-        {detail.suspended
-          ? <button type="button" disabled={busy} onClick={() => void act("Resume", `${env.name} goes on`, () => calls.resume(env))}>Resume</button>
-          : <button type="button" disabled={busy} onClick={() => void act("Suspend", `${env.name} is suspended`, () => calls.suspend(env))}>Suspend</button>}
+        <div class="actions">
+          {links.map((url) => <a key={url} class="button" href={url} target="_blank" rel="noreferrer noopener">Open {new URL(url).host}</a>)}
+          {session.value?.may.copies && !detail.copyOf && <button type="button" onClick={() => setAsked("copy")}>Make a copy</button>}
+          {may("sync", detail) && <button type="button" class="primary" disabled={busy}
+            onClick={() => void act("Sync", `${env.name} was synced`, () => calls.sync(env))}>Sync now</button>}
+          {may("rollback", detail) && <button type="button" onClick={() => setAsked("back")} disabled={busy}>Roll back…</button>}
+          {may("update", detail) && (detail.suspended
+            ? <button type="button" disabled={busy} onClick={() => void act("Resume", `${env.name} goes on`, () => calls.resume(env))}>Resume</button>
+            : <button type="button" disabled={busy} onClick={() => void act("Suspend", `${env.name} is suspended`, () => calls.suspend(env))}>Suspend</button>)}
+          {may("delete", detail) && <button type="button" onClick={() => setAsked("delete")} disabled={busy}>Delete…</button>}
+        </div>
       </div>
       <p class="facts">
         Stack <strong>{detail.stack}</strong> · release <span class="mono">{detail.release ? short(detail.release) : "none yet"}</span>
@@ -102,9 +125,12 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
         {detail.lastSync && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
       </p>
       {detail.message && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
+      <CopyStrip env={env} detail={detail} links={links} done={reload} />
       <Holds detail={detail} />
       <Drift detail={detail} />
-      {back && <RollbackDialog env={env} close={() => setBack(false)} done={reload} />}
+      {asked === "copy" && <MakeCopy detail={detail} close={close} />}
+      {asked === "back" && <RollbackDialog env={env} close={close} done={reload} />}
+      {asked === "delete" && <DeleteDialog detail={detail} close={close} />}
     </>
   );
 }

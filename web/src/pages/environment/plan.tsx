@@ -1,13 +1,12 @@
 /** What a sync would do: of what is followed, or of a branch. */
 import { useEffect, useState } from "preact/hooks";
 import * as calls from "../../api/calls";
-import { count, fullLabel } from "../../format/names";
+import { count } from "../../format/names";
 import { location, navigate, withQuery } from "../../router";
 import { useResource } from "../../state/resource";
 import { ProblemBox } from "../../ui/problem";
-import { ActionMark } from "../../ui/status";
-import { Changes } from "./changes";
 import type { ViewProps } from "./index";
+import { Planned } from "./planned";
 
 export function PlanView({ env, beat }: ViewProps) {
   const revision = location.value.query.get("revision") ?? undefined;
@@ -32,16 +31,7 @@ export function PlanView({ env, beat }: ViewProps) {
         ? changed.length === 0 ? "Nothing would change." : `${count(changed.length, "object")} would change, ${unchanged} stay as they are.` : ""}</p>
       {plan.problem && <ProblemBox problem={plan.problem} retry={plan.reload} />}
       {plan.data?.blocked && <p class="strip bad">{plan.data.blocked}</p>}
-      <ul class="plan">
-        {changed.map((object) => (
-          <li key={fullLabel(object.object)}>
-            <p><ActionMark action={object.action} /> <strong>{fullLabel(object.object)}</strong>{" "}
-              {object.origin && <span class="quiet">{object.origin.file}:{object.origin.line}</span>}</p>
-            {object.message && <p>{object.message}</p>}
-            {(object.fields?.length ?? 0) > 0 && <Changes fields={object.fields ?? []} />}
-          </li>
-        ))}
-      </ul>
+      <Planned objects={changed} />
     </>
   );
 }
