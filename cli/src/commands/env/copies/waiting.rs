@@ -12,6 +12,8 @@ use crate::client::{Client, Refused};
 
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// After so long a reason for which nothing is synced is taken for one that stays.
+const GIVE_UP: Duration = Duration::from_secs(15);
 /// A name that has just been made may not be known yet.
 const KNOWN: Duration = Duration::from_secs(10);
 
@@ -35,10 +37,11 @@ impl Telling {
     }
 }
 
-/// Waits until an environment is as it should be; whether it is. A sync that has failed, or a reason why there can be
-/// none, ends it.
+/// Waits until an environment is as it should be; whether it is. A sync that has failed twice, or a reason for which
+/// there is none that does not go away, ends it.
 pub(in super::super) async fn until_healthy(client: &Client, key: &EnvironmentKey) -> miette::Result<bool> {
     let mut telling = Telling::new();
+    let mut well = Instant::now();
     loop {
         let detail: EnvironmentDetail = match client.get(&path(key, "")).await {
             Ok(detail) => detail,
@@ -54,9 +57,18 @@ pub(in super::super) async fn until_healthy(client: &Client, key: &EnvironmentKe
             telling.tell(format!("{key} is healthy"));
             return Ok(true);
         }
-        let failed = detail.last_sync.as_ref().filter(|sync| sync.outcome == Outcome::Failed);
+        // The first failure is tried again at once: a webhook, a quota, something that was not there yet.
+        let failed =
+            detail.last_sync.as_ref().filter(|sync| sync.outcome == Outcome::Failed && sync.attempts > 1);
         if let Some(failed) = failed {
             telling.tell(format!("{key} failed: {}", failed.message));
+            return Ok(false);
+        }
+        let refused = summary.sync == SyncStatus::Unknown && !summary.message.is_empty();
+        if !refused {
+            well = Instant::now();
+        } else if well.elapsed() > GIVE_UP {
+            telling.tell(format!("{key} cannot be brought to anything: {}", summary.message));
             return Ok(false);
         }
         let text = if summary.message.is_empty() {
