@@ -45,7 +45,7 @@ pub(crate) async fn create(person: &Person, name: &AccountName) -> Result<(), Pr
     Ok(())
 }
 
-/// Deletes the namespace, if it was made for this account and no environment is in it.
+/// Deletes the namespace of a locked account, if it was made for it and no environment is in it.
 pub(crate) async fn delete(person: &Person, name: &AccountName) -> Result<(), Problem> {
     let Some(found) = find(person, name).await?.filter(|found| is_of(found, name)) else { return Ok(()) };
     let namespace = namespace_of(name);
@@ -56,8 +56,12 @@ pub(crate) async fn delete(person: &Person, name: &AccountName) -> Result<(), Pr
         let more = names.len().saturating_sub(NAMED);
         names.truncate(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let detail = format!("{name} still has environments: {}{more}", names.join(", "));
-        return Err(Problem::conflict(detail).help("delete them first: what they deployed goes with them"));
+        let detail = format!(
+            "{name} is locked and logged out everywhere, and still has environments: {}{more}",
+            names.join(", ")
+        );
+        let help = "delete them, with what they deployed, and delete the account again";
+        return Err(Problem::conflict(detail).help(help));
     }
     // That very one: a namespace of the same name that was made meanwhile stays.
     let same = Preconditions { uid: found.metadata.uid, ..Preconditions::default() };

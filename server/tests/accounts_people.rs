@@ -412,18 +412,26 @@ async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environme
     let own = environments(world.as_person("ada", &["seaway:developers"]), "seaway-ada");
     own.create(&PostParams::default(), &environment("mine")).await.unwrap();
     let ada = format!("{ACCOUNTS}/ada");
-    let refused = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
-    assert_eq!(refused.status, 409, "{refused:?}");
-    assert!(refused.body["detail"].as_str().unwrap().contains("mine"), "{refused:?}");
-    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 200, "nothing was done");
+    let link = code(&invite(&world, "ada").await);
+    for _ in 0..2 {
+        let refused = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("locked") && detail.contains("mine"), "{refused:?}");
+        let list = world.get("admin", ACCOUNTS).await;
+        assert_eq!(list.body["items"][0]["state"], "locked", "{list:?}");
+    }
+    // Whatever there is left to delete, she is out.
+    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
+    assert_eq!(asked(&world, &[("authorization", &bearer)]).await, 401);
+    assert_eq!(login(&world, LOGIN, "ada", PASSWORD).await.status, 401);
+    assert_eq!(join(&world, &link, OTHER).await.status, 403);
+    assert_eq!(create(&world, "ada", "developer").await.status, 409, "the name is not free yet");
 
     own.delete("mine", &DeleteParams::default()).await.unwrap();
     world.until("it is gone", async || own.get_opt("mine").await.unwrap().is_none()).await;
     let deleted = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
     assert_eq!(deleted.status, 200, "{deleted:?}");
-    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
-    assert_eq!(asked(&world, &[("authorization", &bearer)]).await, 401);
-    assert_eq!(login(&world, LOGIN, "ada", PASSWORD).await.status, 401);
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
     world
         .until("the namespace goes", async || namespaces.get_opt("seaway-ada").await.unwrap().is_none())
@@ -433,6 +441,21 @@ async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environme
     let code = code(&create(&world, "ada", "viewer").await);
     assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
     assert_eq!(join(&world, &code, OTHER).await.status, 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_was_locked_out_comes_back_by_invitation_alone() {
+    let (world, _) = with("ada", "developer").await;
+    let own = environments(world.as_person("ada", &["seaway:developers"]), "seaway-ada");
+    own.create(&PostParams::default(), &environment("mine")).await.unwrap();
+    let refused = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ada"), &Value::Null).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let state = async || world.get("admin", ACCOUNTS).await.body["items"][0]["state"].clone();
+    let code = code(&invite(&world, "ada").await);
+    assert_eq!(state().await, "invited");
+    assert_eq!(join(&world, &code, OTHER).await.status, 200);
+    assert_eq!(state().await, "active");
     world.stop().await;
 }
 

@@ -100,7 +100,8 @@ struct InviteOptions {
   seaway account delete ada
   seaway account delete ada --yes
 
-It is refused while the account has environments.")]
+While the account has environments it is locked instead: nobody can log in with it any more. Delete
+the environments, then the account again.")]
 struct DeleteOptions {
     /// Name of the account
     name: String,
@@ -180,6 +181,7 @@ fn accounts(format: Format, items: &[AccountView], now: Timestamp) -> miette::Re
         let state = match one.state {
             AccountState::Active => Cell("active".to_owned(), Tone::Good),
             AccountState::Invited => Cell("invited".to_owned(), Tone::Busy),
+            AccountState::Locked => Cell("locked".to_owned(), Tone::Bad),
         };
         let role = Cell::from(one.role.map(Role::as_str));
         let mut row = vec![one.name.as_str().into(), role, state, age(one.created, now).into()];

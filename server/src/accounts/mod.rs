@@ -28,7 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use error::Error as AccountsError;
 pub use names::{AccountName, NameError};
-pub(crate) use people::{Invitation, Known};
+pub(crate) use people::{Invitation, Known, State};
 pub use roles::{ADMINS, Role, RoleError};
 pub(crate) use sessions::{Carrier, LONGEST as LONGEST_SESSION, Secret, Session, SessionKey};
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::attempts::Key;
-use super::database::Deletion;
+use super::database::Removal;
 use super::sessions::{Digest, Secret, after};
 use super::{Account, AccountName, Accounts, Refusal, Role, passwords};
 
@@ -18,9 +18,19 @@ const INVITED: SignedDuration = SignedDuration::from_hours(72);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) account: Account,
-    /// Whether there is a password; nobody can log in before.
-    pub(crate) active: bool,
+    pub(crate) state: State,
     pub(crate) created: Timestamp,
+}
+
+/// Whether one can log in with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There is no password yet.
+    Invited,
+    /// There is one.
+    Active,
+    /// It was taken away: the account is being deleted.
+    Locked,
 }
 
 /// What lets a person choose the password of an account. It is shown once; only a digest of the code is kept.
@@ -104,13 +114,22 @@ impl Accounts {
         }
     }
 
+    /// Takes away the password of an account, ends its sessions and the invitation to it. The account stays.
+    pub(crate) async fn lock(&self, name: &AccountName) -> Result<(), Refusal> {
+        removed(name, self.database.lock(name).await?)
+    }
+
     /// Deletes an account and ends its sessions.
     pub(crate) async fn delete(&self, name: &AccountName) -> Result<(), Refusal> {
-        match self.database.delete(name).await? {
-            Deletion::Done => Ok(()),
-            Deletion::Unknown => Err(Refusal::Unknown(name.to_string())),
-            Deletion::LastAdministrator => Err(Refusal::LastAdministrator),
-        }
+        removed(name, self.database.delete(name).await?)
+    }
+}
+
+fn removed(name: &AccountName, removal: Removal) -> Result<(), Refusal> {
+    match removal {
+        Removal::Done => Ok(()),
+        Removal::Unknown => Err(Refusal::Unknown(name.to_string())),
+        Removal::LastAdministrator => Err(Refusal::LastAdministrator),
     }
 }
 

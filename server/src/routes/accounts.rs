@@ -13,14 +13,14 @@ use utoipa::ToSchema;
 
 use super::session::{self, Body, SessionView, WithCookie, exposed, form};
 use super::{App, Done, audit};
-use crate::accounts::{AccountName, Invitation, Known, Refusal, Role};
+use crate::accounts::{AccountName, Invitation, Known, Refusal, Role, State as Standing};
 use crate::authorization::Person;
 use crate::listener::Peer;
 use crate::permissions::Verb;
 use crate::problem::Problem;
 use crate::{cookie, personal};
 
-/// Whether somebody has ever joined.
+/// Whether one can log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AccountState {
@@ -28,6 +28,8 @@ pub enum AccountState {
     Invited,
     /// One can log in.
     Active,
+    /// One cannot any more: it is being deleted, and waits for its environments to be.
+    Locked,
 }
 
 /// Who can log in.
@@ -42,7 +44,7 @@ pub struct AccountView {
     pub role: Option<Role>,
     /// Groups in Kubernetes.
     pub groups: Vec<String>,
-    /// Whether its person has joined.
+    /// Whether its person can log in.
     pub state: AccountState,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -98,8 +100,12 @@ pub struct JoinRequest {
 
 impl From<Known> for AccountView {
     fn from(known: Known) -> Self {
-        let Known { account, active, created } = known;
-        let state = if active { AccountState::Active } else { AccountState::Invited };
+        let Known { account, state, created } = known;
+        let state = match state {
+            Standing::Invited => AccountState::Invited,
+            Standing::Active => AccountState::Active,
+            Standing::Locked => AccountState::Locked,
+        };
         Self { role: Role::of(&account.groups), name: account.name, groups: account.groups, state, created }
     }
 }
@@ -202,14 +208,15 @@ pub(super) async fn invite(
     Ok(Json(InvitationView::new(made)))
 }
 
-/// Deletes an account and the namespace of its environments, once there are none, and ends its sessions.
+/// Deletes an account and the namespace of its environments, and ends its sessions. While there are environments, the
+/// account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
 #[utoipa::path(
     delete, path = "/api/v1/accounts/{name}", operation_id = "delete_account", tag = "accounts",
     params(("name" = String, Path)),
     responses(
         (status = 200, body = Done),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "It still has environments, or is the last one that may add people"),
+         description = "It still has environments and is locked, or is the last one that may add people"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -223,6 +230,8 @@ pub(super) async fn delete(
     let known = app.accounts.known(&name).await?;
     app.accounts.must_not_be_last(&known.account).await?;
     let work = async {
+        // First: whatever keeps the rest from being done, its person is out.
+        app.accounts.lock(&name).await?;
         personal::delete(&person, &name).await?;
         // Last, so that all of it can be repeated while there is an account.
         Ok(app.accounts.delete(&name).await?)

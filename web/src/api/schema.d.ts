@@ -32,7 +32,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Deletes an account and the namespace of its environments, once there are none, and ends its sessions. */
+        /**
+         * Deletes an account and the namespace of its environments, and ends its sessions. While there are environments, the
+         *     account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
+         */
         delete: operations["delete_account"];
         options?: never;
         head?: never;
@@ -490,7 +493,7 @@ export interface components {
             /** @description Name of the account, and of the user in Kubernetes. */
             name: string;
             role?: components["schemas"]["Role"] | null;
-            /** @description Whether its person has joined. */
+            /** @description Whether its person can log in. */
             state: components["schemas"]["AccountState"];
         };
         /** @description Accounts, by name. */
@@ -506,10 +509,10 @@ export interface components {
             role: components["schemas"]["Role"];
         };
         /**
-         * @description Whether somebody has ever joined.
+         * @description Whether one can log in.
          * @enum {string}
          */
-        AccountState: "invited" | "active";
+        AccountState: "invited" | "active" | "locked";
         /**
          * @description What happens to it.
          * @enum {string}
@@ -1720,7 +1723,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description It still has environments, or is the last one that may add people */
+            /** @description It still has environments and is locked, or is the last one that may add people */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -5,13 +5,13 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::{ACCOUNT, Database, account, stored, time};
 use crate::accounts::error::Error;
-use crate::accounts::people::Known;
+use crate::accounts::people::{Known, State};
 use crate::accounts::sessions::Digest;
 use crate::accounts::{ADMINS, Account, AccountName};
 
-/// How the deletion of an account went.
+/// How it went to lock an account, or to delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::accounts) enum Deletion {
+pub(in crate::accounts) enum Removal {
     Done,
     /// There is no such account.
     Unknown,
@@ -25,19 +25,20 @@ const ONLY_ADMINISTRATOR: &str = "
         AND NOT EXISTS (SELECT 1 FROM account JOIN membership ON membership.account = account.id
             WHERE membership.name = ?2 AND account.id <> ?1 AND account.password <> '')";
 
+/// What makes a [`Known`].
+const KNOWN: &str = "password <> '' AS active, locked, created";
+
 impl Database {
     /// All accounts, by name.
     pub(in crate::accounts) async fn people(&self) -> Result<Vec<Known>, Error> {
-        let query = format!("SELECT {ACCOUNT}, password <> '' AS active, created FROM account ORDER BY name");
+        let query = format!("SELECT {ACCOUNT}, {KNOWN} FROM account ORDER BY name");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).try_map(known).fetch_all(&self.readers).await;
         rows.map_err(|error| self.sorted(error))
     }
 
     /// One account.
     pub(in crate::accounts) async fn known(&self, name: &AccountName) -> Result<Option<Known>, Error> {
-        let query = format!(
-            "SELECT {ACCOUNT}, password <> '' AS active, created FROM account WHERE account.name = ?1"
-        );
+        let query = format!("SELECT {ACCOUNT}, {KNOWN} FROM account WHERE account.name = ?1");
         let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name.as_str()).try_map(known);
         row.fetch_optional(&self.readers).await.map_err(|error| self.sorted(error))
     }
@@ -72,12 +73,12 @@ impl Database {
             transaction.commit().await?;
             let (groups, password) = (vec![group.to_owned()], Digest::of(""));
             let account = Account { id, name: name.to_string(), groups, password };
-            Ok(Some(Known { account, active: false, created: now }))
+            Ok(Some(Known { account, state: State::Invited, created: now }))
         };
         create.await.map_err(|error| self.sorted(error))
     }
 
-    /// Invites to an account that is there, in place of an earlier invitation.
+    /// Invites to an account that is there, in place of an earlier invitation. One that is locked is so no more.
     pub(in crate::accounts) async fn invite(
         &self,
         account: &Account,
@@ -85,7 +86,14 @@ impl Database {
         expires: Timestamp,
     ) -> Result<(), Error> {
         let mut writer = self.writer().await?;
-        invite(&mut writer, account.id, code, expires).await.map_err(|error| self.sorted(error))
+        let invite = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            invite(&mut transaction, account.id, code, expires).await?;
+            let unlocked = sqlx::query("UPDATE account SET locked = 0 WHERE id = ?1").bind(account.id);
+            unlocked.execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        invite.await.map_err(|error| self.sorted(error))
     }
 
     /// Whose invitation has this code.
@@ -144,29 +152,49 @@ impl Database {
         only.fetch_one(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
-    /// Deletes an account; its sessions and its invitation go with it.
-    pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Deletion, Error> {
+    /// Takes away the password of an account, its sessions and the invitation to it: all of it, or nothing.
+    pub(in crate::accounts) async fn lock(&self, name: &AccountName) -> Result<Removal, Error> {
+        self.remove(
+            name,
+            &[
+                "UPDATE account SET password = '', locked = 1 WHERE id = ?1",
+                "DELETE FROM session WHERE account = ?1",
+                "DELETE FROM invitation WHERE account = ?1",
+            ],
+        )
+        .await
+    }
+
+    /// Deletes an account; its sessions and the invitation to it go with it.
+    pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Removal, Error> {
+        self.remove(name, &["DELETE FROM account WHERE id = ?1"]).await
+    }
+
+    /// Does this with an account (`?1`), unless nobody could add people afterwards.
+    async fn remove(&self, name: &AccountName, statements: &[&'static str]) -> Result<Removal, Error> {
         let mut writer = self.writer().await?;
-        let delete = async {
+        let remove = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
             let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
                 .bind(name.as_str())
                 .fetch_optional(&mut *transaction)
                 .await?;
-            let Some(id) = id else { return Ok(Deletion::Unknown) };
+            let Some(id) = id else { return Ok(Removal::Unknown) };
             let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
                 .bind(id)
                 .bind(ADMINS)
                 .fetch_one(&mut *transaction)
                 .await?;
             if only {
-                return Ok(Deletion::LastAdministrator);
+                return Ok(Removal::LastAdministrator);
             }
-            sqlx::query("DELETE FROM account WHERE id = ?1").bind(id).execute(&mut *transaction).await?;
+            for statement in statements {
+                sqlx::query(*statement).bind(id).execute(&mut *transaction).await?;
+            }
             transaction.commit().await?;
-            Ok(Deletion::Done)
+            Ok(Removal::Done)
         };
-        delete.await.map_err(|error| self.sorted(error))
+        remove.await.map_err(|error| self.sorted(error))
     }
 }
 
@@ -190,5 +218,10 @@ async fn invite(
 
 fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
     let created = time(row.try_get("created")?)?;
-    Ok(Known { account: account(&row)?, active: row.try_get("active")?, created })
+    let state = match (row.try_get("active")?, row.try_get("locked")?) {
+        (true, _) => State::Active,
+        (false, true) => State::Locked,
+        (false, false) => State::Invited,
+    };
+    Ok(Known { account: account(&row)?, state, created })
 }
