@@ -445,6 +445,54 @@ async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environme
 }
 
 #[tokio::test]
+async fn the_links_that_an_administrator_has_made_end_with_his_account() {
+    let (world, _) = with("ada", "admin").await;
+    bind_admins(&world).await;
+    let ben = code(&create(&world, "ben", "admin").await);
+    assert_eq!(join(&world, &ben, PASSWORD).await.status, 200);
+    let ben = token(&world, "ben").await;
+    let made = |name: &str, role: &str| {
+        let body = json!({"name": name, "role": role});
+        let (world, ben) = (&world, &ben);
+        async move { code(&bearing(world, ben, Method::POST, ACCOUNTS, &body).await) }
+    };
+    let (back_door, replaced) = (made("eve", "admin").await, made("vera", "viewer").await);
+    let others = code(&invite(&world, "vera").await);
+    let list = async || world.get("admin", ACCOUNTS).await.body["items"].as_array().unwrap().clone();
+    let until = |list: &[Value], name: &str| {
+        list.iter().find(|one| one["name"] == name).unwrap().get("invitedUntil").cloned()
+    };
+    let before = list().await;
+    assert!(until(&before, "eve").is_some() && until(&before, "vera").is_some(), "{before:?}");
+    assert!(until(&before, "ada").is_none(), "who has joined waits for nothing: {before:?}");
+
+    let gone = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ben"), &Value::Null).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let after = list().await;
+    assert!(until(&after, "eve").is_none() && until(&after, "vera").is_some(), "{after:?}");
+    for useless in [&back_door, &replaced] {
+        assert_eq!(join(&world, useless, OTHER).await.status, 403);
+    }
+    assert_eq!(join(&world, &others, OTHER).await.status, 200, "somebody else has invited her since");
+    // A link that is too old is none.
+    assert_eq!(invite(&world, "eve").await.status, 200);
+    world.later(72 * HOUR);
+    assert!(until(&list().await, "eve").is_none());
+    world.stop().await;
+}
+
+/// Lets administrators do everything, as `seaway up` does.
+async fn bind_admins(world: &World) {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    world
+        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "administrators"},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]}))
+        .await;
+}
+
+#[tokio::test]
 async fn whoever_was_locked_out_comes_back_by_invitation_alone() {
     let (world, _) = with("ada", "developer").await;
     let own = environments(world.as_person("ada", &["seaway:developers"]), "seaway-ada");
@@ -512,13 +560,7 @@ async fn read_until(stream: &mut hyper::body::Incoming, text: &str) -> String {
 #[tokio::test]
 async fn the_first_account_has_a_namespace_of_its_own_too() {
     let world = World::start().await;
-    const GROUP: &str = "rbac.authorization.k8s.io";
-    world
-        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": "administrators"},
-            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]}))
-        .await;
+    bind_admins(&world).await;
     let body = json!({"code": world.setup, "name": "jane", "password": PASSWORD});
     let made = send(&world, Method::POST, "/api/v1/setup", &[], &body).await;
     assert_eq!((made.status, &made.body["may"]["accounts"]), (200, &json!(true)), "{made:?}");

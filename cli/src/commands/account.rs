@@ -184,13 +184,14 @@ fn accounts(format: Format, items: &[AccountView], now: Timestamp) -> miette::Re
             AccountState::Locked => Cell("locked".to_owned(), Tone::Bad),
         };
         let role = Cell::from(one.role.map(Role::as_str));
-        let mut row = vec![one.name.as_str().into(), role, state, age(one.created, now).into()];
+        let link = Cell::from(one.invited_until.map(moment).as_deref());
+        let mut row = vec![one.name.as_str().into(), role, state, link, age(one.created, now).into()];
         if wide {
             row.push(one.groups.join(",").into());
         }
         row
     };
-    let mut head = vec!["NAME", "ROLE", "STATE", "AGE"];
+    let mut head = vec!["NAME", "ROLE", "STATE", "LINK UNTIL", "AGE"];
     if wide {
         head.push("GROUPS");
     }
@@ -205,9 +206,12 @@ mod tests {
     use serde_json::json;
 
     fn ada(state: &str) -> AccountView {
-        serde_json::from_value(json!({"name": "ada", "role": "developer", "groups": ["seaway:developers"],
-            "state": state, "created": "2024-01-01T00:00:00Z"}))
-        .unwrap()
+        let mut ada = json!({"name": "ada", "role": "developer", "groups": ["seaway:developers"],
+            "state": state, "created": "2024-01-01T00:00:00Z"});
+        if state == "invited" {
+            ada["invitedUntil"] = "2024-01-04T00:00:00Z".into();
+        }
+        serde_json::from_value(ada).unwrap()
     }
 
     #[test]
@@ -216,7 +220,8 @@ mod tests {
         let printed = accounts(Format::Wide, &[ada("invited")], now).unwrap();
         assert_eq!(
             printed,
-            "NAME   ROLE        STATE     AGE   GROUPS\nada    developer   invited   3m    seaway:developers\n"
+            "NAME   ROLE        STATE     LINK UNTIL             AGE   GROUPS\n\
+             ada    developer   invited   2024-01-04T00:00:00Z   3m    seaway:developers\n"
         );
         assert_eq!(accounts(Format::Name, &[ada("active")], now).unwrap(), "ada\n");
         let json: serde_json::Value =

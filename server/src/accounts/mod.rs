@@ -28,7 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use error::Error as AccountsError;
 pub use names::{AccountName, NameError};
-pub(crate) use people::{Invitation, Known, State};
+pub(crate) use people::{Invitation, Inviter, Known, State};
 pub use roles::{ADMINS, Role, RoleError};
 pub(crate) use sessions::{Carrier, LONGEST as LONGEST_SESSION, Secret, Session, SessionKey};
 
@@ -82,6 +82,8 @@ pub(crate) enum Refusal {
     Taken(String),
     #[error("there is no account {0:?}")]
     Unknown(String),
+    #[error("the session has ended meanwhile: nothing was done")]
+    Ended,
     #[error("this is the last account that may add people: it cannot be deleted")]
     LastAdministrator,
     #[error(transparent)]

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::attempts::Key;
-use super::database::Removal;
+use super::database::{Creation, NewInvitation, Removal};
 use super::sessions::{Digest, Secret, after};
-use super::{Account, AccountName, Accounts, Refusal, Role, passwords};
+use super::{Account, AccountName, Accounts, Refusal, Role, SessionKey, passwords};
 
 /// How long an invitation can be used.
 const INVITED: SignedDuration = SignedDuration::from_hours(72);
@@ -19,7 +19,18 @@ const INVITED: SignedDuration = SignedDuration::from_hours(72);
 pub(crate) struct Known {
     pub(crate) account: Account,
     pub(crate) state: State,
+    /// Until when a link to it can be used, if there is one.
+    pub(crate) invited: Option<Timestamp>,
     pub(crate) created: Timestamp,
+}
+
+/// Who invites somebody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inviter<'a> {
+    /// The user name in Kubernetes: that of an account here, or not.
+    pub(crate) name: &'a str,
+    /// The session that says so, if one does.
+    pub(crate) session: Option<SessionKey>,
 }
 
 /// Whether one can log in with an account.
@@ -43,12 +54,15 @@ pub(crate) struct Invitation {
 impl Accounts {
     /// All accounts, by name.
     pub(crate) async fn people(&self) -> Result<Vec<Known>, Refusal> {
-        Ok(self.database.people().await?)
+        let now = self.now();
+        let people = self.database.people().await?;
+        Ok(people.into_iter().map(|known| known.at(now)).collect())
     }
 
     /// The account of this name.
     pub(crate) async fn known(&self, name: &AccountName) -> Result<Known, Refusal> {
-        self.database.known(name).await?.ok_or_else(|| Refusal::Unknown(name.to_string()))
+        let known = self.database.known(name).await?;
+        known.map(|known| known.at(self.now())).ok_or_else(|| Refusal::Unknown(name.to_string()))
     }
 
     /// Refuses a name that somebody has.
@@ -64,24 +78,36 @@ impl Accounts {
         &self,
         name: &AccountName,
         role: Role,
+        inviter: Inviter<'_>,
     ) -> Result<(Known, Invitation), Refusal> {
-        let (secret, invitation) = self.invitation();
-        let (group, expires) = (role.group(), invitation.expires);
-        let made = self.database.create_invited(name, group, secret, expires, self.now()).await?;
-        Ok((made.ok_or_else(|| Refusal::Taken(name.to_string()))?, invitation))
+        let (new, invitation) = self.invitation(inviter);
+        match self.database.create_invited(name, role.group(), &new, self.now()).await? {
+            Creation::Done(known) => Ok((known, invitation)),
+            Creation::Taken => Err(Refusal::Taken(name.to_string())),
+            Creation::Ended => Err(Refusal::Ended),
+        }
     }
 
     /// Invites again; the invitation before is of no use any more. A password stays valid until this one is used.
-    pub(crate) async fn invite(&self, name: &AccountName) -> Result<(Known, Invitation), Refusal> {
+    pub(crate) async fn invite(
+        &self,
+        name: &AccountName,
+        inviter: Inviter<'_>,
+    ) -> Result<(Known, Invitation), Refusal> {
         let known = self.known(name).await?;
-        let (secret, invitation) = self.invitation();
-        self.database.invite(&known.account, secret, invitation.expires).await?;
-        Ok((known, invitation))
+        let (new, invitation) = self.invitation(inviter);
+        if !self.database.invite(&known.account, &new).await? {
+            return Err(Refusal::Ended);
+        }
+        Ok((self.known(name).await?, invitation))
     }
 
-    fn invitation(&self) -> (Digest, Invitation) {
+    fn invitation<'a>(&self, inviter: Inviter<'a>) -> (NewInvitation<'a>, Invitation) {
         let secret = Secret::random();
-        (secret.digest(), Invitation { code: secret.into_text(), expires: after(self.now(), INVITED) })
+        let (code, expires) = (secret.digest(), after(self.now(), INVITED));
+        let session = inviter.session.map(|session| session.digest);
+        let new = NewInvitation { code, expires, inviter: inviter.name, session };
+        (new, Invitation { code: secret.into_text(), expires })
     }
 
     /// Uses an invitation: the account has this password from now on, and all its sessions end.
@@ -125,6 +151,13 @@ impl Accounts {
     }
 }
 
+impl Known {
+    /// A link that is too old is none.
+    fn at(self, now: Timestamp) -> Self {
+        Self { invited: self.invited.filter(|until| *until > now), ..self }
+    }
+}
+
 fn removed(name: &AccountName, removal: Removal) -> Result<(), Refusal> {
     match removal {
         Removal::Done => Ok(()),
@@ -148,10 +181,11 @@ mod tests {
         let (accounts, _) = Accounts::open(&folder.path().join("accounts.db")).await.unwrap();
         let (name, from) = ("ada".parse().unwrap(), Ipv4Addr::LOCALHOST.into());
         let password = |text: &str| SecretString::from(text.to_owned());
-        let (_, invitation) = accounts.create(&name, Role::Developer).await.unwrap();
+        let root = Inviter { name: "root", session: None };
+        let (_, invitation) = accounts.create(&name, Role::Developer, root).await.unwrap();
         accounts.join(&invitation.code, password("an old password"), from).await.unwrap();
         let begun = accounts.verify("ada", password("an old password"), from).await.unwrap();
-        let (_, invitation) = accounts.invite(&name).await.unwrap();
+        let (_, invitation) = accounts.invite(&name, root).await.unwrap();
         let joined = accounts.join(&invitation.code, password("a new password"), from).await.unwrap();
         let late = accounts.begin_session(&begun, Carrier::Bearer, None).await;
         assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
@@ -159,6 +193,28 @@ mod tests {
         accounts.delete(&name).await.unwrap();
         let late = accounts.begin_session(&joined, Carrier::Cookie, None).await;
         assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
+        accounts.close().await;
+    }
+
+    /// An administrator is deleted while he invites.
+    #[tokio::test]
+    async fn an_invitation_does_not_come_after_the_end_of_who_invites() {
+        let folder = tempfile::tempdir().unwrap();
+        let (accounts, _) = Accounts::open(&folder.path().join("accounts.db")).await.unwrap();
+        let [ben, ada, eve] = ["ben", "ada", "eve"].map(|name| name.parse().unwrap());
+        let root = Inviter { name: "root", session: None };
+        let (_, invitation) = accounts.create(&ben, Role::Operator, root).await.unwrap();
+        let password = SecretString::from("a good password".to_owned());
+        let joined = accounts.join(&invitation.code, password, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let (secret, _) = accounts.begin_session(&joined, Carrier::Bearer, None).await.unwrap();
+        let inviter = Inviter { name: "ben", session: Some(secret.key(Carrier::Bearer)) };
+        accounts.create(&ada, Role::Viewer, inviter).await.unwrap();
+        accounts.invite(&ada, inviter).await.unwrap();
+        accounts.lock(&ben).await.unwrap();
+        assert_eq!(accounts.known(&ada).await.unwrap().invited, None);
+        assert!(matches!(accounts.invite(&ada, inviter).await, Err(Refusal::Ended)));
+        assert!(matches!(accounts.create(&eve, Role::Viewer, inviter).await, Err(Refusal::Ended)));
+        accounts.must_be_free(&eve).await.unwrap();
         accounts.close().await;
     }
 }

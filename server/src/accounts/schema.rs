@@ -41,6 +41,8 @@ const MIGRATIONS: &[&str] = &[
     "
     -- Its password was taken away: the account is being deleted, and nobody has been invited to it again.
     ALTER TABLE account ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
+    -- The name of who invited: an account's, or another user's of Kubernetes. Of earlier invitations it is not known.
+    ALTER TABLE invitation ADD COLUMN inviter TEXT NOT NULL DEFAULT '';
 ",
 ];
 

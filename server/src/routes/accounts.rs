@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::session::{self, Body, SessionView, WithCookie, exposed, form};
 use super::{App, Done, audit};
-use crate::accounts::{AccountName, Invitation, Known, Refusal, Role, State as Standing};
+use crate::accounts::{AccountName, Invitation, Inviter, Known, Refusal, Role, State as Standing};
 use crate::authorization::Person;
 use crate::listener::Peer;
 use crate::permissions::Verb;
@@ -46,6 +46,10 @@ pub struct AccountView {
     pub groups: Vec<String>,
     /// Whether its person can log in.
     pub state: AccountState,
+    /// Until when the link to it can be used; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub invited_until: Option<Timestamp>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
@@ -100,13 +104,20 @@ pub struct JoinRequest {
 
 impl From<Known> for AccountView {
     fn from(known: Known) -> Self {
-        let Known { account, state, created } = known;
+        let Known { account, state, invited, created } = known;
         let state = match state {
             Standing::Invited => AccountState::Invited,
             Standing::Active => AccountState::Active,
             Standing::Locked => AccountState::Locked,
         };
-        Self { role: Role::of(&account.groups), name: account.name, groups: account.groups, state, created }
+        Self {
+            role: Role::of(&account.groups),
+            name: account.name,
+            groups: account.groups,
+            state,
+            invited_until: invited,
+            created,
+        }
     }
 }
 
@@ -115,6 +126,10 @@ impl InvitationView {
         let link = format!("/join#{}", invitation.code.expose_secret()).into();
         Self { account: known.into(), link, expires: invitation.expires }
     }
+}
+
+fn inviter(person: &Person) -> Inviter<'_> {
+    Inviter { name: &person.identity.name, session: person.session }
 }
 
 /// The name of an account that may exist.
@@ -179,7 +194,7 @@ pub(super) async fn create(
             personal::create(&person, &name).await?;
         }
         // Last, so that all of it can be repeated while there is no account.
-        Ok(app.accounts.create(&name, role).await?)
+        Ok(app.accounts.create(&name, role, inviter(&person)).await?)
     };
     let made = recorded(&app, &person, ("create", &name), json!({"role": role}), work).await?;
     Ok(Json(InvitationView::new(made)))
@@ -203,12 +218,12 @@ pub(super) async fn invite(
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Create, "invite", name.as_str()).await?;
     app.accounts.known(&name).await?;
-    let work = async { Ok(app.accounts.invite(&name).await?) };
+    let work = async { Ok(app.accounts.invite(&name, inviter(&person)).await?) };
     let made = recorded(&app, &person, ("invite", &name), json!({}), work).await?;
     Ok(Json(InvitationView::new(made)))
 }
 
-/// Deletes an account and the namespace of its environments, and ends its sessions. While there are environments, the
+/// Deletes an account and the namespace of its environments, and ends its sessions and the links that it has made. While there are environments, the
 /// account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
 #[utoipa::path(
     delete, path = "/api/v1/accounts/{name}", operation_id = "delete_account", tag = "accounts",

@@ -194,6 +194,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::LastAdministrator => Self::conflict(detail)
                 .help("add somebody else with the role admin first, who counts after joining"),
+            Refusal::Ended => Self::unauthorized(detail).help("log in again"),
             Refusal::Unknown(_) => Self::not_found(detail),
             Refusal::Name(_) | Refusal::Password(_) => Self::unprocessable(detail),
             Refusal::Failed(error) => request::accounts_failed(error),

@@ -33,7 +33,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Deletes an account and the namespace of its environments, and ends its sessions. While there are environments, the
+         * Deletes an account and the namespace of its environments, and ends its sessions and the links that it has made. While there are environments, the
          *     account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
          */
         delete: operations["delete_account"];
@@ -490,6 +490,11 @@ export interface components {
             created: string;
             /** @description Groups in Kubernetes. */
             groups: string[];
+            /**
+             * Format: date-time
+             * @description Until when the link to it can be used; absent when there is none.
+             */
+            invitedUntil?: string | null;
             /** @description Name of the account, and of the user in Kubernetes. */
             name: string;
             role?: components["schemas"]["Role"] | null;

@@ -56,7 +56,8 @@ export function Accounts() {
                 <tr key={one.name}>
                   <th scope="row">{one.name}</th>
                   <td>{one.role ?? one.groups.join(", ")}</td>
-                  <td><span class={`mark ${STATES[one.state].tone}`}>{STATES[one.state].text}</span></td>
+                  <td><span class={`mark ${STATES[one.state].tone}`}>{STATES[one.state].text}</span>
+                    {one.invitedUntil && <span class="quiet"> link until {exact(Date.parse(one.invitedUntil))}</span>}</td>
                   <td><Time at={one.created} /></td>
                   <td class="acts">
                     <button type="button" aria-label={`New link for ${one.name}`} onClick={() => void renew(one.name)}>New link</button>

@@ -25,8 +25,32 @@ const ONLY_ADMINISTRATOR: &str = "
         AND NOT EXISTS (SELECT 1 FROM account JOIN membership ON membership.account = account.id
             WHERE membership.name = ?2 AND account.id <> ?1 AND account.password <> '')";
 
+/// Whoever was made an administrator by a link of this account (`?1`) would be one in its place.
+const INVITED_BY: &str =
+    "DELETE FROM invitation WHERE inviter = (SELECT name FROM account WHERE account.id = ?1)";
+
 /// What makes a [`Known`].
-const KNOWN: &str = "password <> '' AS active, locked, created";
+const KNOWN: &str = "password <> '' AS active, locked, created,
+    (SELECT expires FROM invitation WHERE invitation.account = account.id) AS invited";
+
+/// An invitation as it is kept.
+pub(in crate::accounts) struct NewInvitation<'a> {
+    pub(in crate::accounts) code: Digest,
+    pub(in crate::accounts) expires: Timestamp,
+    pub(in crate::accounts) inviter: &'a str,
+    /// The session of who invites, if there is one: nobody is invited once it has ended.
+    pub(in crate::accounts) session: Option<Digest>,
+}
+
+/// How it went to make an account and to invite to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::accounts) enum Creation {
+    Done(Known),
+    /// Somebody has the name.
+    Taken,
+    /// The session of who invites has ended.
+    Ended,
+}
 
 impl Database {
     /// All accounts, by name.
@@ -43,15 +67,14 @@ impl Database {
         row.fetch_optional(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
-    /// Makes an account without a password, with an invitation to it; `None` when the name is taken.
+    /// Makes an account without a password, with an invitation to it.
     pub(in crate::accounts) async fn create_invited(
         &self,
         name: &AccountName,
         group: &str,
-        code: Digest,
-        expires: Timestamp,
+        invitation: &NewInvitation<'_>,
         now: Timestamp,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Creation, Error> {
         let mut writer = self.writer().await?;
         let create = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -63,35 +86,41 @@ impl Database {
             .bind(stored(now))
             .fetch_optional(&mut *transaction)
             .await?;
-            let Some(id) = made else { return Ok(None) };
+            let Some(id) = made else { return Ok(Creation::Taken) };
             sqlx::query("INSERT INTO membership (account, name) VALUES (?1, ?2)")
                 .bind(id)
                 .bind(group)
                 .execute(&mut *transaction)
                 .await?;
-            invite(&mut transaction, id, code, expires).await?;
+            if !invite(&mut transaction, id, invitation).await? {
+                return Ok(Creation::Ended);
+            }
             transaction.commit().await?;
             let (groups, password) = (vec![group.to_owned()], Digest::of(""));
             let account = Account { id, name: name.to_string(), groups, password };
-            Ok(Some(Known { account, state: State::Invited, created: now }))
+            let invited = Some(invitation.expires);
+            Ok(Creation::Done(Known { account, state: State::Invited, invited, created: now }))
         };
         create.await.map_err(|error| self.sorted(error))
     }
 
     /// Invites to an account that is there, in place of an earlier invitation. One that is locked is so no more.
+    /// Nothing is done when the session of who invites has ended.
     pub(in crate::accounts) async fn invite(
         &self,
         account: &Account,
-        code: Digest,
-        expires: Timestamp,
-    ) -> Result<(), Error> {
+        invitation: &NewInvitation<'_>,
+    ) -> Result<bool, Error> {
         let mut writer = self.writer().await?;
         let invite = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            invite(&mut transaction, account.id, code, expires).await?;
+            if !invite(&mut transaction, account.id, invitation).await? {
+                return Ok(false);
+            }
             let unlocked = sqlx::query("UPDATE account SET locked = 0 WHERE id = ?1").bind(account.id);
             unlocked.execute(&mut *transaction).await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(true)
         };
         invite.await.map_err(|error| self.sorted(error))
     }
@@ -152,7 +181,8 @@ impl Database {
         only.fetch_one(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
-    /// Takes away the password of an account, its sessions and the invitation to it: all of it, or nothing.
+    /// Takes away the password of an account, its sessions, the invitation to it and those that it has made: all of it,
+    /// or nothing.
     pub(in crate::accounts) async fn lock(&self, name: &AccountName) -> Result<Removal, Error> {
         self.remove(
             name,
@@ -160,14 +190,15 @@ impl Database {
                 "UPDATE account SET password = '', locked = 1 WHERE id = ?1",
                 "DELETE FROM session WHERE account = ?1",
                 "DELETE FROM invitation WHERE account = ?1",
+                INVITED_BY,
             ],
         )
         .await
     }
 
-    /// Deletes an account; its sessions and the invitation to it go with it.
+    /// Deletes an account; its sessions, the invitation to it and those that it has made go with it.
     pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Removal, Error> {
-        self.remove(name, &["DELETE FROM account WHERE id = ?1"]).await
+        self.remove(name, &[INVITED_BY, "DELETE FROM account WHERE id = ?1"]).await
     }
 
     /// Does this with an account (`?1`), unless nobody could add people afterwards.
@@ -198,22 +229,26 @@ impl Database {
     }
 }
 
+/// Whether it was done: not when the session of who invites has ended.
 async fn invite(
     connection: &mut SqliteConnection,
     account: i64,
-    code: Digest,
-    expires: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO invitation (account, digest, expires) VALUES (?1, ?2, ?3)
-         ON CONFLICT (account) DO UPDATE SET digest = excluded.digest, expires = excluded.expires",
+    invitation: &NewInvitation<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO invitation (account, digest, expires, inviter) SELECT ?1, ?2, ?3, ?4
+         WHERE ?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.digest = ?5)
+         ON CONFLICT (account) DO UPDATE
+         SET digest = excluded.digest, expires = excluded.expires, inviter = excluded.inviter",
     )
     .bind(account)
-    .bind(code.as_bytes())
-    .bind(stored(expires))
+    .bind(invitation.code.as_bytes())
+    .bind(stored(invitation.expires))
+    .bind(invitation.inviter)
+    .bind(invitation.session.as_ref().map(Digest::as_bytes))
     .execute(connection)
-    .await
-    .map(drop)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
@@ -223,5 +258,7 @@ fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
         (false, true) => State::Locked,
         (false, false) => State::Invited,
     };
-    Ok(Known { account: account(&row)?, state, created })
+    let invited: Option<i64> = row.try_get("invited")?;
+    let invited = invited.map(time).transpose()?;
+    Ok(Known { account: account(&row)?, state, invited, created })
 }
