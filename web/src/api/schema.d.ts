@@ -13,7 +13,8 @@ export interface paths {
         put?: never;
         /**
          * Makes an account without a password, and the link that lets its person choose one. Whoever is more than a viewer gets
-         *     the namespace `seaway-NAME` for environments of his own. What failed in the middle can be asked for again.
+         *     the namespace `seaway-NAME` for environments of his own; for a viewer, one that is left of an earlier account is
+         *     removed. What failed in the middle can be asked for again.
          */
         post: operations["create_account"];
         delete?: never;
@@ -176,7 +177,8 @@ export interface paths {
         /**
          * The logs of one or several pods of an environment, as server-sent events.
          * @description Events named `line` carry a LogLine; `problem` a LogProblem: that container cannot be read, the others go on; `end`
-         *     comes when nothing more will. Logs are read as the person who asks.
+         *     comes when nothing more will. Logs are read as the person who asks. The stream ends soon after a logout, or after the
+         *     right to see the environment; one may have 20 of them open.
          */
         get: operations["logs"];
         put?: never;
@@ -1690,7 +1692,7 @@ export interface operations {
                     "application/json": components["schemas"]["Invitation"];
                 };
             };
-            /** @description There is an account or a namespace of that name already */
+            /** @description There is an account or a namespace of that name already, or the latter is being deleted */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2083,6 +2085,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["LogLine"];
+                };
+            };
+            /** @description Too many of them are open */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {
