@@ -406,6 +406,72 @@ async fn an_account_comes_with_a_namespace_of_its_own_unless_it_only_looks() {
 }
 
 #[tokio::test]
+async fn a_viewer_gets_nothing_by_the_name_of_somebody_before() {
+    let world = World::start().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
+    let namespace = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("seaway-{name}"),
+            "labels": {"seaway.dev/owner": name}}})
+    };
+    world.create(namespace("vera")).await;
+    assert_eq!(create(&world, "vera", "viewer").await.status, 200);
+    assert!(namespaces.get_opt("seaway-vera").await.unwrap().is_none(), "what was left is gone");
+
+    world.create(namespace("walt")).await;
+    environments(world.cluster(), "seaway-walt")
+        .create(&PostParams::default(), &environment("old"))
+        .await
+        .unwrap();
+    let left = create(&world, "walt", "viewer").await;
+    assert_eq!(left.status, 409, "{left:?}");
+    assert!(left.body["detail"].as_str().unwrap().contains("old"), "{left:?}");
+
+    world
+        .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-tools"}}))
+        .await;
+    let foreign = create(&world, "tools", "viewer").await;
+    assert_eq!(foreign.status, 409, "{foreign:?}");
+    assert!(namespaces.get_opt("seaway-tools").await.unwrap().is_some());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_free_once_the_namespace_of_the_one_before_is_gone() {
+    let (world, _) = with("ada", "developer").await;
+    let maps = kind(world.cluster(), "seaway-ada", "", "v1", "ConfigMap");
+    let keep = serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "keep", "finalizers": ["example.com/keep"]}}));
+    maps.create(&PostParams::default(), &keep.unwrap()).await.unwrap();
+    let deleted = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ada"), &Value::Null).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    for role in ["developer", "viewer"] {
+        let early = create(&world, "ada", role).await;
+        assert_eq!(early.status, 409, "{early:?}");
+        assert!(early.body["detail"].as_str().unwrap().contains("still being deleted"), "{early:?}");
+    }
+    let free = kube::api::Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    maps.patch("keep", &Default::default(), &free).await.unwrap();
+    world.until("the name is free", async || create(&world, "ada", "developer").await.status == 200).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn of_several_who_make_one_account_at_once_exactly_one_does_and_what_it_has_is_its_own() {
+    let world = World::start().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
+    for n in 0..5 {
+        let name = format!("ada{n}");
+        let roles = ["viewer", "developer", "viewer", "operator"];
+        let answers = futures::future::join_all(roles.map(|role| create(&world, &name, role))).await;
+        let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
+        assert_eq!(made.len(), 1, "{answers:?}");
+        let found = namespaces.get_opt(&format!("seaway-{name}")).await.unwrap();
+        assert_eq!(found.is_some(), made[0].body["account"]["role"] != "viewer", "{answers:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environment_is_left() {
     let (world, cookie) = with("ada", "developer").await;
     let bearer = format!("Bearer {}", token(&world, "ada").await);

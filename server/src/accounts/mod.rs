@@ -16,6 +16,7 @@ mod people;
 mod roles;
 mod schema;
 mod sessions;
+mod turns;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -37,6 +38,7 @@ use database::Database;
 use error::Error;
 use passwords::Passwords;
 use sessions::Digest;
+use turns::Turns;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -46,6 +48,7 @@ pub struct Accounts {
     database: Database,
     passwords: Passwords,
     attempts: Attempts,
+    turns: Turns,
     /// What the code of the first account hashes to. It is there as long as there is no account.
     setup: Mutex<Option<Digest>>,
     clock: Clock,
@@ -127,6 +130,7 @@ impl Accounts {
             database,
             passwords: Passwords::new(),
             attempts: Attempts::default(),
+            turns: Turns::default(),
             setup: Mutex::new(secret.as_ref().map(Secret::digest)),
             clock,
         };
@@ -246,6 +250,11 @@ impl Accounts {
     /// Ends a session.
     pub(crate) async fn end_session(&self, key: SessionKey) -> Result<(), Error> {
         self.database.end_session(key.digest).await
+    }
+
+    /// Waits until nobody else makes or deletes the account of this name; for as long as the answer is held, nobody does.
+    pub(crate) async fn turn(&self, name: &AccountName) -> tokio::sync::OwnedMutexGuard<()> {
+        self.turns.take(name).await
     }
 
     fn now(&self) -> Timestamp {

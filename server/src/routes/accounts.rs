@@ -170,13 +170,14 @@ pub(super) async fn list(State(app): State<Arc<App>>, person: Person) -> Result<
 }
 
 /// Makes an account without a password, and the link that lets its person choose one. Whoever is more than a viewer gets
-/// the namespace `seaway-NAME` for environments of his own. What failed in the middle can be asked for again.
+/// the namespace `seaway-NAME` for environments of his own; for a viewer, one that is left of an earlier account is
+/// removed. What failed in the middle can be asked for again.
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "create_account", tag = "accounts", request_body = AccountRequest,
     responses(
         (status = 200, body = InvitationView),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "There is an account or a namespace of that name already"),
+         description = "There is an account or a namespace of that name already, or the latter is being deleted"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -188,11 +189,10 @@ pub(super) async fn create(
     let AccountRequest { name, role } = form(body, "name and role (viewer, developer, operator or admin)")?;
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Create, "create", name.as_str()).await?;
+    let _turn = app.accounts.turn(&name).await;
     app.accounts.must_be_free(&name).await?;
     let work = async {
-        if role.owns_environments() {
-            personal::create(&person, &name).await?;
-        }
+        personal::prepare(&person, &name, role).await?;
         // Last, so that all of it can be repeated while there is no account.
         Ok(app.accounts.create(&name, role, inviter(&person)).await?)
     };
@@ -242,6 +242,7 @@ pub(super) async fn delete(
 ) -> Result<Json<Done>, Problem> {
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Delete, "delete", name.as_str()).await?;
+    let _turn = app.accounts.turn(&name).await;
     let known = app.accounts.known(&name).await?;
     app.accounts.must_not_be_last(&known.account).await?;
     let work = async {
