@@ -51,6 +51,26 @@ pub(crate) struct Invitation {
     pub(crate) expires: Timestamp,
 }
 
+/// Who has a good code.
+#[derive(Debug)]
+pub(crate) struct Invited {
+    account: Account,
+    code: Digest,
+}
+
+impl Invited {
+    /// The name of the account.
+    pub(crate) fn name(&self) -> &str {
+        &self.account.name
+    }
+
+    /// Refuses what cannot be the password of the account. The invitation stays good.
+    pub(crate) fn accepts(&self, password: &SecretString) -> Result<(), Refusal> {
+        let name: AccountName = self.account.name.parse()?;
+        Ok(passwords::check(&name, password)?)
+    }
+}
+
 impl Accounts {
     /// All accounts, by name.
     pub(crate) async fn people(&self) -> Result<Vec<Known>, Refusal> {
@@ -110,23 +130,25 @@ impl Accounts {
         (new, Invitation { code: secret.into_text(), expires })
     }
 
+    /// Whose invitation has this code. Only codes that are nobody's count as attempts: whoever has a good one does not
+    /// wait for others at the same address.
+    pub(crate) async fn invited(&self, code: &SecretString, from: IpAddr) -> Result<Invited, Refusal> {
+        let code = Digest::of(code.expose_secret());
+        match self.database.invited(code, self.now()).await? {
+            Some(account) => Ok(Invited { account, code }),
+            None => {
+                self.attempts.begin(&[Key::Setup(from)], self.now()).map_err(Refusal::Wait)?;
+                Err(Refusal::NotInvited)
+            }
+        }
+    }
+
     /// Uses an invitation: the account has this password from now on, and all its sessions end.
-    pub(crate) async fn join(
-        &self,
-        code: &SecretString,
-        password: SecretString,
-        from: IpAddr,
-    ) -> Result<Account, Refusal> {
-        let keys = [Key::Setup(from)];
-        self.attempts.begin(&keys, self.now()).map_err(Refusal::Wait)?;
-        let digest = Digest::of(code.expose_secret());
-        let invited = self.database.invited(digest, self.now()).await?;
-        let account = invited.ok_or(Refusal::NotInvited)?;
-        self.attempts.refund(&keys);
-        let name: AccountName = account.name.parse()?;
-        passwords::check(&name, &password)?;
+    pub(crate) async fn join(&self, invited: Invited, password: SecretString) -> Result<Account, Refusal> {
+        invited.accepts(&password)?;
+        let Invited { account, code } = invited;
         let hash = self.passwords.hash(password).await?;
-        self.database.join(digest, &hash, self.now()).await?.ok_or(Refusal::NotInvited)?;
+        self.database.join(code, &hash, self.now()).await?.ok_or(Refusal::NotInvited)?;
         // Whoever guessed at the password before does not keep its owner waiting.
         self.attempts.forget(&Key::Account(account.name.clone()));
         Ok(Account { password: Digest::of(&hash), ..account })
@@ -174,6 +196,11 @@ mod tests {
     use super::*;
     use crate::accounts::Carrier;
 
+    async fn join(accounts: &Accounts, invitation: &Invitation, password: &str) -> Account {
+        let invited = accounts.invited(&invitation.code, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        accounts.join(invited, SecretString::from(password.to_owned())).await.unwrap()
+    }
+
     /// A login takes a while: the password is hashed, the ledger written.
     #[tokio::test]
     async fn a_login_with_the_old_password_does_not_outlive_the_new_one() {
@@ -183,10 +210,10 @@ mod tests {
         let password = |text: &str| SecretString::from(text.to_owned());
         let root = Inviter { name: "root", session: None };
         let (_, invitation) = accounts.create(&name, Role::Developer, root).await.unwrap();
-        accounts.join(&invitation.code, password("an old password"), from).await.unwrap();
+        join(&accounts, &invitation, "an old password").await;
         let begun = accounts.verify("ada", password("an old password"), from).await.unwrap();
         let (_, invitation) = accounts.invite(&name, root).await.unwrap();
-        let joined = accounts.join(&invitation.code, password("a new password"), from).await.unwrap();
+        let joined = join(&accounts, &invitation, "a new password").await;
         let late = accounts.begin_session(&begun, Carrier::Bearer, None).await;
         assert!(matches!(late, Err(Refusal::Wrong { .. })), "{late:?}");
         accounts.begin_session(&joined, Carrier::Cookie, None).await.unwrap();
@@ -204,8 +231,7 @@ mod tests {
         let [ben, ada, eve] = ["ben", "ada", "eve"].map(|name| name.parse().unwrap());
         let root = Inviter { name: "root", session: None };
         let (_, invitation) = accounts.create(&ben, Role::Operator, root).await.unwrap();
-        let password = SecretString::from("a good password".to_owned());
-        let joined = accounts.join(&invitation.code, password, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let joined = join(&accounts, &invitation, "a good password").await;
         let (secret, _) = accounts.begin_session(&joined, Carrier::Bearer, None).await.unwrap();
         let inviter = Inviter { name: "ben", session: Some(secret.key(Carrier::Bearer)) };
         accounts.create(&ada, Role::Viewer, inviter).await.unwrap();

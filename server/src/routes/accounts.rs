@@ -276,15 +276,26 @@ pub(super) async fn join(
 ) -> Result<WithCookie<SessionView>, Problem> {
     cookie::same_site(&headers)?;
     let JoinRequest { code, password } = form(body, "code and password")?;
-    match app.accounts.join(&code, password, from).await {
-        Ok(account) => {
-            audit::write_account(&app, "join", Some(&account.name), "succeeded", from).await?;
-            session::begin(&app, &headers, &account, from).await
-        }
+    let invited = match app.accounts.invited(&code, from).await {
+        Ok(invited) => invited,
         Err(refusal) => {
             if matches!(refusal, Refusal::NotInvited) {
                 audit::write_account(&app, "join", None, "failed", from).await?;
             }
+            return Err(refusal.into());
+        }
+    };
+    invited.accepts(&password)?;
+    let name = invited.name().to_owned();
+    // Before the password is changed: nothing is done that the ledger does not hold.
+    audit::write_account(&app, "join", Some(&name), "requested", from).await?;
+    match app.accounts.join(invited, password).await {
+        Ok(account) => {
+            audit::write_account(&app, "join", Some(&name), "succeeded", from).await?;
+            session::begin(&app, &headers, &account, from).await
+        }
+        Err(refusal) => {
+            audit::write_account(&app, "join", Some(&name), "failed", from).await?;
             Err(refusal.into())
         }
     }
