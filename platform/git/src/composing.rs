@@ -63,7 +63,11 @@ impl Session<'_> {
         base: &CommitId,
         commit: &CommitId,
     ) -> Result<String, Error> {
+        // Files that the repository says cannot be merged (`-merge`, `binary`) are not. What the base says counts: who
+        // proposes cannot change that.
+        let attributes = format!("--attr-source={base}");
         let arguments = [
+            attributes.as_str(),
             "merge-tree",
             "--write-tree",
             "-z",
@@ -83,10 +87,10 @@ impl Session<'_> {
                 commit: commit.clone(),
                 files: output.filter(|file| !file.is_empty()).take(MAX_CONFLICTS).map(shown).collect(),
             }),
-            // It is too old to know the option.
+            // It is too old to know one of the options.
             Some(129) => Err(Error::NoProgram {
                 program: self.mirrors.0.options.git.clone(),
-                reason: "its merge-tree does not write trees".to_owned(),
+                reason: "it does not merge without a working tree, by the attributes of a commit".to_owned(),
             }),
             _ => Err(self.explain(ended.into_failure())),
         }

@@ -231,7 +231,7 @@ pub enum Error {
         url: RepositoryUrl,
     },
     /// The `git` program does not start, or is too old.
-    #[error("{} cannot be used ({reason}): install git 2.38 or newer", .program.display())]
+    #[error("{} cannot be used ({reason}): install git 2.41 or newer", .program.display())]
     NoProgram {
         /// What was started.
         program: PathBuf,
