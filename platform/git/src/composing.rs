@@ -9,7 +9,7 @@ use crate::message::Trailer;
 use crate::program::{Call, Failure};
 use crate::push::{Authorship, Push};
 use crate::session::Session;
-use crate::{CommitId, Error};
+use crate::{CommitId, Error, Person};
 
 /// How many paths one run of `git` gets: their text has to fit on its command line.
 const CHUNK: usize = 200;
@@ -272,6 +272,24 @@ impl Session<'_> {
             ["log", "-1", "--no-show-signature", format, "--end-of-options", commit.as_str(), "--"];
         let output = self.git(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
         Ok(String::from_utf8_lossy(&output).lines().any(|line| trailer.is(line)))
+    }
+
+    /// Whether a commit was made by this committer as it is: not by somebody who has amended ours.
+    pub(crate) async fn is_committed_by(&self, commit: &CommitId, person: &Person) -> Result<bool, Error> {
+        let format = "--format=%cn%x00%ce%x00";
+        let arguments = [
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--no-use-mailmap",
+            format,
+            "--end-of-options",
+            commit.as_str(),
+            "--",
+        ];
+        let output = self.git(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
+        let mut fields = output.split(|byte| *byte == 0);
+        Ok(fields.next() == Some(person.name.as_bytes()) && fields.next() == Some(person.email.as_bytes()))
     }
 
     fn not_a_file(&self, push: &Push, path: &str, reason: &'static str) -> Error {

@@ -81,7 +81,8 @@ pub enum Error {
     },
     /// The branch exists and was made by somebody else.
     #[error(
-        "{url}: branch {branch} exists and is not this proposal's: choose another name, or delete the branch"
+        "{url}: branch {branch} exists and is not this proposal's, or somebody has changed it: choose another name, or \
+         delete the branch"
     )]
     ForeignBranch {
         /// The repository.

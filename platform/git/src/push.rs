@@ -54,8 +54,8 @@ pub struct Push {
     /// The commit where the caller read `files`, in the mirror. When one of them is another on the base by now, this is
     /// [`Error::Outdated`]; without it the last writer wins.
     pub files_seen_at: Option<CommitId>,
-    /// A trailer of `message`. A proposal branch that exists is replaced only when its last commit carries it; without
-    /// it none is replaced.
+    /// A trailer of `message`. A proposal branch that exists is replaced only when its last commit carries it and has the
+    /// same committer: somebody who amends it keeps the trailer. Without it none is replaced.
     pub replaces: Option<Trailer>,
     /// Who and when.
     pub authorship: Authorship,

@@ -158,7 +158,10 @@ impl Mirrors {
                 return Ok(Attempt::Done(pushed(present, true)));
             }
             let ours = match &push.replaces {
-                Some(trailer) => session.carries(present, trailer).await?,
+                Some(trailer) => {
+                    session.carries(present, trailer).await?
+                        && session.is_committed_by(present, &push.authorship.committer).await?
+                }
                 None => false,
             };
             if !ours {
