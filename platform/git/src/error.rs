@@ -90,6 +90,14 @@ pub enum Error {
         /// The branch.
         branch: Branch,
     },
+    /// Something else is being pushed to the branch by this program.
+    #[error("{url}: another push to branch {branch} is going on: wait for its end, and try again")]
+    Busy {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        branch: Branch,
+    },
     /// Others pushed first, each time.
     #[error("{url}: others pushed to branch {branch} first, {attempts} times ({reason}): try again")]
     Contended {
@@ -274,7 +282,11 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Io { .. } | Self::Contended { .. }
+            Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Io { .. }
+                | Self::Contended { .. }
+                | Self::Busy { .. }
         )
     }
 

@@ -81,6 +81,25 @@ pub struct Pushed {
 }
 
 impl Push {
+    /// Whether both would make the same commit, but for its time.
+    pub(crate) fn is_same_but_for_time(&self, other: &Self) -> bool {
+        let time = other.authorship.time;
+        let authorship = Authorship { time, ..self.authorship.clone() };
+        // Contents are compared last, and not copied.
+        let Self { base, branch, merge, files, files_seen_at, replaces, authorship: _, message } = self;
+        (base, branch, merge, files_seen_at, replaces, &authorship, message, files)
+            == (
+                &other.base,
+                &other.branch,
+                &other.merge,
+                &other.files_seen_at,
+                &other.replaces,
+                &other.authorship,
+                &other.message,
+                &other.files,
+            )
+    }
+
     /// Whether nothing in it is refused by us.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.merge.is_none() && self.files.is_empty() {
