@@ -5,6 +5,7 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use support::person::{PASSWORD, Person, join};
 use support::{Seaway, eventually};
@@ -14,8 +15,7 @@ fn a_developer_is_added_and_works_as_herself_on_the_command_line() {
     let seaway = Seaway::start();
     let kubeconfig = seaway.folder.join("kubeconfig");
     let admin = Person::new(&kubeconfig);
-    // The kubeconfig of the environment is somebody else's: a login counts before it.
-    let ada = Person::new(&kubeconfig);
+    let mut ada = Person::new(Path::new("/nonexistent"));
 
     let made = admin.json("account create ada --role developer -o json");
     let link = made["link"].as_str().unwrap();
@@ -33,6 +33,7 @@ fn a_developer_is_added_and_works_as_herself_on_the_command_line() {
     assert!(!wrong.success && !ada.file().exists(), "{wrong:?}");
     let right = ada.run_with(&login, &format!("{PASSWORD}\n"));
     assert!(right.success, "{right:?}");
+    assert_eq!(right.stderr, format!("Logging in as ada at {server}.\n"), "where the password goes is said");
     assert_eq!(std::fs::metadata(ada.file()).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!right.stdout.contains("swy_") && !right.stderr.contains("swy_"));
 
@@ -53,9 +54,22 @@ spec: {stack: shop, class: production, destination: {namespace: shop}}
         let printed = ada.run(refused);
         assert!(!printed.success && printed.stderr.contains("forbidden"), "{refused}: {printed:?}");
     }
-    // With the kubeconfig named she is whoever that is.
+    // With the kubeconfig named she is whoever that is, whether by the option or by the variable.
     let named = ["account", "list", "-o", "name", "--kubeconfig", kubeconfig.to_str().unwrap()];
     assert_eq!(ada.run_with(&named, "").stdout, "ada\n");
+    ada.kubeconfig = kubeconfig.clone();
+    assert_eq!(ada.run("account list -o name").stdout, "ada\n");
+    let warned = ada.run_with(&login, &format!("{PASSWORD}\n"));
+    assert!(warned.success && warned.stderr.contains("unset KUBECONFIG"), "{warned:?}");
+    // One that names no Seaway server, or has no token for it, does not keep her from being herself.
+    let config = std::fs::read_to_string(&kubeconfig).unwrap();
+    for (text, other) in [("seaway.dev/server", "example.com/other"), (" token:", " username:")] {
+        assert!(config.contains(text), "{text}");
+        ada.kubeconfig = seaway.folder.join("other-kubeconfig");
+        std::fs::write(&ada.kubeconfig, config.replace(text, other)).unwrap();
+        let printed = ada.run("account list");
+        assert!(printed.stderr.contains("forbidden"), "{other}: {printed:?}");
+    }
 
     let stolen = std::fs::read_to_string(ada.file()).unwrap();
     let out = ada.run("logout");

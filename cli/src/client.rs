@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use login::Login;
 use target::Target;
-pub(crate) use target::{ServerOptions, Token};
+pub(crate) use target::{ServerOptions, Token, counts_before_login};
 pub(crate) use url::Url;
 
 /// Longest answer that is read.

@@ -24,6 +24,7 @@ mod problem;
 mod reading;
 mod routes;
 mod schemas;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -133,6 +134,7 @@ impl Server {
             authenticate: options.authenticate,
             client_for: options.client_for,
             gateway_port: options.gateway_port,
+            streams: Default::default(),
             stopping: stopping.clone(),
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));

@@ -1,6 +1,8 @@
 //! The namespace of a person's own environments: made and removed as the person who asks, so that Kubernetes RBAC
 //! decides about that too.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
@@ -8,7 +10,7 @@ use kube::discovery::ApiResource;
 use seaway_api::{Environment, personal_namespace};
 use serde_json::{Value, json};
 
-use crate::accounts::AccountName;
+use crate::accounts::{AccountName, Role};
 use crate::authorization::Person;
 use crate::permissions::OWNER;
 use crate::problem::Problem;
@@ -21,49 +23,103 @@ const OWNED_BY: &str = "seaway.dev/owner";
 const ENVIRONMENTS: &str = "5";
 /// Environments that are named when they keep a namespace from being deleted.
 const NAMED: usize = 10;
+/// How long the end of a namespace is waited for, and how often it is looked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// The namespace of an account's environments.
 pub(crate) fn namespace_of(name: &AccountName) -> String {
     personal_namespace(name.as_str())
 }
 
-/// Makes the namespace, binds its owner to `seaway-owner` in it, and limits how much can be in it. What is there already
-/// is left as it is.
-pub(crate) async fn create(person: &Person, name: &AccountName) -> Result<(), Problem> {
-    if let Some(found) = find(person, name).await?
-        && !is_of(&found, name)
-    {
-        let namespace = namespace_of(name);
-        return Err(Problem::conflict(format!(
-            "the namespace {namespace} is there already and is not that of {name}"
-        ))
-        .help(format!("choose another name, or give it to {name} with the label {OWNED_BY}={name}")));
+/// Sees to the namespace of a new account. For whoever has environments: makes it, binds its owner to `seaway-owner` in
+/// it, and limits how much can be in it; what is there already is left as it is. For whoever only looks: removes one that
+/// is left of an earlier account, so that nobody has its rights by name.
+pub(crate) async fn prepare(person: &Person, name: &AccountName, role: Role) -> Result<(), Problem> {
+    let found = find(person, name).await?;
+    if let Some(found) = &found {
+        if !is_of(found, name) {
+            let namespace = namespace_of(name);
+            return Err(Problem::conflict(format!(
+                "the namespace {namespace} is there already and is not that of {name}"
+            ))
+            .help(format!("choose another name, or give it to {name} with the label {OWNED_BY}={name}")));
+        }
+        if found.metadata.deletion_timestamp.is_some() {
+            return Err(being_deleted(name));
+        }
     }
-    for object in objects(name) {
-        apply(person, object).await?;
+    if role.owns_environments() {
+        for object in objects(name) {
+            apply(person, object).await?;
+        }
+        return Ok(());
     }
-    Ok(())
+    match found {
+        Some(found) => clear(person, name, found).await,
+        None => Ok(()),
+    }
 }
 
-/// Deletes the namespace, if it was made for this account and no environment is in it.
+/// Deletes what is left of an earlier account, and waits for its end for a while.
+async fn clear(person: &Person, name: &AccountName, found: Namespace) -> Result<(), Problem> {
+    if let Some(left) = environments_in(person, name).await? {
+        let namespace = namespace_of(name);
+        let detail =
+            format!("the namespace {namespace} of an earlier account still has environments: {left}");
+        return Err(Problem::conflict(detail).help("delete them first: what they deployed goes with them"));
+    }
+    remove(person, name, found).await?;
+    let gone = async {
+        while find(person, name).await?.is_some() {
+            tokio::time::sleep(LOOKED_AGAIN).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| Err(being_deleted(name)))
+}
+
+fn being_deleted(name: &AccountName) -> Problem {
+    let namespace = namespace_of(name);
+    Problem::conflict(format!("the namespace {namespace} of an earlier account is still being deleted"))
+        .help("try again in a moment; `kubectl describe namespace` says what keeps it")
+}
+
+/// Deletes the namespace of a locked account, if it was made for it and no environment is in it.
 pub(crate) async fn delete(person: &Person, name: &AccountName) -> Result<(), Problem> {
     let Some(found) = find(person, name).await?.filter(|found| is_of(found, name)) else { return Ok(()) };
-    let namespace = namespace_of(name);
-    let environments: Api<Environment> = Api::namespaced(person.client.clone(), &namespace);
+    if let Some(left) = environments_in(person, name).await? {
+        let detail =
+            format!("{name} is locked and logged out everywhere, and still has environments: {left}");
+        let help = "delete them, with what they deployed, and delete the account again";
+        return Err(Problem::conflict(detail).help(help));
+    }
+    remove(person, name, found).await
+}
+
+/// The names of some environments in the namespace, if there are any.
+async fn environments_in(person: &Person, name: &AccountName) -> Result<Option<String>, Problem> {
+    let environments: Api<Environment> = Api::namespaced(person.client.clone(), &namespace_of(name));
     let left = environments.list(&ListParams::default()).await.map_err(Problem::from_kubernetes)?.items;
-    if !left.is_empty() {
-        let mut names: Vec<String> = left.into_iter().filter_map(|left| left.metadata.name).collect();
-        let more = names.len().saturating_sub(NAMED);
-        names.truncate(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let detail = format!("{name} still has environments: {}{more}", names.join(", "));
-        return Err(Problem::conflict(detail).help("delete them first: what they deployed goes with them"));
+    let mut names: Vec<String> = left.into_iter().filter_map(|left| left.metadata.name).collect();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    Ok(match (names.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(names.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", names.join(", "))),
+    })
+}
+
+async fn remove(person: &Person, name: &AccountName, found: Namespace) -> Result<(), Problem> {
+    if found.metadata.deletion_timestamp.is_some() {
+        return Ok(());
     }
     // That very one: a namespace of the same name that was made meanwhile stays.
     let same = Preconditions { uid: found.metadata.uid, ..Preconditions::default() };
     let parameters = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
     let namespaces: Api<Namespace> = Api::all(person.client.clone());
-    match namespaces.delete(&namespace, &parameters).await {
+    match namespaces.delete(&namespace_of(name), &parameters).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(Problem::from_kubernetes(error)),

@@ -71,6 +71,12 @@ impl Problem {
         Self { retry_after: Some(seconds), ..problem }
     }
 
+    pub(crate) fn too_many_streams(most: usize) -> Self {
+        let detail = format!("{most} streams are open already");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many streams", detail)
+            .help("close one of them")
+    }
+
     pub(crate) fn csrf() -> Self {
         let detail =
             "a request that changes something and is known by its cookie needs the header X-Seaway-CSRF: 1";

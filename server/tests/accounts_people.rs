@@ -191,16 +191,22 @@ async fn a_forgotten_password_is_valid_until_the_new_link_is_used_and_then_all_s
 }
 
 #[tokio::test]
-async fn codes_of_invitations_cannot_be_guessed_without_end() {
+async fn codes_of_invitations_cannot_be_guessed_without_end_and_who_has_one_does_not_wait() {
     let world = World::start().await;
     let code = code(&create(&world, "ada", "viewer").await);
-    for _ in 0..10 {
-        assert_eq!(join(&world, &"A".repeat(43), PASSWORD).await.status, 403);
+    for _ in 0..20 {
+        assert_eq!(join(&world, &code, "short").await.status, 422, "a good code is no guess");
     }
-    let slow = join(&world, &code, PASSWORD).await;
+    let guess = async || join(&world, &"A".repeat(43), PASSWORD).await;
+    for _ in 0..10 {
+        assert_eq!(guess().await.status, 403);
+    }
+    let slow = guess().await;
     assert_eq!((slow.status, slow.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    assert_eq!(join(&world, &code, PASSWORD).await.status, 200, "others at her address have guessed");
+    assert_eq!(guess().await.status, 429);
     world.later(1);
-    assert_eq!(join(&world, &code, PASSWORD).await.status, 200);
+    assert_eq!(guess().await.status, 403);
     world.stop().await;
 }
 
@@ -406,24 +412,98 @@ async fn an_account_comes_with_a_namespace_of_its_own_unless_it_only_looks() {
 }
 
 #[tokio::test]
+async fn a_viewer_gets_nothing_by_the_name_of_somebody_before() {
+    let world = World::start().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
+    let namespace = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("seaway-{name}"),
+            "labels": {"seaway.dev/owner": name}}})
+    };
+    world.create(namespace("vera")).await;
+    assert_eq!(create(&world, "vera", "viewer").await.status, 200);
+    assert!(namespaces.get_opt("seaway-vera").await.unwrap().is_none(), "what was left is gone");
+
+    world.create(namespace("walt")).await;
+    environments(world.cluster(), "seaway-walt")
+        .create(&PostParams::default(), &environment("old"))
+        .await
+        .unwrap();
+    let left = create(&world, "walt", "viewer").await;
+    assert_eq!(left.status, 409, "{left:?}");
+    assert!(left.body["detail"].as_str().unwrap().contains("old"), "{left:?}");
+
+    world
+        .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-tools"}}))
+        .await;
+    let foreign = create(&world, "tools", "viewer").await;
+    assert_eq!(foreign.status, 409, "{foreign:?}");
+    assert!(namespaces.get_opt("seaway-tools").await.unwrap().is_some());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_free_once_the_namespace_of_the_one_before_is_gone() {
+    let (world, _) = with("ada", "developer").await;
+    let maps = kind(world.cluster(), "seaway-ada", "", "v1", "ConfigMap");
+    let keep = serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "keep", "finalizers": ["example.com/keep"]}}));
+    maps.create(&PostParams::default(), &keep.unwrap()).await.unwrap();
+    let deleted = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ada"), &Value::Null).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    for role in ["developer", "viewer"] {
+        let early = create(&world, "ada", role).await;
+        assert_eq!(early.status, 409, "{early:?}");
+        assert!(early.body["detail"].as_str().unwrap().contains("still being deleted"), "{early:?}");
+    }
+    let free = kube::api::Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    maps.patch("keep", &Default::default(), &free).await.unwrap();
+    world.until("the name is free", async || create(&world, "ada", "developer").await.status == 200).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn of_several_who_make_one_account_at_once_exactly_one_does_and_what_it_has_is_its_own() {
+    let world = World::start().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
+    for n in 0..5 {
+        let name = format!("ada{n}");
+        let roles = ["viewer", "developer", "viewer", "operator"];
+        let answers = futures::future::join_all(roles.map(|role| create(&world, &name, role))).await;
+        let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
+        assert_eq!(made.len(), 1, "{answers:?}");
+        let found = namespaces.get_opt(&format!("seaway-{name}")).await.unwrap();
+        assert_eq!(found.is_some(), made[0].body["account"]["role"] != "viewer", "{answers:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environment_is_left() {
     let (world, cookie) = with("ada", "developer").await;
     let bearer = format!("Bearer {}", token(&world, "ada").await);
     let own = environments(world.as_person("ada", &["seaway:developers"]), "seaway-ada");
     own.create(&PostParams::default(), &environment("mine")).await.unwrap();
     let ada = format!("{ACCOUNTS}/ada");
-    let refused = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
-    assert_eq!(refused.status, 409, "{refused:?}");
-    assert!(refused.body["detail"].as_str().unwrap().contains("mine"), "{refused:?}");
-    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 200, "nothing was done");
+    let link = code(&invite(&world, "ada").await);
+    for _ in 0..2 {
+        let refused = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("locked") && detail.contains("mine"), "{refused:?}");
+        let list = world.get("admin", ACCOUNTS).await;
+        assert_eq!(list.body["items"][0]["state"], "locked", "{list:?}");
+    }
+    // Whatever there is left to delete, she is out.
+    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
+    assert_eq!(asked(&world, &[("authorization", &bearer)]).await, 401);
+    assert_eq!(login(&world, LOGIN, "ada", PASSWORD).await.status, 401);
+    assert_eq!(join(&world, &link, OTHER).await.status, 403);
+    assert_eq!(create(&world, "ada", "developer").await.status, 409, "the name is not free yet");
 
     own.delete("mine", &DeleteParams::default()).await.unwrap();
     world.until("it is gone", async || own.get_opt("mine").await.unwrap().is_none()).await;
     let deleted = world.act("admin", Method::DELETE, &ada, &Value::Null).await;
     assert_eq!(deleted.status, 200, "{deleted:?}");
-    assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
-    assert_eq!(asked(&world, &[("authorization", &bearer)]).await, 401);
-    assert_eq!(login(&world, LOGIN, "ada", PASSWORD).await.status, 401);
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.cluster());
     world
         .until("the namespace goes", async || namespaces.get_opt("seaway-ada").await.unwrap().is_none())
@@ -433,6 +513,69 @@ async fn an_account_is_deleted_with_its_namespace_and_sessions_once_no_environme
     let code = code(&create(&world, "ada", "viewer").await);
     assert_eq!(asked(&world, &[("cookie", &cookie)]).await, 401);
     assert_eq!(join(&world, &code, OTHER).await.status, 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_links_that_an_administrator_has_made_end_with_his_account() {
+    let (world, _) = with("ada", "admin").await;
+    bind_admins(&world).await;
+    let ben = code(&create(&world, "ben", "admin").await);
+    assert_eq!(join(&world, &ben, PASSWORD).await.status, 200);
+    let ben = token(&world, "ben").await;
+    let made = |name: &str, role: &str| {
+        let body = json!({"name": name, "role": role});
+        let (world, ben) = (&world, &ben);
+        async move { code(&bearing(world, ben, Method::POST, ACCOUNTS, &body).await) }
+    };
+    let (back_door, replaced) = (made("eve", "admin").await, made("vera", "viewer").await);
+    let others = code(&invite(&world, "vera").await);
+    let list = async || world.get("admin", ACCOUNTS).await.body["items"].as_array().unwrap().clone();
+    let until = |list: &[Value], name: &str| {
+        list.iter().find(|one| one["name"] == name).unwrap().get("invitedUntil").cloned()
+    };
+    let before = list().await;
+    assert!(until(&before, "eve").is_some() && until(&before, "vera").is_some(), "{before:?}");
+    assert!(until(&before, "ada").is_none(), "who has joined waits for nothing: {before:?}");
+
+    let gone = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ben"), &Value::Null).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let after = list().await;
+    assert!(until(&after, "eve").is_none() && until(&after, "vera").is_some(), "{after:?}");
+    for useless in [&back_door, &replaced] {
+        assert_eq!(join(&world, useless, OTHER).await.status, 403);
+    }
+    assert_eq!(join(&world, &others, OTHER).await.status, 200, "somebody else has invited her since");
+    // A link that is too old is none.
+    assert_eq!(invite(&world, "eve").await.status, 200);
+    world.later(72 * HOUR);
+    assert!(until(&list().await, "eve").is_none());
+    world.stop().await;
+}
+
+/// Lets administrators do everything, as `seaway up` does.
+async fn bind_admins(world: &World) {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    world
+        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "administrators"},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]}))
+        .await;
+}
+
+#[tokio::test]
+async fn whoever_was_locked_out_comes_back_by_invitation_alone() {
+    let (world, _) = with("ada", "developer").await;
+    let own = environments(world.as_person("ada", &["seaway:developers"]), "seaway-ada");
+    own.create(&PostParams::default(), &environment("mine")).await.unwrap();
+    let refused = world.act("admin", Method::DELETE, &format!("{ACCOUNTS}/ada"), &Value::Null).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let state = async || world.get("admin", ACCOUNTS).await.body["items"][0]["state"].clone();
+    let code = code(&invite(&world, "ada").await);
+    assert_eq!(state().await, "invited");
+    assert_eq!(join(&world, &code, OTHER).await.status, 200);
+    assert_eq!(state().await, "active");
     world.stop().await;
 }
 
@@ -489,13 +632,7 @@ async fn read_until(stream: &mut hyper::body::Incoming, text: &str) -> String {
 #[tokio::test]
 async fn the_first_account_has_a_namespace_of_its_own_too() {
     let world = World::start().await;
-    const GROUP: &str = "rbac.authorization.k8s.io";
-    world
-        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": "administrators"},
-            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": seaway_server::ADMINS}]}))
-        .await;
+    bind_admins(&world).await;
     let body = json!({"code": world.setup, "name": "jane", "password": PASSWORD});
     let made = send(&world, Method::POST, "/api/v1/setup", &[], &body).await;
     assert_eq!((made.status, &made.body["may"]["accounts"]), (200, &json!(true)), "{made:?}");
@@ -521,6 +658,7 @@ async fn the_ledger_tells_who_added_whom_and_holds_no_code() {
         [
             ("admin", "account.create", "Account/ada", "requested"),
             ("admin", "account.create", "Account/ada", "succeeded"),
+            ("ada", "session.join", "Account/ada", "requested"),
             ("ada", "session.join", "Account/ada", "succeeded"),
             ("ada", "session.login", "Account/ada", "succeeded"),
             ("ada", "session.token", "Account/ada", "succeeded"),

@@ -14,7 +14,8 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// A person at a command line, with a folder for the login and no kubeconfig unless one is given.
 pub(crate) struct Person {
     config: tempfile::TempDir,
-    kubeconfig: PathBuf,
+    /// What `KUBECONFIG` says.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Person {

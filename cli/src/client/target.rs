@@ -19,8 +19,8 @@ const EXTENSION: &str = "seaway.dev/server";
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerOptions {
-    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of `seaway login`, or of the
-    /// kubeconfig]
+    /// URL of the Seaway server; its token is read from SEAWAY_TOKEN [default: that of $KUBECONFIG's context, of
+    /// `seaway login`, or of ~/.kube/config]
     #[arg(long, global = true, env = "SEAWAY_SERVER", value_name = "URL")]
     server: Option<String>,
     /// Kubeconfig that names the server in its context [default: $KUBECONFIG or ~/.kube/config]
@@ -81,14 +81,18 @@ struct Entry {
     authority: Option<Vec<u8>>,
 }
 
-/// Finds the server: by what is given, by the login that is kept, or in the kubeconfig of the environment.
+/// Finds the server: by what is given, in the kubeconfig that `KUBECONFIG` names, by the login that is kept, or in the
+/// kubeconfig of the home folder.
 pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
     let given = given(options)?;
     let token = std::env::var("SEAWAY_TOKEN").ok().filter(|token| !token.is_empty()).map(Token);
+    let exported = exported(given.as_ref());
+    let meant = given.as_ref().or(exported.as_ref().map(|entry| &entry.url));
     // Who names a kubeconfig or brings a token means that.
     if token.is_none()
         && !options.name_a_kubeconfig()
-        && let Some(login) = login::read()?.filter(|login| is_meant(login, given.as_ref()))
+        && exported.as_ref().is_none_or(|entry| entry.token.is_none())
+        && let Some(login) = login::read()?.filter(|login| is_meant(login, meant))
     {
         return of_login(login);
     }
@@ -101,11 +105,25 @@ pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
     choose(given, token, entry)
 }
 
+/// The server of the kubeconfig in `KUBECONFIG`, when its token is sent whoever has logged in.
+pub(crate) fn counts_before_login() -> Option<Url> {
+    exported(None).filter(|entry| entry.token.is_some()).map(|entry| entry.url)
+}
+
+/// What the kubeconfig in `KUBECONFIG` says of a Seaway server, if it names one, and none else is given. Who has set the
+/// variable means it, as with kubectl.
+fn exported(given: Option<&Url>) -> Option<Entry> {
+    std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty())?;
+    // Of one that cannot be read it is not known that it names a server.
+    let config = kubeconfig_of_the_environment().ok()??;
+    entry(&config, None).ok()?.filter(|entry| given.is_none_or(|given| *given == entry.url))
+}
+
 fn given(options: &ServerOptions) -> miette::Result<Option<Url>> {
     options.server.as_deref().filter(|text| !text.is_empty()).map(Url::parse).transpose()
 }
 
-/// Whether a login is one at the server that is given.
+/// Whether a login is one at the server that is meant, if one is.
 fn is_meant(login: &Login, given: Option<&Url>) -> bool {
     given.is_none_or(|given| *given == login.server)
 }
@@ -115,13 +133,15 @@ pub(crate) fn of_login(login: Login) -> miette::Result<Target> {
     safe(Target { url: login.server, token: Some(login.token), trust: Trust::Machine })
 }
 
-/// Where somebody wants to log in: at the server that is given, the one of the login before, that of the kubeconfig, or
-/// the one that `seaway up` starts when nothing else is said.
+/// Where somebody wants to log in: at the server that is given, that of the kubeconfig in `KUBECONFIG`, the one of the
+/// login before, that of the kubeconfig in the home folder, or the one that `seaway up` starts when nothing else is said.
 pub(crate) fn to_log_in(options: &ServerOptions) -> miette::Result<Target> {
     let before = || match options.name_a_kubeconfig() {
         true => None,
-        // One that cannot be read is replaced.
-        false => login::read().ok().flatten().map(|login| login.server),
+        // A login that cannot be read is replaced.
+        false => exported(None)
+            .map(|entry| entry.url)
+            .or_else(|| login::read().ok().flatten().map(|login| login.server)),
     };
     let url = match given(options)?.or_else(before) {
         Some(url) => url,

@@ -100,7 +100,8 @@ struct InviteOptions {
   seaway account delete ada
   seaway account delete ada --yes
 
-It is refused while the account has environments.")]
+While the account has environments it is locked instead: nobody can log in with it any more. Delete
+the environments, then the account again.")]
 struct DeleteOptions {
     /// Name of the account
     name: String,
@@ -180,15 +181,17 @@ fn accounts(format: Format, items: &[AccountView], now: Timestamp) -> miette::Re
         let state = match one.state {
             AccountState::Active => Cell("active".to_owned(), Tone::Good),
             AccountState::Invited => Cell("invited".to_owned(), Tone::Busy),
+            AccountState::Locked => Cell("locked".to_owned(), Tone::Bad),
         };
         let role = Cell::from(one.role.map(Role::as_str));
-        let mut row = vec![one.name.as_str().into(), role, state, age(one.created, now).into()];
+        let link = Cell::from(one.invited_until.map(moment).as_deref());
+        let mut row = vec![one.name.as_str().into(), role, state, link, age(one.created, now).into()];
         if wide {
             row.push(one.groups.join(",").into());
         }
         row
     };
-    let mut head = vec!["NAME", "ROLE", "STATE", "AGE"];
+    let mut head = vec!["NAME", "ROLE", "STATE", "LINK UNTIL", "AGE"];
     if wide {
         head.push("GROUPS");
     }
@@ -203,9 +206,12 @@ mod tests {
     use serde_json::json;
 
     fn ada(state: &str) -> AccountView {
-        serde_json::from_value(json!({"name": "ada", "role": "developer", "groups": ["seaway:developers"],
-            "state": state, "created": "2024-01-01T00:00:00Z"}))
-        .unwrap()
+        let mut ada = json!({"name": "ada", "role": "developer", "groups": ["seaway:developers"],
+            "state": state, "created": "2024-01-01T00:00:00Z"});
+        if state == "invited" {
+            ada["invitedUntil"] = "2024-01-04T00:00:00Z".into();
+        }
+        serde_json::from_value(ada).unwrap()
     }
 
     #[test]
@@ -214,7 +220,8 @@ mod tests {
         let printed = accounts(Format::Wide, &[ada("invited")], now).unwrap();
         assert_eq!(
             printed,
-            "NAME   ROLE        STATE     AGE   GROUPS\nada    developer   invited   3m    seaway:developers\n"
+            "NAME   ROLE        STATE     LINK UNTIL             AGE   GROUPS\n\
+             ada    developer   invited   2024-01-04T00:00:00Z   3m    seaway:developers\n"
         );
         assert_eq!(accounts(Format::Name, &[ada("active")], now).unwrap(), "ada\n");
         let json: serde_json::Value =

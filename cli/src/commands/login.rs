@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::env::output::{print, printable};
 use super::question;
-use crate::client::{Client, Login, Refused, ServerOptions, Token, login};
+use crate::client::{Client, Login, Refused, ServerOptions, Token, counts_before_login, login};
 
 /// Options of `seaway login`.
 #[derive(clap::Args)]
@@ -21,7 +21,8 @@ use crate::client::{Client, Login, Refused, ServerOptions, Token, login};
 Your account is made by an administrator with `seaway account create`; the link that it prints lets
 you choose the password. The login is kept in $XDG_CONFIG_HOME/seaway/login.json, for you alone. It
 ends when it is not used for twelve hours, after a week, and with `seaway logout`; it is only ever
-sent to the server where you have logged in, over https or on this machine.")]
+sent to the server where you have logged in, over https or on this machine. While KUBECONFIG names
+a kubeconfig whose context names a Seaway server, that counts before the login.")]
 pub(crate) struct Options {
     /// Name of your account [default: you are asked]
     #[arg(short, long, value_name = "NAME")]
@@ -43,7 +44,12 @@ pub(crate) async fn log_in(options: &Options) -> miette::Result<ExitCode> {
         }
         None => question::line(&format!("Name at {}: ", client.url()))?,
     };
-    let request = LoginRequest { name, password: question::password(options.password_stdin)? };
+    let who = format!("{} at {}", printable(&name), client.url());
+    if options.password_stdin {
+        eprintln!("Logging in as {who}.");
+    }
+    let password = question::password(&format!("Password for {who}: "), options.password_stdin)?;
+    let request = LoginRequest { name, password };
     let answer: TokenView = client.post("/api/v1/tokens", &request).await?;
     let login = Login {
         server: client.url().clone(),
@@ -52,6 +58,13 @@ pub(crate) async fn log_in(options: &Options) -> miette::Result<ExitCode> {
     };
     login.keep()?;
     print(&format!("Logged in to {} as {}.\n", login.server, printable(&login.user)))?;
+    if let Some(server) = counts_before_login() {
+        eprintln!(
+            "The kubeconfig in KUBECONFIG names the Seaway server {server} and counts before this login: `unset \
+             KUBECONFIG` to go on as {}.",
+            printable(&login.user)
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,7 +26,7 @@ pub(super) fn line(question: &str) -> miette::Result<String> {
 }
 
 /// A password: the first line of standard input, or typed without being shown.
-pub(super) fn password(from_stdin: bool) -> miette::Result<SecretString> {
+pub(super) fn password(question: &str, from_stdin: bool) -> miette::Result<SecretString> {
     if !from_stdin {
         if !std::io::stdin().is_terminal() {
             return Err(miette!(
@@ -34,7 +34,7 @@ pub(super) fn password(from_stdin: bool) -> miette::Result<SecretString> {
                 "a password is needed"
             ));
         }
-        let typed = rpassword::prompt_password("Password: ");
+        let typed = rpassword::prompt_password(question);
         return Ok(typed.into_diagnostic().wrap_err("the password could not be read")?.into());
     }
     first_line(std::io::stdin().lock())

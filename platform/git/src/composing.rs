@@ -9,7 +9,7 @@ use crate::message::Trailer;
 use crate::program::{Call, Failure};
 use crate::push::{Authorship, Push};
 use crate::session::Session;
-use crate::{CommitId, Error};
+use crate::{CommitId, Error, Person};
 
 /// How many paths one run of `git` gets: their text has to fit on its command line.
 const CHUNK: usize = 200;
@@ -63,7 +63,11 @@ impl Session<'_> {
         base: &CommitId,
         commit: &CommitId,
     ) -> Result<String, Error> {
+        // Files that the repository says cannot be merged (`-merge`, `binary`) are not. What the base says counts: who
+        // proposes cannot change that.
+        let attributes = format!("--attr-source={base}");
         let arguments = [
+            attributes.as_str(),
             "merge-tree",
             "--write-tree",
             "-z",
@@ -83,10 +87,10 @@ impl Session<'_> {
                 commit: commit.clone(),
                 files: output.filter(|file| !file.is_empty()).take(MAX_CONFLICTS).map(shown).collect(),
             }),
-            // It is too old to know the option.
+            // It is too old to know one of the options.
             Some(129) => Err(Error::NoProgram {
                 program: self.mirrors.0.options.git.clone(),
-                reason: "its merge-tree does not write trees".to_owned(),
+                reason: "it does not merge without a working tree, by the attributes of a commit".to_owned(),
             }),
             _ => Err(self.explain(ended.into_failure())),
         }
@@ -268,6 +272,24 @@ impl Session<'_> {
             ["log", "-1", "--no-show-signature", format, "--end-of-options", commit.as_str(), "--"];
         let output = self.git(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
         Ok(String::from_utf8_lossy(&output).lines().any(|line| trailer.is(line)))
+    }
+
+    /// Whether a commit was made by this committer as it is: not by somebody who has amended ours.
+    pub(crate) async fn is_committed_by(&self, commit: &CommitId, person: &Person) -> Result<bool, Error> {
+        let format = "--format=%cn%x00%ce%x00";
+        let arguments = [
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--no-use-mailmap",
+            format,
+            "--end-of-options",
+            commit.as_str(),
+            "--",
+        ];
+        let output = self.git(&arguments, self.here()).await.map_err(|failure| self.explain(failure))?;
+        let mut fields = output.split(|byte| *byte == 0);
+        Ok(fields.next() == Some(person.name.as_bytes()) && fields.next() == Some(person.email.as_bytes()))
     }
 
     fn not_a_file(&self, push: &Push, path: &str, reason: &'static str) -> Error {

@@ -81,9 +81,18 @@ pub enum Error {
     },
     /// The branch exists and was made by somebody else.
     #[error(
-        "{url}: branch {branch} exists and is not this proposal's: choose another name, or delete the branch"
+        "{url}: branch {branch} exists and is not this proposal's, or somebody has changed it: choose another name, or \
+         delete the branch"
     )]
     ForeignBranch {
+        /// The repository.
+        url: RepositoryUrl,
+        /// The branch.
+        branch: Branch,
+    },
+    /// Something else is being pushed to the branch by this program.
+    #[error("{url}: another push to branch {branch} is going on: wait for its end, and try again")]
+    Busy {
         /// The repository.
         url: RepositoryUrl,
         /// The branch.
@@ -231,7 +240,7 @@ pub enum Error {
         url: RepositoryUrl,
     },
     /// The `git` program does not start, or is too old.
-    #[error("{} cannot be used ({reason}): install git 2.38 or newer", .program.display())]
+    #[error("{} cannot be used ({reason}): install git 2.41 or newer", .program.display())]
     NoProgram {
         /// What was started.
         program: PathBuf,
@@ -273,7 +282,11 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Io { .. } | Self::Contended { .. }
+            Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Io { .. }
+                | Self::Contended { .. }
+                | Self::Busy { .. }
         )
     }
 

@@ -22,6 +22,7 @@ mod error;
 mod files;
 mod folder;
 mod history;
+mod inflight;
 mod message;
 mod mirrors;
 mod policy;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::files;
 use crate::folder::Folder;
 use crate::history::{self, Commit, CommitRange};
+use crate::inflight::InFlight;
 use crate::program::{Call, Failure, Program};
 use crate::remote::{self, Connection, RemoteRef};
 use crate::session::Session;
@@ -85,6 +86,7 @@ pub(crate) struct Mirror {
     pub(crate) exclusive: tokio::sync::Mutex<bool>,
     /// Fetches that have not begun yet. Who asks for the same meanwhile waits for them.
     queued: Mutex<HashMap<Revision, watch::Receiver<Answer>>>,
+    pub(crate) pushes: InFlight,
     /// Commits by id: they never change.
     known: Mutex<HashMap<CommitId, Commit>>,
     objects: Mutex<Option<ObjectDatabase>>,
@@ -227,6 +229,7 @@ impl Mirrors {
                 folder: Folder::of(url, &self.0.root),
                 exclusive: tokio::sync::Mutex::new(true),
                 queued: Mutex::default(),
+                pushes: InFlight::default(),
                 known: Mutex::default(),
                 objects: Mutex::default(),
             })

@@ -54,8 +54,8 @@ pub struct Push {
     /// The commit where the caller read `files`, in the mirror. When one of them is another on the base by now, this is
     /// [`Error::Outdated`]; without it the last writer wins.
     pub files_seen_at: Option<CommitId>,
-    /// A trailer of `message`. A proposal branch that exists is replaced only when its last commit carries it; without
-    /// it none is replaced.
+    /// A trailer of `message`. A proposal branch that exists is replaced only when its last commit carries it and has the
+    /// same committer: somebody who amends it keeps the trailer. Without it none is replaced.
     pub replaces: Option<Trailer>,
     /// Who and when.
     pub authorship: Authorship,
@@ -81,6 +81,25 @@ pub struct Pushed {
 }
 
 impl Push {
+    /// Whether both would make the same commit, but for its time.
+    pub(crate) fn is_same_but_for_time(&self, other: &Self) -> bool {
+        let time = other.authorship.time;
+        let authorship = Authorship { time, ..self.authorship.clone() };
+        // Contents are compared last, and not copied.
+        let Self { base, branch, merge, files, files_seen_at, replaces, authorship: _, message } = self;
+        (base, branch, merge, files_seen_at, replaces, &authorship, message, files)
+            == (
+                &other.base,
+                &other.branch,
+                &other.merge,
+                &other.files_seen_at,
+                &other.replaces,
+                &other.authorship,
+                &other.message,
+                &other.files,
+            )
+    }
+
     /// Whether nothing in it is refused by us.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.merge.is_none() && self.files.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::inflight::Turn;
 use crate::mirrors::{Mirror, Mirrors, is_missing};
 use crate::program::{Call, Failure};
 use crate::push::{Push, Pushed};
@@ -36,11 +37,23 @@ impl Mirrors {
     /// When others push at the same time, the commit is made anew on top of theirs, a few times. When this is called
     /// again after its answer was lost, it finds what it pushed. Nothing is forced: a branch that somebody else made
     /// is never replaced. The push goes on when the caller does not wait for it.
+    ///
+    /// One push to a branch goes on at a time. Who asks for the same meanwhile gets its answer; who asks for another one
+    /// is told to come back ([`Error::Busy`]).
     pub async fn push(&self, url: &RepositoryUrl, push: Push) -> Result<Pushed, Error> {
         push.check()?;
-        let (mirrors, to) = (self.clone(), url.clone());
-        let task = tokio::spawn(async move { mirrors.push_until_settled(&to, &push).await });
-        task.await.unwrap_or_else(|_| {
+        let branch = push.branch.clone();
+        let mut answer = match self.mirror(url).pushes.begin(push) {
+            Turn::Busy => return Err(Error::Busy { url: url.clone(), branch }),
+            Turn::Share(answer) => answer,
+            Turn::Begin(push, lead, answer) => {
+                let (mirrors, to) = (self.clone(), url.clone());
+                tokio::spawn(async move { lead.end(mirrors.push_until_settled(&to, &push).await) });
+                answer
+            }
+        };
+        let answer = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+        answer.unwrap_or_else(|| {
             Err(Error::Failed { url: url.clone(), reason: "the push was interrupted".to_owned() })
         })
     }
@@ -158,7 +171,10 @@ impl Mirrors {
                 return Ok(Attempt::Done(pushed(present, true)));
             }
             let ours = match &push.replaces {
-                Some(trailer) => session.carries(present, trailer).await?,
+                Some(trailer) => {
+                    session.carries(present, trailer).await?
+                        && session.is_committed_by(present, &push.authorship.committer).await?
+                }
                 None => false,
             };
             if !ours {

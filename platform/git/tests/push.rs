@@ -226,6 +226,123 @@ async fn somebody_elses_branch_is_never_replaced_and_our_own_is() {
 }
 
 #[tokio::test]
+async fn a_proposal_that_a_reviewer_has_amended_is_not_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let (repository, _, feature) = shop(root.path());
+    let url = repository.file_url();
+    let mirrors = open(data.path(), options());
+    mirrors.push(&url, merge("p", &url, &feature)).await.unwrap();
+    repository.git(&["fetch", "--quiet", "origin", "p"]);
+    repository.git(&["checkout", "--quiet", "-B", "p", "FETCH_HEAD"]);
+    // Author and message stay as they were, with the trailer.
+    repository.git(&["rm", "--quiet", "other"]);
+    repository.git(&["commit", "--quiet", "--amend", "--no-edit"]);
+    repository.git(&["push", "--quiet", "--force", "origin", "p"]);
+    let amended = tip(&repository, "p");
+    assert!(interpreted(&repository, &amended, &[]).contains("Seaway-Proposal: 42"));
+    let error = mirrors.push(&url, merge("p", &url, &feature)).await.unwrap_err();
+    assert!(matches!(error, Error::ForeignBranch { .. }), "{error:?}");
+    assert_eq!(tip(&repository, "p"), amended);
+}
+
+#[tokio::test]
+async fn one_push_to_a_branch_goes_on_at_a_time() {
+    let root = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let (repository, _, feature) = shop(root.path());
+    let url = repository.file_url();
+    let (program, place) = (data.path().join("git"), data.path().display());
+    script(
+        &program,
+        &format!(
+            "if [ \"$1\" = push ]; then echo x >> '{place}/pushes'\n\
+             until [ -e '{place}/go' ]; do sleep 0.02; done; fi\nexec git \"$@\""
+        ),
+    );
+    let mirrors = open(&data.path().join("mirrors"), Options { git: program, ..options() });
+    let first = tokio::spawn({
+        let (mirrors, url, push) = (mirrors.clone(), url.clone(), merge("p", &url, &feature));
+        async move { mirrors.push(&url, push).await }
+    });
+    let pushes = data.path().join("pushes");
+    while !pushes.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let mut later = merge("p", &url, &feature);
+    later.authorship.time = "2026-03-05T00:00:00Z".parse().unwrap();
+    let same = mirrors.push(&url, later);
+    tokio::pin!(same);
+    tokio::select! {
+        biased;
+        early = &mut same => panic!("it waits for the first one's answer: {early:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let error = mirrors.push(&url, files("p", &[("price", Some("2"))])).await.unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }) && error.is_temporary(), "{error:?}");
+    std::fs::write(data.path().join("go"), "").unwrap();
+    let (first, same) = (first.await.unwrap().unwrap(), same.await.unwrap());
+    assert_eq!(first, same);
+    assert_eq!(std::fs::read_to_string(&pushes).unwrap().lines().count(), 1);
+    // And the branch is free again.
+    assert!(mirrors.push(&url, merge("p", &url, &feature)).await.unwrap().unchanged);
+}
+
+#[tokio::test]
+async fn what_the_repository_says_cannot_be_merged_is_a_conflict() {
+    let root = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let (repository, ..) = shop(root.path());
+    let lines = |first: &str, last: &str| format!("{first}\n1\n2\n3\n4\n5\n6\n{last}\n");
+    for file in ["lock.json", "free.json", "x.bin"] {
+        repository.commit(file, lines("a", "z"));
+    }
+    repository.push(".gitattributes", "lock.json -merge\n*.bin binary\n");
+    repository.git(&["checkout", "--quiet", "-b", "theirs"]);
+    // Who proposes does not decide about that.
+    repository.commit(".gitattributes", "");
+    let [lock, free, binary] = ["lock.json", "free.json", "x.bin"];
+    let mut tips = Vec::new();
+    for file in [lock, binary, free] {
+        repository.git(&["checkout", "--quiet", "-B", &format!("of-{file}"), "theirs"]);
+        tips.push(repository.push(file, &lines("mine", "z")));
+    }
+    repository.git(&["checkout", "--quiet", "main"]);
+    for file in [lock, binary, free] {
+        repository.push(file, &lines("a", "theirs"));
+    }
+    let url = repository.file_url();
+    let spy = Spy::new();
+    let mirrors = open(data.path(), Options { git: spy.program.clone(), ..options() });
+    for (file, tip) in [lock, binary].into_iter().zip(&tips) {
+        let error = mirrors.push(&url, merge("p", &url, tip)).await.unwrap_err();
+        assert!(matches!(&error, Error::Conflict { files, .. } if files == &[file]), "{file}: {error:?}");
+    }
+    let merged = mirrors.push(&url, merge("p", &url, &tips[2])).await.unwrap();
+    assert_eq!(show(&repository, &format!("{}:{free}", merged.commit)), lines("mine", "theirs").trim_end());
+    // What the machine says of attributes counts nowhere.
+    let environment = spy.read("environment");
+    let count = |name: &str| environment.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(count("GIT_ATTR_NOSYSTEM=1"), count("GIT_TERMINAL_PROMPT="));
+}
+
+#[tokio::test]
+async fn a_git_that_cannot_read_attributes_of_a_commit_merges_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let (repository, _, feature) = shop(root.path());
+    let (url, before, program) = (repository.file_url(), branches(&repository), data.path().join("git"));
+    script(
+        &program,
+        "case \"$1\" in --attr-source=*) echo \"unknown option: $1\" >&2; exit 129;; esac\nexec git \"$@\"",
+    );
+    let mirrors = open(&data.path().join("mirrors"), Options { git: program, ..options() });
+    let error = mirrors.push(&url, merge("p", &url, &feature)).await.unwrap_err();
+    assert!(matches!(error, Error::NoProgram { .. }) && error.to_string().contains("2.41"), "{error:?}");
+    assert_eq!(branches(&repository), before);
+}
+
+#[tokio::test]
 async fn a_refusal_of_the_server_is_told_without_secrets_and_not_tried_again() {
     let server = Server::start().await;
     let data = tempfile::tempdir().unwrap();

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use seaway_api::environment::{Environment, Override, Proposal};
-use seaway_git::{Authorship, Branch, Merge, Message, Person, Push, RepositoryUrl, Revision, Trailer};
+use seaway_git::{
+    Authorship, Branch, CommitId, Merge, Message, Person, Push, RepositoryUrl, Revision, Trailer,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Sync;
@@ -91,7 +93,7 @@ impl Sync {
     /// branch of its own: `seaway/NAMESPACE/NAME/COMPONENT`. Nothing that anybody follows is changed.
     ///
     /// # Errors
-    /// When there is no such override, it has no branch, both no longer merge cleanly, or the push is refused.
+    /// When there is no such override, it is no branch, both no longer merge cleanly, or the push is refused.
     pub async fn propose(
         &self,
         key: &EnvironmentKey,
@@ -123,7 +125,7 @@ impl Sync {
         let from: RepositoryUrl = deviation.repo.as_ref().unwrap_or(&source.repo).parse().map_err(git)?;
         let base = upstream(&subject, component)?;
         let mirrors = &self.shared.sources.mirrors;
-        let tip = mirrors.fetch(&from, &revision.parse().map_err(git)?).await.map_err(git)?;
+        let tip = self.tip(&from, revision, component).await?;
         let branch: Branch = format!("seaway/{key}/{component}").parse().map_err(git)?;
         let trailer = |key: &str, value: String| Trailer { key: key.to_owned(), value };
         let own = trailer(TRAILER, format!("{key}/{component}"));
@@ -132,7 +134,7 @@ impl Sync {
         let push = Push {
             base: base.parse().map_err(git)?,
             branch,
-            merge: Some(Merge { url: from, commit: tip.id }),
+            merge: Some(Merge { url: from, commit: tip }),
             files: Default::default(),
             files_seen_at: None,
             replaces: Some(own),
@@ -161,6 +163,25 @@ impl Sync {
             commit: pushed.commit.to_string(),
             unchanged: pushed.unchanged,
         })
+    }
+
+    /// The last commit of the branch that an override follows. Nothing else can be proposed: a commit id, a tag or the
+    /// head of somebody's pull request would be pushed in Seaway's name, to a repository whose owners never let its
+    /// author push there.
+    async fn tip(&self, from: &RepositoryUrl, revision: &str, component: &str) -> Result<CommitId, Error> {
+        let no_branch = || {
+            Error::Plan(format!(
+                "the override of {component:?} is at {revision:?}, which is no branch of {from}: push it there as a \
+                 branch, and override with that"
+            ))
+        };
+        let branch: Branch = revision.parse().map_err(|_| no_branch())?;
+        let fetched = self.shared.sources.mirrors.fetch(from, &Revision::Ref(branch.full_name())).await;
+        match fetched {
+            Ok(commit) => Ok(commit.id),
+            Err(seaway_git::Error::RevisionNotFound { .. }) => Err(no_branch()),
+            Err(source) => Err(Error::Git { component: component.to_owned(), source }),
+        }
     }
 
     /// The environments that follow the same branch of a component as the one that proposes, copies aside.

@@ -529,6 +529,25 @@ async fn what_cannot_be_overridden_or_proposed_is_said() {
     let nothing = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
     assert!(nothing.contains("has no override of \"web\""), "{nothing}");
 
+    // Nobody pushed these to a branch: Seaway must not do so in its own name.
+    let foreign = repository.push("theirs", "foreign", &[("deploy/b.yaml", Some(&config("b", "foreign")))]);
+    repository.git(&["push", "--quiet", "origin", "HEAD:refs/pull/7/head", "HEAD:refs/tags/v7"]);
+    repository.git(&["push", "--quiet", "origin", "--delete", "theirs"]);
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    for revision in ["refs/pull/7/head", "v7", "refs/tags/v7", &foreign, &foreign[..12]] {
+        let overrides = json!([{"component": "web", "revision": revision}]);
+        let patch = json!({"spec": {"overrides": overrides}});
+        world.patch(COPY, "Environment", "seaway-jane", "mine", "jane", patch).await;
+        let is_seen = async |world: &World| {
+            let overrides = world.sync().show(&key("mine")).unwrap().overrides;
+            overrides.first().and_then(|one| one.spec.revision.as_deref()) == Some(revision)
+        };
+        world.until("the override is seen", is_seen).await;
+        let error = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
+        assert!(error.contains("no branch") && error.contains(revision), "{error}");
+    }
+    assert!(!repository.git(&["ls-remote", "origin"]).contains("seaway/"));
+
     // Both sides change one line.
     repository.push("feature", "mine", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
     repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);

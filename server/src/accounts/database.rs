@@ -16,7 +16,7 @@ use super::error::Error;
 use super::sessions::{Carrier, Digest, IDLE, LONGEST, MOST, Session};
 use super::{Account, AccountName, schema};
 
-pub(super) use people::Deletion;
+pub(super) use people::{Creation, NewInvitation, Removal};
 
 /// How many reads go on at once.
 const READERS: u32 = 4;

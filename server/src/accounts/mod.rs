@@ -16,6 +16,7 @@ mod people;
 mod roles;
 mod schema;
 mod sessions;
+mod turns;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -28,7 +29,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use error::Error as AccountsError;
 pub use names::{AccountName, NameError};
-pub(crate) use people::{Invitation, Known};
+pub(crate) use people::{Invitation, Inviter, Known, State};
 pub use roles::{ADMINS, Role, RoleError};
 pub(crate) use sessions::{Carrier, LONGEST as LONGEST_SESSION, Secret, Session, SessionKey};
 
@@ -37,6 +38,7 @@ use database::Database;
 use error::Error;
 use passwords::Passwords;
 use sessions::Digest;
+use turns::Turns;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -46,6 +48,7 @@ pub struct Accounts {
     database: Database,
     passwords: Passwords,
     attempts: Attempts,
+    turns: Turns,
     /// What the code of the first account hashes to. It is there as long as there is no account.
     setup: Mutex<Option<Digest>>,
     clock: Clock,
@@ -82,6 +85,8 @@ pub(crate) enum Refusal {
     Taken(String),
     #[error("there is no account {0:?}")]
     Unknown(String),
+    #[error("the session has ended meanwhile: nothing was done")]
+    Ended,
     #[error("this is the last account that may add people: it cannot be deleted")]
     LastAdministrator,
     #[error(transparent)]
@@ -125,6 +130,7 @@ impl Accounts {
             database,
             passwords: Passwords::new(),
             attempts: Attempts::default(),
+            turns: Turns::default(),
             setup: Mutex::new(secret.as_ref().map(Secret::digest)),
             clock,
         };
@@ -244,6 +250,11 @@ impl Accounts {
     /// Ends a session.
     pub(crate) async fn end_session(&self, key: SessionKey) -> Result<(), Error> {
         self.database.end_session(key.digest).await
+    }
+
+    /// Waits until nobody else makes or deletes the account of this name; for as long as the answer is held, nobody does.
+    pub(crate) async fn turn(&self, name: &AccountName) -> tokio::sync::OwnedMutexGuard<()> {
+        self.turns.take(name).await
     }
 
     fn now(&self) -> Timestamp {

@@ -38,6 +38,12 @@ const MIGRATIONS: &[&str] = &[
     -- Whether its secret is sent as a bearer token, by a command line; else as a browser's cookie.
     ALTER TABLE session ADD COLUMN bearer INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- Its password was taken away: the account is being deleted, and nobody has been invited to it again.
+    ALTER TABLE account ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
+    -- The name of who invited: an account's, or another user's of Kubernetes. Of earlier invitations it is not known.
+    ALTER TABLE invitation ADD COLUMN inviter TEXT NOT NULL DEFAULT '';
+",
 ];
 
 /// Brings the file to the format of this release, or refuses it unchanged.

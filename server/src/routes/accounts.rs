@@ -13,14 +13,14 @@ use utoipa::ToSchema;
 
 use super::session::{self, Body, SessionView, WithCookie, exposed, form};
 use super::{App, Done, audit};
-use crate::accounts::{AccountName, Invitation, Known, Refusal, Role};
+use crate::accounts::{AccountName, Invitation, Inviter, Known, Refusal, Role, State as Standing};
 use crate::authorization::Person;
 use crate::listener::Peer;
 use crate::permissions::Verb;
 use crate::problem::Problem;
 use crate::{cookie, personal};
 
-/// Whether somebody has ever joined.
+/// Whether one can log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AccountState {
@@ -28,6 +28,8 @@ pub enum AccountState {
     Invited,
     /// One can log in.
     Active,
+    /// One cannot any more: it is being deleted, and waits for its environments to be.
+    Locked,
 }
 
 /// Who can log in.
@@ -42,8 +44,12 @@ pub struct AccountView {
     pub role: Option<Role>,
     /// Groups in Kubernetes.
     pub groups: Vec<String>,
-    /// Whether its person has joined.
+    /// Whether its person can log in.
     pub state: AccountState,
+    /// Until when the link to it can be used; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub invited_until: Option<Timestamp>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
@@ -98,9 +104,20 @@ pub struct JoinRequest {
 
 impl From<Known> for AccountView {
     fn from(known: Known) -> Self {
-        let Known { account, active, created } = known;
-        let state = if active { AccountState::Active } else { AccountState::Invited };
-        Self { role: Role::of(&account.groups), name: account.name, groups: account.groups, state, created }
+        let Known { account, state, invited, created } = known;
+        let state = match state {
+            Standing::Invited => AccountState::Invited,
+            Standing::Active => AccountState::Active,
+            Standing::Locked => AccountState::Locked,
+        };
+        Self {
+            role: Role::of(&account.groups),
+            name: account.name,
+            groups: account.groups,
+            state,
+            invited_until: invited,
+            created,
+        }
     }
 }
 
@@ -109,6 +126,10 @@ impl InvitationView {
         let link = format!("/join#{}", invitation.code.expose_secret()).into();
         Self { account: known.into(), link, expires: invitation.expires }
     }
+}
+
+fn inviter(person: &Person) -> Inviter<'_> {
+    Inviter { name: &person.identity.name, session: person.session }
 }
 
 /// The name of an account that may exist.
@@ -149,13 +170,14 @@ pub(super) async fn list(State(app): State<Arc<App>>, person: Person) -> Result<
 }
 
 /// Makes an account without a password, and the link that lets its person choose one. Whoever is more than a viewer gets
-/// the namespace `seaway-NAME` for environments of his own. What failed in the middle can be asked for again.
+/// the namespace `seaway-NAME` for environments of his own; for a viewer, one that is left of an earlier account is
+/// removed. What failed in the middle can be asked for again.
 #[utoipa::path(
     post, path = "/api/v1/accounts", operation_id = "create_account", tag = "accounts", request_body = AccountRequest,
     responses(
         (status = 200, body = InvitationView),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "There is an account or a namespace of that name already"),
+         description = "There is an account or a namespace of that name already, or the latter is being deleted"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -167,13 +189,12 @@ pub(super) async fn create(
     let AccountRequest { name, role } = form(body, "name and role (viewer, developer, operator or admin)")?;
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Create, "create", name.as_str()).await?;
+    let _turn = app.accounts.turn(&name).await;
     app.accounts.must_be_free(&name).await?;
     let work = async {
-        if role.owns_environments() {
-            personal::create(&person, &name).await?;
-        }
+        personal::prepare(&person, &name, role).await?;
         // Last, so that all of it can be repeated while there is no account.
-        Ok(app.accounts.create(&name, role).await?)
+        Ok(app.accounts.create(&name, role, inviter(&person)).await?)
     };
     let made = recorded(&app, &person, ("create", &name), json!({"role": role}), work).await?;
     Ok(Json(InvitationView::new(made)))
@@ -197,19 +218,20 @@ pub(super) async fn invite(
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Create, "invite", name.as_str()).await?;
     app.accounts.known(&name).await?;
-    let work = async { Ok(app.accounts.invite(&name).await?) };
+    let work = async { Ok(app.accounts.invite(&name, inviter(&person)).await?) };
     let made = recorded(&app, &person, ("invite", &name), json!({}), work).await?;
     Ok(Json(InvitationView::new(made)))
 }
 
-/// Deletes an account and the namespace of its environments, once there are none, and ends its sessions.
+/// Deletes an account and the namespace of its environments, and ends its sessions and the links that it has made. While there are environments, the
+/// account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
 #[utoipa::path(
     delete, path = "/api/v1/accounts/{name}", operation_id = "delete_account", tag = "accounts",
     params(("name" = String, Path)),
     responses(
         (status = 200, body = Done),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "It still has environments, or is the last one that may add people"),
+         description = "It still has environments and is locked, or is the last one that may add people"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -220,9 +242,12 @@ pub(super) async fn delete(
 ) -> Result<Json<Done>, Problem> {
     let name = account_name(&name)?;
     audit::must_with_account(&app, &person, Verb::Delete, "delete", name.as_str()).await?;
+    let _turn = app.accounts.turn(&name).await;
     let known = app.accounts.known(&name).await?;
     app.accounts.must_not_be_last(&known.account).await?;
     let work = async {
+        // First: whatever keeps the rest from being done, its person is out.
+        app.accounts.lock(&name).await?;
         personal::delete(&person, &name).await?;
         // Last, so that all of it can be repeated while there is an account.
         Ok(app.accounts.delete(&name).await?)
@@ -251,15 +276,26 @@ pub(super) async fn join(
 ) -> Result<WithCookie<SessionView>, Problem> {
     cookie::same_site(&headers)?;
     let JoinRequest { code, password } = form(body, "code and password")?;
-    match app.accounts.join(&code, password, from).await {
-        Ok(account) => {
-            audit::write_account(&app, "join", Some(&account.name), "succeeded", from).await?;
-            session::begin(&app, &headers, &account, from).await
-        }
+    let invited = match app.accounts.invited(&code, from).await {
+        Ok(invited) => invited,
         Err(refusal) => {
             if matches!(refusal, Refusal::NotInvited) {
                 audit::write_account(&app, "join", None, "failed", from).await?;
             }
+            return Err(refusal.into());
+        }
+    };
+    invited.accepts(&password)?;
+    let name = invited.name().to_owned();
+    // Before the password is changed: nothing is done that the ledger does not hold.
+    audit::write_account(&app, "join", Some(&name), "requested", from).await?;
+    match app.accounts.join(invited, password).await {
+        Ok(account) => {
+            audit::write_account(&app, "join", Some(&name), "succeeded", from).await?;
+            session::begin(&app, &headers, &account, from).await
+        }
+        Err(refusal) => {
+            audit::write_account(&app, "join", Some(&name), "failed", from).await?;
             Err(refusal.into())
         }
     }

@@ -47,7 +47,8 @@ pub(super) async fn write_account(
     outcome: &str,
     from: IpAddr,
 ) -> Result<(), Problem> {
-    let actor = account.filter(|_| outcome == "succeeded").unwrap_or("system:anonymous");
+    let known = account.filter(|_| matches!(outcome, "requested" | "succeeded"));
+    let actor = known.unwrap_or("system:anonymous");
     append(
         app,
         NewEvent {

@@ -12,6 +12,7 @@ use futures::stream::{self, BoxStream, SelectAll};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
+use seaway_sync::view::EnvironmentKey;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -27,6 +28,8 @@ const TAIL: i64 = 200;
 const LARGEST_TAIL: i64 = 5000;
 /// A longer line is cut, in bytes.
 const LONGEST_LINE: usize = 16 * 1024;
+/// How often it is asked whether somebody may still read: Kubernetes does not end what it has begun.
+const ASKED_AGAIN: Duration = Duration::from_secs(3);
 
 /// Which logs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,13 +83,16 @@ pub(super) struct LogProblem {
 /// The logs of one or several pods of an environment, as server-sent events.
 ///
 /// Events named `line` carry a LogLine; `problem` a LogProblem: that container cannot be read, the others go on; `end`
-/// comes when nothing more will. Logs are read as the person who asks.
+/// comes when nothing more will. Logs are read as the person who asks. The stream ends soon after a logout, or after the
+/// right to see the environment; one may have 20 of them open.
 #[utoipa::path(
     get, path = "/api/v1/environments/{namespace}/{name}/logs", tag = "environments",
     params(("namespace" = String, Path, description = "Namespace of the environment"),
            ("name" = String, Path, description = "Name of the environment"), LogsQuery),
     responses(
         (status = 200, body = LogLine, content_type = "text/event-stream"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "Too many of them are open"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -109,6 +115,7 @@ pub(super) async fn logs(
             "pods names one to {MAX_CONTAINERS} pods, separated by commas"
         )));
     }
+    let open = app.streams.open(&person.identity.name)?;
     let api: Api<Pod> = Api::namespaced(person.client.clone(), &query.namespace);
     let mut sources = SelectAll::new();
     for pod in pods {
@@ -129,8 +136,33 @@ pub(super) async fn logs(
     }
     let end = stream::once(async { Event::default().event("end").data("{}") });
     let stopping = app.stopping.clone();
-    let events = sources.chain(end).take_until(stopping.cancelled_owned()).map(Ok);
+    let over = async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = out_of_rights(&app, &person, &key) => {}
+        }
+    };
+    let events = sources.chain(end).take_until(over).map(move |event| {
+        let _counted = &open;
+        Ok(event)
+    });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// Ends once the person is logged out, or may not see the environment any more.
+async fn out_of_rights(app: &App, person: &Person, key: &EnvironmentKey) {
+    loop {
+        tokio::time::sleep(ASKED_AGAIN).await;
+        if let Some(session) = person.session
+            && !app.accounts.goes_on(session).await
+        {
+            return;
+        }
+        // Who cannot be asked about is not shown more: the reader asks again.
+        if !person.may(Verb::Get, &key.namespace, &key.name).await.unwrap_or(false) {
+            return;
+        }
+    }
 }
 
 /// The containers of a pod that have been started or will be.

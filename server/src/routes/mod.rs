@@ -31,6 +31,7 @@ use crate::authentication::Authenticate;
 use crate::authorization::ClientFor;
 use crate::guard::{self, Names};
 use crate::problem::Problem;
+use crate::streams::Streams;
 use crate::{cookie, page, schemas};
 
 pub use accounts::{AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest};
@@ -56,6 +57,7 @@ pub(crate) struct App {
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
+    pub(crate) streams: Streams,
     pub(crate) stopping: CancellationToken,
 }
 

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::request::{self, Caller};
 use super::{App, Done, audit};
-use crate::accounts::{Account, Carrier, Refusal, Session};
+use crate::accounts::{Account, Carrier, Refusal, Role, Session};
 use crate::authorization::Person;
 use crate::listener::Peer;
 use crate::permissions::Verb;
@@ -194,6 +194,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::LastAdministrator => Self::conflict(detail)
                 .help("add somebody else with the role admin first, who counts after joining"),
+            Refusal::Ended => Self::unauthorized(detail).help("log in again"),
             Refusal::Unknown(_) => Self::not_found(detail),
             Refusal::Name(_) | Refusal::Password(_) => Self::unprocessable(detail),
             Refusal::Failed(error) => request::accounts_failed(error),
@@ -300,7 +301,7 @@ pub(super) async fn setup(
 async fn own_namespace(app: &App, account: &Account) {
     let make = async {
         let name = account.name.parse().map_err(Refusal::Name)?;
-        personal::create(&Person::new(account.identity(), &app.client_for)?, &name).await
+        personal::prepare(&Person::new(account.identity(), &app.client_for)?, &name, Role::Admin).await
     };
     if let Err(problem) = make.await {
         tracing::info!(reason = problem.detail, "the first account got no namespace of its own");

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt, stream};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,7 +20,9 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
-use seaway_apiserver::ApiServer;
+use seaway_apiserver::{
+    ApiServer, ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams,
+};
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
@@ -141,6 +144,11 @@ impl World {
         self.cluster.stop().await;
     }
 
+    /// Lets containers print a line and then nothing, without an end.
+    pub(crate) fn serve_logs(&self) {
+        self.cluster.serve_node(Arc::new(Talkative));
+    }
+
     /// The cluster, as the account that serves.
     pub(crate) fn as_server(&self) -> kube::Client {
         self.cluster.client(server_account())
@@ -225,6 +233,25 @@ impl World {
 
     pub(crate) async fn until(&self, what: &str, check: impl AsyncFnMut() -> bool) {
         until(what, check).await;
+    }
+}
+
+/// A node whose containers go on for ever.
+struct Talkative;
+
+impl NodeStreams for Talkative {
+    fn logs(
+        &self,
+        container: ContainerRef,
+        _: LogOptions,
+    ) -> BoxFuture<'static, Result<LogStream, NodeError>> {
+        let line = Ok(Bytes::from(format!("hello from {}\n", container.pod)));
+        let lines: LogStream = Box::pin(stream::iter([line]).chain(stream::pending()));
+        ready(Ok(lines)).boxed()
+    }
+
+    fn exec(&self, _: ContainerRef, _: ExecOptions) -> BoxFuture<'static, Result<ExecSession, NodeError>> {
+        ready(Err(NodeError::BadRequest("nothing can be run here".into()))).boxed()
     }
 }
 

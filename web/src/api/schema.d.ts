@@ -13,7 +13,8 @@ export interface paths {
         put?: never;
         /**
          * Makes an account without a password, and the link that lets its person choose one. Whoever is more than a viewer gets
-         *     the namespace `seaway-NAME` for environments of his own. What failed in the middle can be asked for again.
+         *     the namespace `seaway-NAME` for environments of his own; for a viewer, one that is left of an earlier account is
+         *     removed. What failed in the middle can be asked for again.
          */
         post: operations["create_account"];
         delete?: never;
@@ -32,7 +33,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Deletes an account and the namespace of its environments, once there are none, and ends its sessions. */
+        /**
+         * Deletes an account and the namespace of its environments, and ends its sessions and the links that it has made. While there are environments, the
+         *     account is locked and stays: nobody can log in with it, and deleting it again ends it once they are gone.
+         */
         delete: operations["delete_account"];
         options?: never;
         head?: never;
@@ -173,7 +177,8 @@ export interface paths {
         /**
          * The logs of one or several pods of an environment, as server-sent events.
          * @description Events named `line` carry a LogLine; `problem` a LogProblem: that container cannot be read, the others go on; `end`
-         *     comes when nothing more will. Logs are read as the person who asks.
+         *     comes when nothing more will. Logs are read as the person who asks. The stream ends soon after a logout, or after the
+         *     right to see the environment; one may have 20 of them open.
          */
         get: operations["logs"];
         put?: never;
@@ -487,10 +492,15 @@ export interface components {
             created: string;
             /** @description Groups in Kubernetes. */
             groups: string[];
+            /**
+             * Format: date-time
+             * @description Until when the link to it can be used; absent when there is none.
+             */
+            invitedUntil?: string | null;
             /** @description Name of the account, and of the user in Kubernetes. */
             name: string;
             role?: components["schemas"]["Role"] | null;
-            /** @description Whether its person has joined. */
+            /** @description Whether its person can log in. */
             state: components["schemas"]["AccountState"];
         };
         /** @description Accounts, by name. */
@@ -506,10 +516,10 @@ export interface components {
             role: components["schemas"]["Role"];
         };
         /**
-         * @description Whether somebody has ever joined.
+         * @description Whether one can log in.
          * @enum {string}
          */
-        AccountState: "invited" | "active";
+        AccountState: "invited" | "active" | "locked";
         /**
          * @description What happens to it.
          * @enum {string}
@@ -1682,7 +1692,7 @@ export interface operations {
                     "application/json": components["schemas"]["Invitation"];
                 };
             };
-            /** @description There is an account or a namespace of that name already */
+            /** @description There is an account or a namespace of that name already, or the latter is being deleted */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1720,7 +1730,7 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description It still has environments, or is the last one that may add people */
+            /** @description It still has environments and is locked, or is the last one that may add people */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2075,6 +2085,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["LogLine"];
+                };
+            };
+            /** @description Too many of them are open */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {

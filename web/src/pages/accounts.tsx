@@ -18,6 +18,12 @@ const ROLES: Record<Role, string> = {
   admin: "Administrator: may do everything",
 };
 
+const STATES: Record<Account["state"], { text: string; tone: string }> = {
+  active: { text: "Active", tone: "good" },
+  invited: { text: "Invited", tone: "warn" },
+  locked: { text: "Locked", tone: "bad" },
+};
+
 export function Accounts() {
   const list = useResource("accounts", calls.accounts);
   const [made, setMade] = useState<Invitation>();
@@ -50,9 +56,8 @@ export function Accounts() {
                 <tr key={one.name}>
                   <th scope="row">{one.name}</th>
                   <td>{one.role ?? one.groups.join(", ")}</td>
-                  <td>{one.state === "active"
-                    ? <span class="mark good">Active</span>
-                    : <span class="mark warn">Invited</span>}</td>
+                  <td><span class={`mark ${STATES[one.state].tone}`}>{STATES[one.state].text}</span>
+                    {one.invitedUntil && <span class="quiet"> link until {exact(Date.parse(one.invitedUntil))}</span>}</td>
                   <td><Time at={one.created} /></td>
                   <td class="acts">
                     <button type="button" aria-label={`New link for ${one.name}`} onClick={() => void renew(one.name)}>New link</button>
@@ -67,13 +72,17 @@ export function Accounts() {
       {deleting && (
         <Dialog title={`Delete ${deleting.name}?`} confirm="Delete" close={() => setDeleting(undefined)}
           act={async () => {
-            await calls.deleteAccount(deleting.name);
             if (made?.account.name === deleting.name) setMade(undefined);
+            try {
+              await calls.deleteAccount(deleting.name);
+            } finally {
+              // Where it is refused, it may be locked by now.
+              list.reload();
+            }
             say(`${deleting.name} is deleted.`);
-            list.reload();
           }}>
           <p>{deleting.name} is logged out everywhere and cannot log in again. The account's namespace is deleted as well;
-            while there are environments in it, this is refused.</p>
+            while there are environments in it, the account is only locked: delete them, then the account again.</p>
         </Dialog>
       )}
     </>

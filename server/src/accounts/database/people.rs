@@ -5,13 +5,13 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::{ACCOUNT, Database, account, stored, time};
 use crate::accounts::error::Error;
-use crate::accounts::people::Known;
+use crate::accounts::people::{Known, State};
 use crate::accounts::sessions::Digest;
 use crate::accounts::{ADMINS, Account, AccountName};
 
-/// How the deletion of an account went.
+/// How it went to lock an account, or to delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::accounts) enum Deletion {
+pub(in crate::accounts) enum Removal {
     Done,
     /// There is no such account.
     Unknown,
@@ -25,32 +25,56 @@ const ONLY_ADMINISTRATOR: &str = "
         AND NOT EXISTS (SELECT 1 FROM account JOIN membership ON membership.account = account.id
             WHERE membership.name = ?2 AND account.id <> ?1 AND account.password <> '')";
 
+/// Whoever was made an administrator by a link of this account (`?1`) would be one in its place.
+const INVITED_BY: &str =
+    "DELETE FROM invitation WHERE inviter = (SELECT name FROM account WHERE account.id = ?1)";
+
+/// What makes a [`Known`].
+const KNOWN: &str = "password <> '' AS active, locked, created,
+    (SELECT expires FROM invitation WHERE invitation.account = account.id) AS invited";
+
+/// An invitation as it is kept.
+pub(in crate::accounts) struct NewInvitation<'a> {
+    pub(in crate::accounts) code: Digest,
+    pub(in crate::accounts) expires: Timestamp,
+    pub(in crate::accounts) inviter: &'a str,
+    /// The session of who invites, if there is one: nobody is invited once it has ended.
+    pub(in crate::accounts) session: Option<Digest>,
+}
+
+/// How it went to make an account and to invite to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::accounts) enum Creation {
+    Done(Known),
+    /// Somebody has the name.
+    Taken,
+    /// The session of who invites has ended.
+    Ended,
+}
+
 impl Database {
     /// All accounts, by name.
     pub(in crate::accounts) async fn people(&self) -> Result<Vec<Known>, Error> {
-        let query = format!("SELECT {ACCOUNT}, password <> '' AS active, created FROM account ORDER BY name");
+        let query = format!("SELECT {ACCOUNT}, {KNOWN} FROM account ORDER BY name");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).try_map(known).fetch_all(&self.readers).await;
         rows.map_err(|error| self.sorted(error))
     }
 
     /// One account.
     pub(in crate::accounts) async fn known(&self, name: &AccountName) -> Result<Option<Known>, Error> {
-        let query = format!(
-            "SELECT {ACCOUNT}, password <> '' AS active, created FROM account WHERE account.name = ?1"
-        );
+        let query = format!("SELECT {ACCOUNT}, {KNOWN} FROM account WHERE account.name = ?1");
         let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name.as_str()).try_map(known);
         row.fetch_optional(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
-    /// Makes an account without a password, with an invitation to it; `None` when the name is taken.
+    /// Makes an account without a password, with an invitation to it.
     pub(in crate::accounts) async fn create_invited(
         &self,
         name: &AccountName,
         group: &str,
-        code: Digest,
-        expires: Timestamp,
+        invitation: &NewInvitation<'_>,
         now: Timestamp,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Creation, Error> {
         let mut writer = self.writer().await?;
         let create = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -62,30 +86,43 @@ impl Database {
             .bind(stored(now))
             .fetch_optional(&mut *transaction)
             .await?;
-            let Some(id) = made else { return Ok(None) };
+            let Some(id) = made else { return Ok(Creation::Taken) };
             sqlx::query("INSERT INTO membership (account, name) VALUES (?1, ?2)")
                 .bind(id)
                 .bind(group)
                 .execute(&mut *transaction)
                 .await?;
-            invite(&mut transaction, id, code, expires).await?;
+            if !invite(&mut transaction, id, invitation).await? {
+                return Ok(Creation::Ended);
+            }
             transaction.commit().await?;
             let (groups, password) = (vec![group.to_owned()], Digest::of(""));
             let account = Account { id, name: name.to_string(), groups, password };
-            Ok(Some(Known { account, active: false, created: now }))
+            let invited = Some(invitation.expires);
+            Ok(Creation::Done(Known { account, state: State::Invited, invited, created: now }))
         };
         create.await.map_err(|error| self.sorted(error))
     }
 
-    /// Invites to an account that is there, in place of an earlier invitation.
+    /// Invites to an account that is there, in place of an earlier invitation. One that is locked is so no more.
+    /// Nothing is done when the session of who invites has ended.
     pub(in crate::accounts) async fn invite(
         &self,
         account: &Account,
-        code: Digest,
-        expires: Timestamp,
-    ) -> Result<(), Error> {
+        invitation: &NewInvitation<'_>,
+    ) -> Result<bool, Error> {
         let mut writer = self.writer().await?;
-        invite(&mut writer, account.id, code, expires).await.map_err(|error| self.sorted(error))
+        let invite = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            if !invite(&mut transaction, account.id, invitation).await? {
+                return Ok(false);
+            }
+            let unlocked = sqlx::query("UPDATE account SET locked = 0 WHERE id = ?1").bind(account.id);
+            unlocked.execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        invite.await.map_err(|error| self.sorted(error))
     }
 
     /// Whose invitation has this code.
@@ -144,51 +181,84 @@ impl Database {
         only.fetch_one(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
-    /// Deletes an account; its sessions and its invitation go with it.
-    pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Deletion, Error> {
+    /// Takes away the password of an account, its sessions, the invitation to it and those that it has made: all of it,
+    /// or nothing.
+    pub(in crate::accounts) async fn lock(&self, name: &AccountName) -> Result<Removal, Error> {
+        self.remove(
+            name,
+            &[
+                "UPDATE account SET password = '', locked = 1 WHERE id = ?1",
+                "DELETE FROM session WHERE account = ?1",
+                "DELETE FROM invitation WHERE account = ?1",
+                INVITED_BY,
+            ],
+        )
+        .await
+    }
+
+    /// Deletes an account; its sessions, the invitation to it and those that it has made go with it.
+    pub(in crate::accounts) async fn delete(&self, name: &AccountName) -> Result<Removal, Error> {
+        self.remove(name, &[INVITED_BY, "DELETE FROM account WHERE id = ?1"]).await
+    }
+
+    /// Does this with an account (`?1`), unless nobody could add people afterwards.
+    async fn remove(&self, name: &AccountName, statements: &[&'static str]) -> Result<Removal, Error> {
         let mut writer = self.writer().await?;
-        let delete = async {
+        let remove = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
             let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
                 .bind(name.as_str())
                 .fetch_optional(&mut *transaction)
                 .await?;
-            let Some(id) = id else { return Ok(Deletion::Unknown) };
+            let Some(id) = id else { return Ok(Removal::Unknown) };
             let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
                 .bind(id)
                 .bind(ADMINS)
                 .fetch_one(&mut *transaction)
                 .await?;
             if only {
-                return Ok(Deletion::LastAdministrator);
+                return Ok(Removal::LastAdministrator);
             }
-            sqlx::query("DELETE FROM account WHERE id = ?1").bind(id).execute(&mut *transaction).await?;
+            for statement in statements {
+                sqlx::query(*statement).bind(id).execute(&mut *transaction).await?;
+            }
             transaction.commit().await?;
-            Ok(Deletion::Done)
+            Ok(Removal::Done)
         };
-        delete.await.map_err(|error| self.sorted(error))
+        remove.await.map_err(|error| self.sorted(error))
     }
 }
 
+/// Whether it was done: not when the session of who invites has ended.
 async fn invite(
     connection: &mut SqliteConnection,
     account: i64,
-    code: Digest,
-    expires: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO invitation (account, digest, expires) VALUES (?1, ?2, ?3)
-         ON CONFLICT (account) DO UPDATE SET digest = excluded.digest, expires = excluded.expires",
+    invitation: &NewInvitation<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO invitation (account, digest, expires, inviter) SELECT ?1, ?2, ?3, ?4
+         WHERE ?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.digest = ?5)
+         ON CONFLICT (account) DO UPDATE
+         SET digest = excluded.digest, expires = excluded.expires, inviter = excluded.inviter",
     )
     .bind(account)
-    .bind(code.as_bytes())
-    .bind(stored(expires))
+    .bind(invitation.code.as_bytes())
+    .bind(stored(invitation.expires))
+    .bind(invitation.inviter)
+    .bind(invitation.session.as_ref().map(Digest::as_bytes))
     .execute(connection)
-    .await
-    .map(drop)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
     let created = time(row.try_get("created")?)?;
-    Ok(Known { account: account(&row)?, active: row.try_get("active")?, created })
+    let state = match (row.try_get("active")?, row.try_get("locked")?) {
+        (true, _) => State::Active,
+        (false, true) => State::Locked,
+        (false, false) => State::Invited,
+    };
+    let invited: Option<i64> = row.try_get("invited")?;
+    let invited = invited.map(time).transpose()?;
+    Ok(Known { account: account(&row)?, state, invited, created })
 }
