@@ -19,7 +19,7 @@ use crate::catalog::Served;
 use crate::identity::Identity;
 use crate::negotiation::{self, Body};
 use crate::status::{ApiError, Cause, Result};
-use crate::store::{Change, Entry, Expect, ObjectKey, Write, WriteError};
+use crate::store::{Change, Entry, Expect, ObjectKey, Write, WriteError, readable};
 
 /// Through which endpoint an object is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -562,6 +562,7 @@ async fn store(request: &Request<'_>, old: Option<&Arc<Entry>>, mut value: Value
         return Err(ApiError::too_large(OBJECT_LIMIT));
     }
     crate::conversion::to_storage(served, &mut value);
+    readable(&value).map_err(|e| store_error(served, &key.name, &e))?;
     let finished = old.is_some() && finish_if_done(&value);
     if request.dry_run {
         if old.is_none() && request.api.store.get(&served.storage, &key).is_some() {
@@ -608,6 +609,13 @@ pub(crate) fn store_error(served: &Served, name: &str, error: &WriteError) -> Ap
     match error {
         WriteError::Exists => ApiError::already_exists(served.group(), served.plural(), name),
         WriteError::Conflict => ApiError::modified(served.group(), served.plural(), name),
+        // As what cannot be decoded.
+        WriteError::TooDeep => ApiError::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: {error}",
+            served.kind(),
+            served.resource.version,
+            served.kind()
+        )),
         WriteError::Unavailable(_) | WriteError::Closed => ApiError::not_kept(error),
     }
 }

@@ -68,6 +68,9 @@ pub(crate) enum WriteError {
     /// The revision is another one, or the object is gone.
     #[error("the object has changed")]
     Conflict,
+    /// The object could be written and never read again.
+    #[error("the object is nested deeper than {DEEPEST} levels, its managed fields included")]
+    TooDeep,
     /// The database refused; nothing of this write was kept.
     #[error("the database refused the write: {0}")]
     Unavailable(Arc<str>),
@@ -105,11 +108,8 @@ impl Store {
 
     /// Does one write and waits until it is durable.
     pub(crate) async fn write(&self, write: Write) -> Result<Arc<Entry>, WriteError> {
-        if let Change::Put(value) = &write.change
-            && deeper_than(value, DEEPEST)
-        {
-            let why = format!("the object is nested deeper than {DEEPEST} levels");
-            return Err(WriteError::Unavailable(why.into()));
+        if let Change::Put(value) = &write.change {
+            readable(value)?;
         }
         let (done, answer) = oneshot::channel();
         self.requests.send(Request { write, done }).await.map_err(|_| WriteError::Closed)?;
@@ -178,6 +178,11 @@ impl Store {
 /// Levels of nesting of a stored object, its managed fields among them. JSON readers stop at 128, ours and those of
 /// clients, who read it inside a list or a watch event: what is deeper could be written and never read again.
 const DEEPEST: usize = 120;
+
+/// Whether an object, once stored, could be read again.
+pub(crate) fn readable(value: &Value) -> Result<(), WriteError> {
+    if deeper_than(value, DEEPEST) { Err(WriteError::TooDeep) } else { Ok(()) }
+}
 
 fn deeper_than(value: &Value, levels: usize) -> bool {
     let Some(levels) = levels.checked_sub(1) else { return value.is_object() || value.is_array() };

@@ -86,7 +86,7 @@ async fn what_could_not_be_read_again_is_refused() {
         write
     };
     let error = store.write(nested(DEEPEST)).await.unwrap_err();
-    assert!(matches!(error, WriteError::Unavailable(_)), "{error}");
+    assert!(matches!(error, WriteError::TooDeep), "{error}");
     store.write(nested(DEEPEST - 1)).await.unwrap();
     drop(store);
     writer.await.unwrap();
