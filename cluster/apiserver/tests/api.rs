@@ -190,6 +190,54 @@ async fn a_namespace_takes_nothing_new_while_it_ends() {
 }
 
 #[tokio::test]
+async fn nothing_stays_behind_a_namespace_however_much_is_made_while_it_ends() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let shop: Namespace = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
+    let api: Api<ConfigMap> = Api::namespaced(server.admin(), "shop");
+    for finalized in [false, true] {
+        namespaces.create(&PostParams::default(), &shop).await.unwrap();
+        // Also one whose own finalizer was taken off before: until it is empty, it stays.
+        if finalized {
+            let path = "/api/v1/namespaces/shop/finalize";
+            let body = json!({"metadata": {"name": "shop"}, "spec": {"finalizers": []}}).to_string();
+            let request =
+                http::Request::put(path).header("content-type", "application/json").body(body.into());
+            server.admin().request::<serde_json::Value>(request.unwrap()).await.unwrap();
+        }
+        let writers = (0..20).map(|writer| {
+            let api = api.clone();
+            async move {
+                let mut made = 0;
+                loop {
+                    let object = config_map(&format!("c{writer}-{made}"), "1");
+                    match api.create(&PostParams::default(), &object).await {
+                        Ok(_) => made += 1,
+                        Err(error) => break (made, code(&error)),
+                    }
+                }
+            }
+        });
+        let ending = async {
+            while api.list(&ListParams::default()).await.unwrap().items.len() < 40 {
+                tokio::task::yield_now().await;
+            }
+            namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+        };
+        let (made, ()) = futures::join!(futures::future::join_all(writers), ending);
+        for (_, refused) in &made {
+            assert!(matches!(refused.0, 403 | 404), "{refused:?}");
+        }
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while namespaces.get_opt("shop").await.unwrap().is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "the namespace does not end");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(api.list(&ListParams::default()).await.unwrap().items, [], "something stayed behind");
+    }
+}
+
+#[tokio::test]
 async fn secrets_written_as_text_are_read_as_data() {
     let server = start().await;
     let api: Api<Secret> = Api::default_namespaced(server.admin());

@@ -13,9 +13,8 @@ use crate::api::Api;
 use crate::rbac::{self, Attributes, RoleRef};
 use crate::resources::{Operation, WriteRequest};
 use crate::status::{ApiError, Cause, Result};
-use crate::store::ObjectKey;
+use crate::store::{NAMESPACES, ObjectKey};
 
-const NAMESPACES: &str = "/namespaces";
 /// Namespaces that cannot be deleted.
 pub(crate) const PERMANENT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -133,7 +132,8 @@ fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// New objects need a namespace that exists and is not going away.
+/// New objects need a namespace that exists and is not going away. This says so before anything else is checked, and
+/// to a dry run; what becomes of the namespace meanwhile, the store's writer sees.
 fn namespace_exists(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
     let served = request.served;
     if !served.resource.namespaced {

@@ -19,9 +19,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::api::Api;
 use crate::catalog::CRDS;
-use crate::store::{Event, EventKind, ObjectKey, ResourceKey};
+use crate::store::{Event, EventKind, NAMESPACES, ObjectKey, ResourceKey};
 
-const NAMESPACES: &str = "/namespaces";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 
 /// Objects that one controller changes at the same time.

@@ -609,6 +609,10 @@ pub(crate) fn store_error(served: &Served, name: &str, error: &WriteError) -> Ap
     match error {
         WriteError::Exists => ApiError::already_exists(served.group(), served.plural(), name),
         WriteError::Conflict => ApiError::modified(served.group(), served.plural(), name),
+        WriteError::NoNamespace(namespace) => ApiError::not_found("", "namespaces", namespace),
+        WriteError::NamespaceEnds(namespace) => {
+            ApiError::terminating(served.group(), served.plural(), name, namespace)
+        }
         // As what cannot be decoded.
         WriteError::TooDeep => ApiError::bad_request(format!(
             "{} in version \"{}\" cannot be handled as a {}: {error}",

@@ -3,6 +3,8 @@
 //! One writer task owns the database. It takes all writes that wait, checks each against the newest
 //! state (compare-and-swap on the revision), commits them in one transaction and only then makes them
 //! visible and answers: what was acknowledged is on disk, and nobody reads what a crash could undo.
+//! It also sees that a new object's namespace is there and stays: only here is that certain, and what slipped in
+//! behind a namespace's end would never be cleaned up.
 //! Reads never touch the database.
 
 mod database;
@@ -26,6 +28,9 @@ pub(crate) use watch::{Watch, WatchEnd};
 
 /// Group and plural name of a stored resource, as `apps/deployments`; the core group is `/pods`.
 pub(crate) type ResourceKey = Arc<str>;
+
+/// The namespaces' own storage key.
+pub(crate) const NAMESPACES: &str = "/namespaces";
 
 /// The storage key of a resource.
 pub(crate) fn resource_key(group: &str, plural: &str) -> ResourceKey {
@@ -68,6 +73,12 @@ pub(crate) enum WriteError {
     /// The revision is another one, or the object is gone.
     #[error("the object has changed")]
     Conflict,
+    /// A new object in a namespace that is not there.
+    #[error("there is no namespace {0}")]
+    NoNamespace(Arc<str>),
+    /// A new object in a namespace that is being deleted.
+    #[error("the namespace {0} is being deleted")]
+    NamespaceEnds(Arc<str>),
     /// The object could be written and never read again.
     #[error("the object is nested deeper than {DEEPEST} levels, its managed fields included")]
     TooDeep,
