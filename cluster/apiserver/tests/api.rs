@@ -102,6 +102,33 @@ async fn lists_come_in_pages_of_one_revision() {
 }
 
 #[tokio::test]
+async fn what_fields_select_comes_in_pages_too() {
+    let server = start().await;
+    let api: Api<Secret> = Api::namespaced(server.admin(), "kube-public");
+    for n in 0..6 {
+        let kind = if n % 2 == 0 { "even" } else { "odd" };
+        let secret = json!({"metadata": {"name": format!("s{n}")}, "type": kind});
+        api.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    }
+    let names = |list: &kube::core::ObjectList<Secret>| -> Vec<String> {
+        list.items.iter().map(|s| s.metadata.name.clone().unwrap()).collect()
+    };
+    let odd = ListParams::default().fields("type=odd").limit(2);
+    let first = api.list(&odd).await.unwrap();
+    assert_eq!(names(&first), ["s1", "s3"]);
+    let second = api.list(&odd.continue_token(&first.metadata.continue_.clone().unwrap())).await.unwrap();
+    assert_eq!(names(&second), ["s5"]);
+    assert_eq!(second.metadata.continue_.unwrap_or_default(), "");
+    let mut events = api.watch(&WatchParams::default().fields("type=odd"), "0").await.unwrap().boxed();
+    for expected in ["s1", "s3", "s5"] {
+        match events.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(secret) => assert_eq!(secret.metadata.name.as_deref(), Some(expected)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_selected_watch_tells_when_objects_enter_and_leave() {
     let server = start().await;
     let api: Api<ConfigMap> = Api::default_namespaced(server.admin());

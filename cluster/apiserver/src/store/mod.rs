@@ -142,9 +142,12 @@ impl Store {
         self.state.read().resource_revision(resource)
     }
 
-    /// Runs `read` on one consistent state. Keep it short: writers wait.
+    /// Runs `read` on one consistent state. Keep it short, since writers wait: no object is parsed in it.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.state.read())
+        let state = self.state.read();
+        #[cfg(debug_assertions)]
+        let _reading = memory::Reading::begin();
+        read(&state)
     }
 
     /// All objects of a resource, in order of namespace and name.
