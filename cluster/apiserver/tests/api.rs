@@ -385,6 +385,45 @@ async fn a_namespace_can_ask_for_pod_security() {
 }
 
 #[tokio::test]
+async fn a_token_is_bound_to_a_pod_of_its_own_account_alone() {
+    let server = start().await;
+    account(&server, "default").await;
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    let made = make(&pods, pod("p")).await.unwrap();
+    let accounts = dynamic(server.admin(), "default", "", "v1", "ServiceAccount");
+    let robot = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    make(&accounts, robot).await.unwrap();
+    let client = server.admin();
+    let ask = |account: &str, uid: &str| {
+        let body =
+            json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid}}});
+        let path = format!("/api/v1/namespaces/default/serviceaccounts/{account}/token");
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let request = request.body(body.to_string().into()).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    let uid = made.metadata.uid.unwrap();
+    let refused = ask("robot", &uid).await.unwrap_err();
+    assert_eq!(code(&refused), (400, "BadRequest".into()));
+    assert!(refused.to_string().contains("different serviceaccount name"), "{refused}");
+    assert_eq!(code(&ask("default", "other").await.unwrap_err()), (409, "Conflict".into()));
+    let token = ask("default", &uid).await.unwrap()["status"]["token"].clone();
+    let review = || {
+        let body = json!({"spec": {"token": token}}).to_string();
+        let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews")
+            .header("content-type", "application/json")
+            .body(body.into())
+            .unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await.unwrap()["status"].clone() }
+    };
+    assert_eq!(review().await["authenticated"], true);
+    pods.delete("p", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert_eq!(review().await["authenticated"], false);
+}
+
+#[tokio::test]
 async fn an_owner_in_the_foreground_does_not_wait_for_what_another_owner_keeps() {
     let server = start().await;
     let api = dynamic(server.admin(), "default", "", "v1", "ConfigMap");

@@ -306,13 +306,19 @@ fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
             .store
             .get(&format!("/{plural}"), &key)
             .ok_or_else(|| ApiError::not_found("", plural, name))?;
-        if reference["uid"].as_str().is_some_and(|uid| !uid.is_empty() && uid != bound.meta.uid) {
-            return Err(ApiError::conflict(
-                "",
-                plural,
-                name,
-                "the UID in the bound object reference does not match",
-            ));
+        if let Some(uid) = reference["uid"].as_str().filter(|uid| !uid.is_empty() && *uid != bound.meta.uid) {
+            let why = format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. \
+                 The object might have been deleted and then recreated"
+            );
+            return Err(ApiError::conflict("", plural, name, why));
+        }
+        // Otherwise the token would name a pod that never had it.
+        if kind == "Pod" && bound.value()["spec"]["serviceAccountName"] != entry.key.name.as_str() {
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                entry.key.name
+            )));
         }
         let reference = Bound { name: name.to_owned(), uid: bound.meta.uid.clone() };
         if kind == "Pod" { pod = Some(reference) } else { secret = Some(reference) }
