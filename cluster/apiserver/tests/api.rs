@@ -424,6 +424,113 @@ async fn a_token_is_bound_to_a_pod_of_its_own_account_alone() {
 }
 
 #[tokio::test]
+async fn ephemeral_containers_are_added_through_their_own_subresource_alone() {
+    let server = start().await;
+    account(&server, "default").await;
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    make(&pods, pod("p")).await.unwrap();
+    let client = server.admin();
+    let path = "/api/v1/namespaces/default/pods/p/ephemeralcontainers";
+    let send = |client: &Client, method: &str, media: &str, body: serde_json::Value| {
+        let request = http::Request::builder().method(method).uri(path).header("content-type", media);
+        let request = request.body(if method == "GET" { vec![] } else { body.to_string().into() }).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    let strategic = "application/strategic-merge-patch+json";
+    let debug = |name: &str, image: &str| {
+        json!({"metadata": {"labels": {"not": "this"}},
+               "spec": {"activeDeadlineSeconds": 5, "ephemeralContainers": [{"name": name, "image": image}]}})
+    };
+    let patched = send(&client, "PATCH", strategic, debug("one", "busybox")).await.unwrap();
+    let added = &patched["spec"]["ephemeralContainers"];
+    assert_eq!(
+        (&added[0]["name"], &added[0]["terminationMessagePath"]),
+        (&json!("one"), &json!("/dev/termination-log"))
+    );
+    assert!(patched["metadata"]["labels"].is_null() && patched["spec"]["activeDeadlineSeconds"].is_null());
+    let owner = patched["metadata"]["managedFields"].as_array().unwrap();
+    let owner = owner.iter().find(|m| m["subresource"] == "ephemeralcontainers").unwrap();
+    let owned = &owner["fieldsV1"];
+    assert!(owned["f:spec"]["f:ephemeralContainers"].is_object());
+    assert!(owned["f:metadata"].is_null() && owned["f:spec"]["f:activeDeadlineSeconds"].is_null(), "{owned}");
+    send(&client, "PATCH", strategic, debug("two", "busybox")).await.unwrap();
+    let read = send(&client, "GET", "", json!(null)).await.unwrap();
+    assert_eq!(
+        (&read["kind"], read["spec"]["ephemeralContainers"].as_array().unwrap().len()),
+        (&json!("Pod"), 2)
+    );
+
+    // They stay as they are, and no name is there twice.
+    for (what, body, why) in [
+        ("changed", debug("one", "other"), "\"one\" may not be changed"),
+        ("of a container", debug("c", "busybox"), "Duplicate value: \"c\""),
+        (
+            "removed",
+            json!({"spec": {"ephemeralContainers": [{"name": "one", "$patch": "delete"}]}}),
+            "\"one\" may not be removed",
+        ),
+    ] {
+        let refused = send(&client, "PATCH", strategic, body).await.unwrap_err();
+        assert_eq!(code(&refused), (422, "Invalid".into()), "{what}: {refused}");
+        assert!(refused.to_string().contains(why), "{what}: {refused}");
+    }
+    let mut emptied = read.clone();
+    emptied["spec"]["ephemeralContainers"] = json!([]);
+    let refused = send(&client, "PUT", "application/json", emptied).await.unwrap_err();
+    assert_eq!(code(&refused).0, 422, "{refused}");
+    let mut more = read.clone();
+    let three = json!({"name": "three", "image": "busybox", "targetContainerName": "c"});
+    more["spec"]["ephemeralContainers"].as_array_mut().unwrap().push(three);
+    send(&client, "PUT", "application/json", more).await.unwrap();
+    let refused = pods.patch("p", &PatchParams::default(), &Patch::Strategic(debug("four", "busybox"))).await;
+    assert_eq!(code(&refused.unwrap_err()).0, 422, "not through the pod itself");
+    let applied = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                         "spec": {"ephemeralContainers": [{"name": "five", "image": "busybox"}]}});
+    let params = PatchParams::apply("m");
+    let applied = pods.patch_subresource("ephemeralcontainers", "p", &params, &Patch::Apply(applied)).await;
+    assert_eq!(applied.unwrap().data["spec"]["ephemeralContainers"].as_array().unwrap().len(), 4);
+
+    // Who may change pods may not therefore look into them.
+    let group = "rbac.authorization.k8s.io";
+    let roles = dynamic(server.admin(), "default", group, "v1", "Role");
+    let bindings = dynamic(server.admin(), "default", group, "v1", "RoleBinding");
+    for (name, resource) in [("editor", "pods"), ("debugger", "pods/ephemeralcontainers")] {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": name},
+            "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get", "patch", "update"]}]});
+        make(&roles, role).await.unwrap();
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name}, "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": name}]});
+        make(&bindings, binding).await.unwrap();
+        let client = server.server.client(Identity::user(name, ["dev"]));
+        let answer = send(&client, "PATCH", strategic, debug(name, "busybox")).await;
+        match name {
+            "editor" => assert_eq!(code(&answer.unwrap_err()).0, 403),
+            _ => drop(answer.unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pod_security_holds_for_ephemeral_containers_too() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let shop = json!({"metadata": {"name": "shop", "labels": labels}});
+    namespaces.create(&PostParams::default(), &serde_json::from_value(shop).unwrap()).await.unwrap();
+    account(&server, "shop").await;
+    let pods = dynamic(server.admin(), "shop", "", "v1", "Pod");
+    make(&pods, pod("p")).await.unwrap();
+    let body = json!({"spec": {"ephemeralContainers": [
+        {"name": "d", "image": "busybox", "securityContext": {"privileged": true}}]}});
+    let (params, body) = (PatchParams::default(), Patch::Strategic(body));
+    let refused = pods.patch_subresource("ephemeralcontainers", "p", &params, &body).await.unwrap_err();
+    assert_eq!(code(&refused), (403, "Forbidden".into()));
+}
+
+#[tokio::test]
 async fn an_owner_in_the_foreground_does_not_wait_for_what_another_owner_keeps() {
     let server = start().await;
     let api = dynamic(server.admin(), "default", "", "v1", "ConfigMap");

@@ -39,6 +39,7 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
             pod_security(request, value)?;
         }
+        ("", "Pod") if request.operation == Operation::EphemeralContainers => pod_security(request, value)?,
         ("", "PersistentVolumeClaim") => {
             within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
         }

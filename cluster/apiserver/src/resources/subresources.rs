@@ -1,4 +1,4 @@
-//! What lies below an object: status, scale, tokens, binding, eviction, finalize.
+//! What lies below an object: status, scale, tokens, binding, eviction, finalize, ephemeral containers.
 
 use std::sync::Arc;
 
@@ -82,6 +82,10 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         "resize" => {
             find(|s| *s == Subresource::Resize)?;
             through(&context, &method, &body, Operation::Update).await
+        }
+        "ephemeralcontainers" => {
+            find(|s| *s == Subresource::EphemeralContainers)?;
+            through(&context, &method, &body, Operation::EphemeralContainers).await
         }
         "approval" => {
             find(|s| *s == Subresource::Approval)?;

@@ -28,6 +28,8 @@ pub(crate) enum Operation {
     Update,
     /// Through a subresource that owns only the status.
     Status,
+    /// Through `pods/ephemeralcontainers`, which owns only these.
+    EphemeralContainers,
 }
 
 /// Who writes what, and how.
@@ -68,6 +70,7 @@ impl<'a> Request<'a> {
     pub(crate) fn ownership(&self) -> Manager {
         let reset: &[&str] = match self.operation {
             Operation::Status => &["spec"],
+            Operation::EphemeralContainers => &["status"],
             Operation::Create | Operation::Update if self.served.has_status() => &["status"],
             _ => &[],
         };
@@ -508,6 +511,9 @@ pub(crate) async fn write_object(
         None => new_metadata(&mut value),
         Some(before) => kept_metadata(&mut value, before),
     }
+    if let (Operation::EphemeralContainers, Some(before)) = (request.operation, &before) {
+        strategy::keep_all_but_ephemeral_containers(&mut value, before);
+    }
     if !request.owned {
         // A custom object begins as nothing; a built-in one as its Go type does.
         let nothing = Value::Object(Map::new());
@@ -529,7 +535,7 @@ pub(crate) async fn write_object(
         (Some(before), _, false) => strategy::prepare_for_update(group, kind, &mut value, before),
     }
     admission::admit(request, before.as_ref(), &mut value)?;
-    validate(served, before.as_ref(), &value)?;
+    validate(request, before.as_ref(), &value)?;
     seaway_protobuf::canonical(&mut value);
     if let Some(before) = &before
         && unchanged(before, &value)
@@ -688,7 +694,8 @@ fn keep(metadata: &mut Map<String, Value>, old: &Value, field: &str) {
     }
 }
 
-fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()> {
+fn validate(request: &Request<'_>, before: Option<&Value>, value: &Value) -> Result<()> {
+    let served = request.served;
     let (group, kind) = (served.group(), served.kind());
     let rule = if served.custom.is_some() {
         validation::NameRule::Subdomain
@@ -705,6 +712,9 @@ fn validate(served: &Served, before: Option<&Value>, value: &Value) -> Result<()
     }
     errors.extend(match (&served.custom, before) {
         (None, None) => validation::validate_create(group, kind, value),
+        (None, Some(before)) if request.operation == Operation::EphemeralContainers => {
+            validation::validate_ephemeral_containers_update(value, before)
+        }
         (None, Some(before)) => validation::validate_update(group, kind, value, before),
         (Some(custom), before) => structural::validate(&custom.validator, before, value),
     });
