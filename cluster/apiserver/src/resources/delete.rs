@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer;
+use super::commit::store_error;
 use super::selection::Selection;
-use super::write::store_error;
 use crate::admission::PERMANENT;
 use crate::api::{Api, Context};
 use crate::catalog::Served;
@@ -64,7 +64,7 @@ impl Deletion {
         } else {
             let unreadable =
                 |e: String| ApiError::plain(format!("couldn't get version/kind; json parse error: {e}"));
-            let (value, _) = super::write::parse(crate::api::media_type(&context.headers), body)
+            let (value, _) = super::decode::parse(crate::api::media_type(&context.headers), body)
                 .map_err(|e| if e.code == StatusCode::BAD_REQUEST { unreadable(e.message) } else { e })?;
             if let Some(kind) = value["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
                 return Err(ApiError::plain(format!("{kind:?} is no DeleteOptions")));

@@ -8,7 +8,9 @@ use seaway_merge::managed::{self, ApplyError};
 use seaway_merge::{check, patch as patches, strategic};
 use serde_json::{Value, json};
 
-use super::write::{self, Decoded, Operation, Request, check_object, parse, update_with, write_object};
+use super::commit::write_object;
+use super::decode::{Decoded, check_object, parse};
+use super::write::{self, Operation, Request, update_with};
 use super::{answer, value_of};
 use crate::api::{Context, media_type};
 use crate::negotiation::{self, Body};
