@@ -185,3 +185,6 @@ fn go_type(got: &str) -> &str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;
