@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::identity::Identity;
 use crate::pki::Secret;
 use crate::status::{ApiError, Result};
-use crate::store::{ObjectKey, Store};
+use crate::store::{Entry, ObjectKey, Store};
 use crate::tokens::{Claims, ISSUER, Tokens};
 
 /// How a connection came in.
@@ -69,13 +69,14 @@ impl Authenticator {
         aws_lc_rs::constant_time::verify_slices_are_equal(&hash, &self.admin).is_ok()
     }
 
-    /// A ServiceAccount token whose account (and pod or secret, when bound) still exists.
+    /// A ServiceAccount token whose account (and pod or secret, when bound) still exists: the same one, and not long
+    /// overdue to go.
     pub(crate) fn review(&self, token: &str, audiences: &[String]) -> Option<Claims> {
         let claims = self.tokens.verify(token, audiences).ok()?;
         let private = &claims.kubernetes;
         let alive = |resource: &str, name: &str, uid: &str| {
             let key = ObjectKey::new(private.namespace.as_str(), name);
-            self.store.get(resource, &key).is_some_and(|e| e.meta.uid == uid)
+            self.store.get(resource, &key).is_some_and(|e| e.meta.uid == uid && !is_overdue(&e))
         };
         let account = &private.serviceaccount;
         let bound = alive(ACCOUNTS, &account.name, &account.uid)
@@ -83,6 +84,15 @@ impl Authenticator {
             && private.secret.as_ref().is_none_or(|b| alive("/secrets", &b.name, &b.uid));
         bound.then_some(claims)
     }
+}
+
+/// How long tokens hold after the end of what they are bound to, for clocks that differ; as in kube-apiserver.
+const LEEWAY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Whether an object should have gone by now: what keeps it (a finalizer, a node that is down) keeps no rights alive.
+fn is_overdue(entry: &Entry) -> bool {
+    let ends = || entry.value()["metadata"]["deletionTimestamp"].as_str()?.parse::<jiff::Timestamp>().ok();
+    entry.meta.deleting && ends().is_some_and(|ends| ends + LEEWAY < jiff::Timestamp::now())
 }
 
 /// User from the common name, groups from the organizations.
@@ -163,3 +173,6 @@ pub(crate) fn impersonation(headers: &HeaderMap) -> Result<Option<Impersonation>
     }
     Ok(Some(Impersonation { identity, needs }))
 }
+
+#[cfg(test)]
+mod tests;

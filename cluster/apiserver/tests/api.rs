@@ -102,6 +102,33 @@ async fn lists_come_in_pages_of_one_revision() {
 }
 
 #[tokio::test]
+async fn what_fields_select_comes_in_pages_too() {
+    let server = start().await;
+    let api: Api<Secret> = Api::namespaced(server.admin(), "kube-public");
+    for n in 0..6 {
+        let kind = if n % 2 == 0 { "even" } else { "odd" };
+        let secret = json!({"metadata": {"name": format!("s{n}")}, "type": kind});
+        api.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    }
+    let names = |list: &kube::core::ObjectList<Secret>| -> Vec<String> {
+        list.items.iter().map(|s| s.metadata.name.clone().unwrap()).collect()
+    };
+    let odd = ListParams::default().fields("type=odd").limit(2);
+    let first = api.list(&odd).await.unwrap();
+    assert_eq!(names(&first), ["s1", "s3"]);
+    let second = api.list(&odd.continue_token(&first.metadata.continue_.clone().unwrap())).await.unwrap();
+    assert_eq!(names(&second), ["s5"]);
+    assert_eq!(second.metadata.continue_.unwrap_or_default(), "");
+    let mut events = api.watch(&WatchParams::default().fields("type=odd"), "0").await.unwrap().boxed();
+    for expected in ["s1", "s3", "s5"] {
+        match events.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(secret) => assert_eq!(secret.metadata.name.as_deref(), Some(expected)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_selected_watch_tells_when_objects_enter_and_leave() {
     let server = start().await;
     let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
@@ -186,6 +213,54 @@ async fn a_namespace_takes_nothing_new_while_it_ends() {
     while namespaces.get_opt("shop").await.unwrap().is_some() {
         assert!(tokio::time::Instant::now() < deadline, "the namespace does not end");
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_stays_behind_a_namespace_however_much_is_made_while_it_ends() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let shop: Namespace = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
+    let api: Api<ConfigMap> = Api::namespaced(server.admin(), "shop");
+    for finalized in [false, true] {
+        namespaces.create(&PostParams::default(), &shop).await.unwrap();
+        // Also one whose own finalizer was taken off before: until it is empty, it stays.
+        if finalized {
+            let path = "/api/v1/namespaces/shop/finalize";
+            let body = json!({"metadata": {"name": "shop"}, "spec": {"finalizers": []}}).to_string();
+            let request =
+                http::Request::put(path).header("content-type", "application/json").body(body.into());
+            server.admin().request::<serde_json::Value>(request.unwrap()).await.unwrap();
+        }
+        let writers = (0..20).map(|writer| {
+            let api = api.clone();
+            async move {
+                let mut made = 0;
+                loop {
+                    let object = config_map(&format!("c{writer}-{made}"), "1");
+                    match api.create(&PostParams::default(), &object).await {
+                        Ok(_) => made += 1,
+                        Err(error) => break (made, code(&error)),
+                    }
+                }
+            }
+        });
+        let ending = async {
+            while api.list(&ListParams::default()).await.unwrap().items.len() < 40 {
+                tokio::task::yield_now().await;
+            }
+            namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+        };
+        let (made, ()) = futures::join!(futures::future::join_all(writers), ending);
+        for (_, refused) in &made {
+            assert!(matches!(refused.0, 403 | 404), "{refused:?}");
+        }
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while namespaces.get_opt("shop").await.unwrap().is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "the namespace does not end");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(api.list(&ListParams::default()).await.unwrap().items, [], "something stayed behind");
     }
 }
 
@@ -307,6 +382,152 @@ async fn a_namespace_can_ask_for_pod_security() {
             .to_string()
             .contains("violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false")
     );
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_a_pod_of_its_own_account_alone() {
+    let server = start().await;
+    account(&server, "default").await;
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    let made = make(&pods, pod("p")).await.unwrap();
+    let accounts = dynamic(server.admin(), "default", "", "v1", "ServiceAccount");
+    let robot = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    make(&accounts, robot).await.unwrap();
+    let client = server.admin();
+    let ask = |account: &str, uid: &str| {
+        let body =
+            json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid}}});
+        let path = format!("/api/v1/namespaces/default/serviceaccounts/{account}/token");
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let request = request.body(body.to_string().into()).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    let uid = made.metadata.uid.unwrap();
+    let refused = ask("robot", &uid).await.unwrap_err();
+    assert_eq!(code(&refused), (400, "BadRequest".into()));
+    assert!(refused.to_string().contains("different serviceaccount name"), "{refused}");
+    assert_eq!(code(&ask("default", "other").await.unwrap_err()), (409, "Conflict".into()));
+    let token = ask("default", &uid).await.unwrap()["status"]["token"].clone();
+    let review = || {
+        let body = json!({"spec": {"token": token}}).to_string();
+        let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews")
+            .header("content-type", "application/json")
+            .body(body.into())
+            .unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await.unwrap()["status"].clone() }
+    };
+    assert_eq!(review().await["authenticated"], true);
+    pods.delete("p", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert_eq!(review().await["authenticated"], false);
+}
+
+#[tokio::test]
+async fn ephemeral_containers_are_added_through_their_own_subresource_alone() {
+    let server = start().await;
+    account(&server, "default").await;
+    let pods = dynamic(server.admin(), "default", "", "v1", "Pod");
+    make(&pods, pod("p")).await.unwrap();
+    let client = server.admin();
+    let path = "/api/v1/namespaces/default/pods/p/ephemeralcontainers";
+    let send = |client: &Client, method: &str, media: &str, body: serde_json::Value| {
+        let request = http::Request::builder().method(method).uri(path).header("content-type", media);
+        let request = request.body(if method == "GET" { vec![] } else { body.to_string().into() }).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    let strategic = "application/strategic-merge-patch+json";
+    let debug = |name: &str, image: &str| {
+        json!({"metadata": {"labels": {"not": "this"}},
+               "spec": {"activeDeadlineSeconds": 5, "ephemeralContainers": [{"name": name, "image": image}]}})
+    };
+    let patched = send(&client, "PATCH", strategic, debug("one", "busybox")).await.unwrap();
+    let added = &patched["spec"]["ephemeralContainers"];
+    assert_eq!(
+        (&added[0]["name"], &added[0]["terminationMessagePath"]),
+        (&json!("one"), &json!("/dev/termination-log"))
+    );
+    assert!(patched["metadata"]["labels"].is_null() && patched["spec"]["activeDeadlineSeconds"].is_null());
+    let owner = patched["metadata"]["managedFields"].as_array().unwrap();
+    let owner = owner.iter().find(|m| m["subresource"] == "ephemeralcontainers").unwrap();
+    let owned = &owner["fieldsV1"];
+    assert!(owned["f:spec"]["f:ephemeralContainers"].is_object());
+    assert!(owned["f:metadata"].is_null() && owned["f:spec"]["f:activeDeadlineSeconds"].is_null(), "{owned}");
+    send(&client, "PATCH", strategic, debug("two", "busybox")).await.unwrap();
+    let read = send(&client, "GET", "", json!(null)).await.unwrap();
+    assert_eq!(
+        (&read["kind"], read["spec"]["ephemeralContainers"].as_array().unwrap().len()),
+        (&json!("Pod"), 2)
+    );
+
+    // They stay as they are, and no name is there twice.
+    for (what, body, why) in [
+        ("changed", debug("one", "other"), "\"one\" may not be changed"),
+        ("of a container", debug("c", "busybox"), "Duplicate value: \"c\""),
+        (
+            "removed",
+            json!({"spec": {"ephemeralContainers": [{"name": "one", "$patch": "delete"}]}}),
+            "\"one\" may not be removed",
+        ),
+    ] {
+        let refused = send(&client, "PATCH", strategic, body).await.unwrap_err();
+        assert_eq!(code(&refused), (422, "Invalid".into()), "{what}: {refused}");
+        assert!(refused.to_string().contains(why), "{what}: {refused}");
+    }
+    let mut emptied = read.clone();
+    emptied["spec"]["ephemeralContainers"] = json!([]);
+    let refused = send(&client, "PUT", "application/json", emptied).await.unwrap_err();
+    assert_eq!(code(&refused).0, 422, "{refused}");
+    let mut more = read.clone();
+    let three = json!({"name": "three", "image": "busybox", "targetContainerName": "c"});
+    more["spec"]["ephemeralContainers"].as_array_mut().unwrap().push(three);
+    send(&client, "PUT", "application/json", more).await.unwrap();
+    let refused = pods.patch("p", &PatchParams::default(), &Patch::Strategic(debug("four", "busybox"))).await;
+    assert_eq!(code(&refused.unwrap_err()).0, 422, "not through the pod itself");
+    let applied = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                         "spec": {"ephemeralContainers": [{"name": "five", "image": "busybox"}]}});
+    let params = PatchParams::apply("m");
+    let applied = pods.patch_subresource("ephemeralcontainers", "p", &params, &Patch::Apply(applied)).await;
+    assert_eq!(applied.unwrap().data["spec"]["ephemeralContainers"].as_array().unwrap().len(), 4);
+
+    // Who may change pods may not therefore look into them.
+    let group = "rbac.authorization.k8s.io";
+    let roles = dynamic(server.admin(), "default", group, "v1", "Role");
+    let bindings = dynamic(server.admin(), "default", group, "v1", "RoleBinding");
+    for (name, resource) in [("editor", "pods"), ("debugger", "pods/ephemeralcontainers")] {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": name},
+            "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get", "patch", "update"]}]});
+        make(&roles, role).await.unwrap();
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name}, "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": name}]});
+        make(&bindings, binding).await.unwrap();
+        let client = server.server.client(Identity::user(name, ["dev"]));
+        let answer = send(&client, "PATCH", strategic, debug(name, "busybox")).await;
+        match name {
+            "editor" => assert_eq!(code(&answer.unwrap_err()).0, 403),
+            _ => drop(answer.unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pod_security_holds_for_ephemeral_containers_too() {
+    let server = start().await;
+    let namespaces: Api<Namespace> = Api::all(server.admin());
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let shop = json!({"metadata": {"name": "shop", "labels": labels}});
+    namespaces.create(&PostParams::default(), &serde_json::from_value(shop).unwrap()).await.unwrap();
+    account(&server, "shop").await;
+    let pods = dynamic(server.admin(), "shop", "", "v1", "Pod");
+    make(&pods, pod("p")).await.unwrap();
+    let body = json!({"spec": {"ephemeralContainers": [
+        {"name": "d", "image": "busybox", "securityContext": {"privileged": true}}]}});
+    let (params, body) = (PatchParams::default(), Patch::Strategic(body));
+    let refused = pods.patch_subresource("ephemeralcontainers", "p", &params, &body).await.unwrap_err();
+    assert_eq!(code(&refused), (403, "Forbidden".into()));
 }
 
 #[tokio::test]
@@ -454,4 +675,75 @@ async fn an_aggregated_role_is_made_by_who_holds_everything() {
     let patch = json!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]}});
     let error = jane.patch("mine", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap_err();
     assert_eq!(code(&error).0, 403);
+}
+
+/// A value that is nested so deep.
+fn nested(levels: usize) -> serde_json::Value {
+    (0..levels).fold(json!("x"), |inner, _| json!({"a": inner}))
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deep_is_a_bad_request_however_it_comes() {
+    let server = start().await;
+    let gvk = kube::core::GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let crds: Api<DynamicObject> =
+        Api::all_with(server.admin(), &kube::discovery::ApiResource::from_gvk(&gvk));
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced",
+                 "names": {"plural": "things", "kind": "Thing", "singular": "thing", "listKind": "ThingList"},
+                 "versions": [{"name": "v1", "served": true, "storage": true,
+                     "schema": {"openAPIV3Schema": {"type": "object",
+                                                    "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    make(&crds, definition).await.unwrap();
+    let client = server.admin();
+    let path = "/apis/example.com/v1/namespaces/default/things";
+    let thing = |name: &str, levels| {
+        json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name},
+               "spec": nested(levels)})
+    };
+    let send = |method: &str, path: String, media: &str, body: serde_json::Value| {
+        let request =
+            http::Request::builder().method(method).uri(path).header("content-type", media.to_owned());
+        let request = request.body(body.to_string().into()).unwrap();
+        let client = client.clone();
+        async move { client.request::<serde_json::Value>(request).await }
+    };
+    // The kind is served soon after its definition.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while let Err(error) = send("POST", path.into(), "application/json", thing("flat", 1)).await {
+        assert!(tokio::time::Instant::now() < deadline, "{error}");
+        tokio::task::yield_now().await;
+    }
+    let apply = "application/apply-patch+yaml";
+    let json_patch = json!([{"op": "add", "path": "/spec", "value": nested(122)}]);
+    for (what, answer) in [
+        ("create", send("POST", path.into(), "application/json", thing("deep", 122)).await),
+        ("dry run", send("POST", format!("{path}?dryRun=All"), "application/json", thing("deep", 122)).await),
+        // Its managed fields are deeper than itself.
+        ("managed", send("POST", path.into(), "application/json", thing("deep", 117)).await),
+        (
+            "merge patch",
+            send(
+                "PATCH",
+                format!("{path}/flat"),
+                "application/merge-patch+json",
+                json!({"spec": nested(122)}),
+            )
+            .await,
+        ),
+        (
+            "JSON patch",
+            send("PATCH", format!("{path}/flat"), "application/json-patch+json", json_patch).await,
+        ),
+        ("apply", send("PATCH", format!("{path}/deep?fieldManager=m"), apply, thing("deep", 122)).await),
+    ] {
+        let Err(Error::Api(status)) = answer else { panic!("{what}: {answer:?}") };
+        assert_eq!((status.code, status.reason.as_str()), (400, "BadRequest"), "{what}: {}", status.message);
+        assert!(status.message.contains("deep"), "{what}: {}", status.message);
+    }
+    let list: serde_json::Value =
+        client.request(http::Request::get(path).body(vec![]).unwrap()).await.unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list["items"][0]["spec"], nested(1));
 }

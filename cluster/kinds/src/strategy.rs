@@ -150,6 +150,25 @@ pub fn prepare_custom_for_status_update(new: &mut Value, old: &Value) {
     }
 }
 
+/// What an update of a Pod through `ephemeralcontainers` cannot change: everything else.
+pub fn keep_all_but_ephemeral_containers(object: &mut Value, before: &Value) {
+    let added = object["spec"].get("ephemeralContainers").cloned();
+    // Whose fields they are is settled by what has changed.
+    let owned = object["metadata"].get("managedFields").cloned();
+    let revision = object["metadata"].get("resourceVersion").cloned();
+    *object = before.clone();
+    let put = |part: &mut Value, field: &str, value: Option<Value>| {
+        let Some(part) = part.as_object_mut() else { return };
+        match value.filter(|value| !value.is_null()) {
+            Some(value) => drop(part.insert(field.to_owned(), value)),
+            None => drop(part.remove(field)),
+        }
+    };
+    put(&mut object["spec"], "ephemeralContainers", added);
+    put(&mut object["metadata"], "managedFields", owned);
+    put(&mut object["metadata"], "resourceVersion", revision);
+}
+
 /// How long the deletion of a Pod waits, in seconds: what its spec says, or 30. `None` for kinds
 /// that are deleted at once.
 ///

@@ -13,9 +13,8 @@ use crate::api::Api;
 use crate::rbac::{self, Attributes, RoleRef};
 use crate::resources::{Operation, WriteRequest};
 use crate::status::{ApiError, Cause, Result};
-use crate::store::ObjectKey;
+use crate::store::{NAMESPACES, ObjectKey};
 
-const NAMESPACES: &str = "/namespaces";
 /// Namespaces that cannot be deleted.
 pub(crate) const PERMANENT: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -40,6 +39,7 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
             pod_security(request, value)?;
         }
+        ("", "Pod") if request.operation == Operation::EphemeralContainers => pod_security(request, value)?,
         ("", "PersistentVolumeClaim") => {
             within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
         }
@@ -133,7 +133,8 @@ fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// New objects need a namespace that exists and is not going away.
+/// New objects need a namespace that exists and is not going away. This says so before anything else is checked, and
+/// to a dry run; what becomes of the namespace meanwhile, the store's writer sees.
 fn namespace_exists(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
     let served = request.served;
     if !served.resource.namespaced {

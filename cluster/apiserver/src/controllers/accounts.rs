@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::NAMESPACES;
 use crate::api::Api;
-use crate::store::{ObjectKey, Write, WriteError};
+use crate::store::{NAMESPACES, ObjectKey, Write, WriteError};
 
 /// Makes what is missing in a namespace that is not going away.
 pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
@@ -24,7 +23,7 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
             continue;
         }
         match api.store.write(write).await {
-            Ok(_) | Err(WriteError::Exists) => {}
+            Ok(_) | Err(WriteError::Exists | WriteError::NoNamespace(_) | WriteError::NamespaceEnds(_)) => {}
             Err(error) => tracing::warn!(%error, namespace = name, "the namespace's defaults were not made"),
         }
     }

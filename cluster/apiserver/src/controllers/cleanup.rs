@@ -7,13 +7,13 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::CONCURRENCY;
+use super::CRDS;
 use super::garbage::{remove_finalizer, report};
-use super::{CRDS, NAMESPACES};
 use crate::api::Api;
 use crate::catalog::Served;
 use crate::definitions::CLEANUP;
 use crate::resources::{Deletion, Propagation, delete_object, finish_if_done};
-use crate::store::{Change, Entry, ObjectKey, ResourceKey};
+use crate::store::{Change, Entry, NAMESPACES, ObjectKey, ResourceKey};
 
 /// Empties a namespace that is being deleted, and ends it when it is empty.
 pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
@@ -40,16 +40,17 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     }
     let finalized = |entry: &Entry| {
         let mut value = entry.value();
-        let finalizers = value["spec"]["finalizers"].as_array_mut()?;
-        finalizers.retain(|f| f != "kubernetes");
-        Some(if finish_if_done(&value) { Change::Delete(value) } else { Change::Put(value) })
-    };
-    // Only when the finalizer is still there: otherwise others' finalizers are waited for.
-    let waits = |entry: &Entry| {
-        entry.value()["spec"]["finalizers"].as_array().is_some_and(|f| f.iter().any(|f| f == "kubernetes"))
+        if let Some(finalizers) = value["spec"]["finalizers"].as_array_mut() {
+            finalizers.retain(|f| f != "kubernetes");
+        }
+        if finish_if_done(&value) {
+            return Some(Change::Delete(value));
+        }
+        // Otherwise others' finalizers are waited for.
+        (value != entry.value()).then_some(Change::Put(value))
     };
     let resource: ResourceKey = NAMESPACES.into();
-    let result = api.store.modify(&resource, &key, |e| waits(e).then(|| finalized(e)).flatten()).await;
+    let result = api.store.modify(&resource, &key, finalized).await;
     report(result.map(drop));
 }
 

@@ -15,13 +15,13 @@ mod quota;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::api::Api;
 use crate::catalog::CRDS;
-use crate::store::{Event, EventKind, ObjectKey, ResourceKey};
+use crate::store::{Event, EventKind, NAMESPACES, ObjectKey, ResourceKey};
 
-const NAMESPACES: &str = "/namespaces";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 
 /// Objects that one controller changes at the same time.
@@ -33,10 +33,12 @@ pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceK
     let mut batch = Vec::new();
     let mut expire = tokio::time::interval(expiry::EVERY);
     loop {
+        let mut round = Round::default();
         let count = tokio::select! {
             () = api.stopping.cancelled() => return,
             _ = expire.tick() => {
-                expiry::events(&api, jiff::Timestamp::now()).await;
+                let all = ObjectKey::new("", "");
+                round.look("expiry", "/events", &all, expiry::events(&api, jiff::Timestamp::now())).await;
                 continue;
             }
             count = changes.recv_many(&mut batch, 512) => count,
@@ -44,69 +46,91 @@ pub(crate) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<(ResourceK
         if count == 0 {
             return;
         }
-        let mut roles_changed = false;
-        let mut owned: HashSet<(ResourceKey, ObjectKey)> = HashSet::new();
-        // Namespaces and definitions that may be waiting for these very objects to go.
-        let mut ending: HashSet<String> = HashSet::new();
-        let mut changed: HashSet<String> = HashSet::new();
-        for (resource, event) in batch.drain(..) {
-            let key = &event.entry.key;
-            let gone = event.kind == EventKind::Deleted;
-            changed.insert(key.namespace.clone());
-            match &*resource {
-                NAMESPACES if !gone => {
-                    accounts::namespace(&api, &key.name).await;
-                    if event.entry.meta.deleting {
-                        ending.insert(key.name.clone());
-                    }
-                }
-                CRDS if !gone && event.entry.meta.deleting => cleanup::definition(&api, &key.name).await,
-                CLUSTER_ROLES => roles_changed = true,
-                "/serviceaccounts" | "/configmaps" if gone => accounts::namespace(&api, &key.namespace).await,
-                _ => {}
-            }
-            if gone {
-                garbage::owner_gone(&api, &event.entry).await;
-                if !key.namespace.is_empty() {
-                    ending.insert(key.namespace.clone());
-                }
-                cleanup::last_of_definition(&api, &resource).await;
-                owned.extend(garbage::owners(&api, &event.entry));
-                continue;
-            }
-            if let Some(before) = &event.previous
-                && before.meta.owners != event.entry.meta.owners
-            {
-                owned.extend(garbage::owners(&api, before));
-            }
-            if event.entry.meta.deleting || !event.entry.meta.owners.is_empty() {
-                owned.insert((resource, key.clone()));
-            }
-        }
-        for (resource, key) in owned {
-            garbage::look_at(&api, &resource, &key).await;
-        }
-        for namespace in ending {
-            cleanup::namespace(&api, &namespace).await;
-        }
-        for namespace in changed.iter().filter(|n| !n.is_empty()) {
-            quota::namespace(&api, namespace).await;
-        }
-        if roles_changed {
-            aggregation::run(&api).await;
+        follow(&api, &mut round, batch.drain(..)).await;
+        // What was not done, or done by half, is found again like after a start.
+        if round.failed {
+            everything(&api).await;
         }
     }
 }
 
-/// Looks at everything once, after a start.
+/// Looks at everything that these changes may concern.
+async fn follow(api: &Arc<Api>, round: &mut Round, changes: impl Iterator<Item = (ResourceKey, Arc<Event>)>) {
+    let mut roles_changed = false;
+    let mut owned: HashSet<(ResourceKey, ObjectKey)> = HashSet::new();
+    // Namespaces and definitions that may be waiting for these very objects to go.
+    let mut ending: HashSet<String> = HashSet::new();
+    let mut changed: HashSet<String> = HashSet::new();
+    for (resource, event) in changes {
+        let key = &event.entry.key;
+        let gone = event.kind == EventKind::Deleted;
+        changed.insert(key.namespace.clone());
+        match &*resource {
+            NAMESPACES if !gone => {
+                round.look("accounts", &resource, key, accounts::namespace(api, &key.name)).await;
+                if event.entry.meta.deleting {
+                    ending.insert(key.name.clone());
+                }
+            }
+            CRDS if !gone && event.entry.meta.deleting => {
+                round.look("definitions", &resource, key, cleanup::definition(api, &key.name)).await;
+            }
+            CLUSTER_ROLES => roles_changed = true,
+            "/serviceaccounts" | "/configmaps" if gone => {
+                round.look("accounts", &resource, key, accounts::namespace(api, &key.namespace)).await;
+            }
+            _ => {}
+        }
+        if gone {
+            round.look("dependents", &resource, key, garbage::owner_gone(api, &event.entry)).await;
+            if !key.namespace.is_empty() {
+                ending.insert(key.namespace.clone());
+            }
+            round.look("definitions", &resource, key, cleanup::last_of_definition(api, &resource)).await;
+            let owners = async { garbage::owners(api, &event.entry) };
+            owned.extend(round.look("owners", &resource, key, owners).await);
+            continue;
+        }
+        if let Some(before) = &event.previous
+            && before.meta.owners != event.entry.meta.owners
+        {
+            let owners = async { garbage::owners(api, before) };
+            owned.extend(round.look("owners", &resource, key, owners).await);
+        }
+        if event.entry.meta.deleting || !event.entry.meta.owners.is_empty() {
+            owned.insert((resource, key.clone()));
+        }
+    }
+    for (resource, key) in owned {
+        round.look("garbage", &resource, &key, garbage::look_at(api, &resource, &key)).await;
+    }
+    for namespace in ending {
+        let key = ObjectKey::new("", namespace);
+        round.look("namespaces", NAMESPACES, &key, cleanup::namespace(api, &key.name)).await;
+    }
+    for namespace in changed.into_iter().filter(|n| !n.is_empty()) {
+        let key = ObjectKey::new("", namespace);
+        round.look("quotas", NAMESPACES, &key, quota::namespace(api, &key.name)).await;
+    }
+    if roles_changed {
+        let all = ObjectKey::new("", "");
+        round.look("aggregation", CLUSTER_ROLES, &all, aggregation::run(api)).await;
+    }
+}
+
+/// Looks at everything once, after a start or a failure.
 async fn everything(api: &Arc<Api>) {
-    aggregation::run(api).await;
+    // What fails here is passed over: it would fail again and again, and nothing else would be done.
+    let mut round = Round::default();
+    let all = ObjectKey::new("", "");
+    round.look("aggregation", CLUSTER_ROLES, &all, aggregation::run(api)).await;
     for entry in api.store.all(NAMESPACES, None) {
-        accounts::namespace(api, &entry.key.name).await;
-        cleanup::namespace(api, &entry.key.name).await;
+        let name = &entry.key.name;
+        round.look("accounts", NAMESPACES, &entry.key, accounts::namespace(api, name)).await;
+        round.look("namespaces", NAMESPACES, &entry.key, cleanup::namespace(api, name)).await;
     }
     for entry in api.store.all(CRDS, None).into_iter().filter(|e| e.meta.deleting) {
-        cleanup::definition(api, &entry.key.name).await;
+        round.look("definitions", CRDS, &entry.key, cleanup::definition(api, &entry.key.name)).await;
     }
     let pending: Vec<(ResourceKey, ObjectKey)> = api.store.read(|state| {
         let resources: Vec<ResourceKey> = state.counts().map(|(key, _)| key.clone()).collect();
@@ -121,6 +145,59 @@ async fn everything(api: &Arc<Api>) {
             .collect()
     });
     for (resource, key) in pending {
-        garbage::look_at(api, &resource, &key).await;
+        round.look("garbage", &resource, &key, garbage::look_at(api, &resource, &key)).await;
     }
 }
+
+/// One pass over what changed. A defect that one object brings to light must not end the care for all others.
+#[derive(Default)]
+struct Round {
+    /// Something was not looked at to its end.
+    failed: bool,
+}
+
+impl Round {
+    /// Does one piece of work; a panic in it is logged with what was being looked at.
+    async fn look<T: Default>(
+        &mut self,
+        controller: &'static str,
+        resource: &str,
+        key: &ObjectKey,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let work = async {
+            break_down(controller, key);
+            work.await
+        };
+        // Whatever it leaves half done is in the store, which changes as a whole or not at all.
+        let outcome = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+        outcome.unwrap_or_else(|panic| {
+            let text = |p: &Box<dyn std::any::Any + Send>| {
+                let owned = p.downcast_ref::<String>().cloned();
+                owned.or_else(|| p.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            };
+            let panic = text(&panic).unwrap_or_else(|| "without a message".into());
+            let ObjectKey { namespace, name } = key;
+            tracing::error!(
+                controller,
+                resource,
+                namespace,
+                name,
+                panic,
+                "a controller broke down over an object; this is a defect of Seaway: please report it"
+            );
+            self.failed = true;
+            T::default()
+        })
+    }
+}
+
+/// Where tests let a controller break down.
+#[cfg(not(test))]
+fn break_down(_: &str, _: &ObjectKey) {}
+
+#[cfg(test)]
+use tests::break_down;
+
+#[cfg(test)]
+mod tests;

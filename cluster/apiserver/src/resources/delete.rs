@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer;
+use super::commit::store_error;
 use super::selection::Selection;
-use super::write::store_error;
 use crate::admission::PERMANENT;
 use crate::api::{Api, Context};
 use crate::catalog::Served;
 use crate::negotiation::{self, Body};
 use crate::status::{self, ApiError, Cause, Result};
-use crate::store::{Change, Entry, Expect, Write};
+use crate::store::{Change, Entry, Expect, NAMESPACES, Write};
 
 /// Finalizer under which dependents are deleted first.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -64,7 +64,7 @@ impl Deletion {
         } else {
             let unreadable =
                 |e: String| ApiError::plain(format!("couldn't get version/kind; json parse error: {e}"));
-            let (value, _) = super::write::parse(crate::api::media_type(&context.headers), body)
+            let (value, _) = super::decode::parse(crate::api::media_type(&context.headers), body)
                 .map_err(|e| if e.code == StatusCode::BAD_REQUEST { unreadable(e.message) } else { e })?;
             if let Some(kind) = value["kind"].as_str().filter(|kind| *kind != "DeleteOptions") {
                 return Err(ApiError::plain(format!("{kind:?} is no DeleteOptions")));
@@ -209,7 +209,7 @@ pub(crate) async fn delete_object(
     deletion: &Deletion,
 ) -> Result<Outcome> {
     let name = entry.key.name.clone();
-    if &*served.storage == "/namespaces" && PERMANENT.contains(&name.as_str()) {
+    if &*served.storage == NAMESPACES && PERMANENT.contains(&name.as_str()) {
         return Err(ApiError::forbidden("", "namespaces", &name, "this namespace may not be deleted"));
     }
     let not_found = || ApiError::not_found(served.group(), served.plural(), &name);
@@ -304,18 +304,20 @@ fn begin(served: &Served, before: &Value, deletion: &Deletion, now: jiff::Timest
     if &*served.storage == crate::catalog::CRDS {
         crate::definitions::terminate(&mut value);
     }
-    if grace == 0 && !has_finalizers(&value) {
+    // A namespace is always marked first: until it is empty, it stays.
+    let namespace = &*served.storage == NAMESPACES;
+    if grace == 0 && !has_finalizers(&value) && !namespace {
         return Step::Remove(value);
     }
     value["metadata"]["deletionTimestamp"] = deletion_time(now, grace).into();
     // A namespace begins its end by a way of its own, without a grace period.
-    if served.kind() != "Namespace" || !served.group().is_empty() {
+    if !namespace {
         value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
     }
     if let Some(generation) = metadata["generation"].as_i64().filter(|g| *g > 0) {
         value["metadata"]["generation"] = (generation + 1).into();
     }
-    if served.group().is_empty() && served.kind() == "Namespace" {
+    if namespace {
         value["status"]["phase"] = "Terminating".into();
     }
     Step::Mark(value)

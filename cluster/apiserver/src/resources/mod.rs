@@ -1,10 +1,15 @@
 //! The verbs on resources.
 
+mod commit;
+mod decode;
 mod delete;
+mod metadata;
 mod patch;
 mod read;
+mod scale;
 mod selection;
 mod subresources;
+mod token;
 mod watch;
 mod write;
 
@@ -125,7 +130,7 @@ pub(crate) fn answer_value(context: &Context, code: StatusCode, value: Value) ->
 
 /// Parses a body that is not an object of a stored resource.
 pub(crate) fn parse_body(media_type: &str, body: &[u8]) -> Result<Value> {
-    let value = write::parse(media_type, body)?.0;
+    let value = decode::parse(media_type, body)?.0;
     if !value.is_object() || !(value["spec"].is_null() || value["spec"].is_object()) {
         return Err(ApiError::bad_request("the body is not an object with a spec"));
     }

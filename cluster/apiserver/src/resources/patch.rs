@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use seaway_merge::managed::{self, ApplyError};
 use seaway_merge::{check, patch as patches, strategic};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::write::{self, Decoded, Operation, Request, check_object, parse, update_with, write_object};
+use super::commit::write_object;
+use super::decode::{Decoded, check_object, parse};
+use super::write::{self, Operation, Request, update_with};
 use super::{answer, value_of};
 use crate::api::{Context, media_type};
 use crate::negotiation::{self, Body};
@@ -207,6 +209,13 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
     let Decoded { value: mut applied, warnings } = check_object(context, value, duplicates)?;
     write::place(context, &mut applied)?;
     write::same_name(context, &mut applied)?;
+    if operation == Operation::EphemeralContainers {
+        // Nothing else is applied here, and nothing else comes to belong to who applies.
+        applied = json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"],
+            "metadata": {"name": applied["metadata"]["name"], "namespace": applied["metadata"]["namespace"],
+                         "resourceVersion": applied["metadata"]["resourceVersion"]},
+            "spec": {"ephemeralContainers": applied["spec"]["ephemeralContainers"]}});
+    }
     for _ in 0..16 {
         let old = context.api.store.get(&context.served.storage, &context.key());
         let created = old.is_none();

@@ -144,9 +144,15 @@ fn page(context: &Context) -> Result<Page> {
         if at.is_some_and(|at| at > state.revision()) {
             return None;
         }
+        // Where the objects themselves must be read, that is done after this.
+        let limit = limit.filter(|_| !selection.parses());
         state.page(&context.served.storage, namespace, at, after.as_ref(), limit, |entry| {
-            selection.is_everything() || selection.matches(entry)
+            selection.is_everything() || selection.may_match(entry)
         })
+    });
+    let page = page.map(|page| match selection.parses() {
+        true => page.narrow(limit, |entry| selection.matches(entry)),
+        false => page,
     });
     page.ok_or_else(|| {
         ApiError::expired(match after {

@@ -49,7 +49,19 @@ impl Selection {
         self.labels.is_none() && self.fields.is_none() && self.name.is_none()
     }
 
+    /// Whether only the objects themselves tell if they are selected: [`Self::may_match`] leaves it open.
+    pub(crate) fn parses(&self) -> bool {
+        self.parses
+    }
+
+    /// Whether an object is selected. Reads the object when fields of it are asked for, which takes its time: not for
+    /// a closure that keeps writers waiting.
     pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        self.may_match(entry) && (!self.parses || self.fields_match(entry, &entry.value()))
+    }
+
+    /// As much of [`Self::matches`] as can be told without reading the object.
+    pub(crate) fn may_match(&self, entry: &Entry) -> bool {
         if self.name.as_ref().is_some_and(|n| *n != entry.key.name) {
             return false;
         }
@@ -58,17 +70,17 @@ impl Selection {
         {
             return false;
         }
-        match &self.fields {
-            None => true,
-            Some(fields) => {
-                let value = if self.parses { entry.value() } else { Value::Null };
-                fields.matches(|path| match path {
-                    "metadata.name" => entry.key.name.clone(),
-                    "metadata.namespace" => entry.key.namespace.clone(),
-                    path => field(&value, path),
-                })
-            }
-        }
+        self.parses || self.fields_match(entry, &Value::Null)
+    }
+
+    fn fields_match(&self, entry: &Entry, value: &Value) -> bool {
+        self.fields.as_ref().is_none_or(|fields| {
+            fields.matches(|path| match path {
+                "metadata.name" => entry.key.name.clone(),
+                "metadata.namespace" => entry.key.namespace.clone(),
+                path => field(value, path),
+            })
+        })
     }
 }
 

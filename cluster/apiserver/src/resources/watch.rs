@@ -45,18 +45,21 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     // Without a revision (or with 0) a watch begins with the objects as they are now.
     let snapshot = initial || asked.is_none_or(|rv| rv == 0);
     let namespace = (!context.namespace().is_empty()).then(|| context.namespace().to_owned());
-    let (entries, revision) = context.api.store.read(|state| {
+    let (mut entries, revision) = context.api.store.read(|state| {
         let entries: Vec<Arc<Entry>> = if snapshot {
             state
                 .range(&context.served.storage, namespace.as_deref())
                 .map(|(_, e)| e.clone())
-                .filter(|e| selection.matches(e))
+                .filter(|e| selection.may_match(e))
                 .collect()
         } else {
             vec![]
         };
         (entries, state.revision())
     });
+    if selection.parses() {
+        entries.retain(|e| selection.matches(e));
+    }
     let since = if snapshot { revision } else { asked.unwrap_or(revision) };
     if since > revision {
         return Err(super::read::too_new(since, revision));

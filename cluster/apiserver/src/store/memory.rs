@@ -99,7 +99,37 @@ impl Entry {
 
     /// The object; it was serialized here or checked when it was loaded.
     pub(crate) fn value(&self) -> Value {
+        #[cfg(debug_assertions)]
+        debug_assert!(!Reading::now(), "an object is parsed while writers wait");
         serde_json::from_slice(&self.body).expect("stored objects are valid JSON")
+    }
+}
+
+/// That this thread holds the state, for the check that it does nothing long meanwhile.
+#[cfg(debug_assertions)]
+pub(super) struct Reading;
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static READING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+#[cfg(debug_assertions)]
+impl Reading {
+    pub(super) fn begin() -> Self {
+        READING.set(true);
+        Self
+    }
+
+    fn now() -> bool {
+        READING.get()
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Reading {
+    fn drop(&mut self) {
+        READING.set(false);
     }
 }
 
@@ -140,6 +170,20 @@ pub(crate) struct Page {
     pub(crate) next: Option<ObjectKey>,
     /// How many matching objects come after this page.
     pub(crate) remaining: usize,
+}
+
+impl Page {
+    /// Of a page without a limit, what matches, up to a limit: for what takes too long to ask while writers wait.
+    pub(crate) fn narrow(mut self, limit: Option<usize>, matches: impl FnMut(&Arc<Entry>) -> bool) -> Self {
+        let mut matches = matches;
+        self.entries.retain(|entry| matches(entry));
+        if let Some(limit) = limit.filter(|limit| *limit < self.entries.len()) {
+            self.remaining = self.entries.len() - limit;
+            self.entries.truncate(limit);
+            self.next = self.entries.last().map(|entry| entry.key.clone());
+        }
+        self
+    }
 }
 
 #[derive(Default)]

@@ -3,6 +3,8 @@
 //! One writer task owns the database. It takes all writes that wait, checks each against the newest
 //! state (compare-and-swap on the revision), commits them in one transaction and only then makes them
 //! visible and answers: what was acknowledged is on disk, and nobody reads what a crash could undo.
+//! It also sees that a new object's namespace is there and stays: only here is that certain, and what slipped in
+//! behind a namespace's end would never be cleaned up.
 //! Reads never touch the database.
 
 mod database;
@@ -26,6 +28,9 @@ pub(crate) use watch::{Watch, WatchEnd};
 
 /// Group and plural name of a stored resource, as `apps/deployments`; the core group is `/pods`.
 pub(crate) type ResourceKey = Arc<str>;
+
+/// The namespaces' own storage key.
+pub(crate) const NAMESPACES: &str = "/namespaces";
 
 /// The storage key of a resource.
 pub(crate) fn resource_key(group: &str, plural: &str) -> ResourceKey {
@@ -68,6 +73,15 @@ pub(crate) enum WriteError {
     /// The revision is another one, or the object is gone.
     #[error("the object has changed")]
     Conflict,
+    /// A new object in a namespace that is not there.
+    #[error("there is no namespace {0}")]
+    NoNamespace(Arc<str>),
+    /// A new object in a namespace that is being deleted.
+    #[error("the namespace {0} is being deleted")]
+    NamespaceEnds(Arc<str>),
+    /// The object could be written and never read again.
+    #[error("the object is nested deeper than {DEEPEST} levels, its managed fields included")]
+    TooDeep,
     /// The database refused; nothing of this write was kept.
     #[error("the database refused the write: {0}")]
     Unavailable(Arc<str>),
@@ -105,11 +119,8 @@ impl Store {
 
     /// Does one write and waits until it is durable.
     pub(crate) async fn write(&self, write: Write) -> Result<Arc<Entry>, WriteError> {
-        if let Change::Put(value) = &write.change
-            && deeper_than(value, DEEPEST)
-        {
-            let why = format!("the object is nested deeper than {DEEPEST} levels");
-            return Err(WriteError::Unavailable(why.into()));
+        if let Change::Put(value) = &write.change {
+            readable(value)?;
         }
         let (done, answer) = oneshot::channel();
         self.requests.send(Request { write, done }).await.map_err(|_| WriteError::Closed)?;
@@ -131,9 +142,12 @@ impl Store {
         self.state.read().resource_revision(resource)
     }
 
-    /// Runs `read` on one consistent state. Keep it short: writers wait.
+    /// Runs `read` on one consistent state. Keep it short, since writers wait: no object is parsed in it.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.state.read())
+        let state = self.state.read();
+        #[cfg(debug_assertions)]
+        let _reading = memory::Reading::begin();
+        read(&state)
     }
 
     /// All objects of a resource, in order of namespace and name.
@@ -178,6 +192,11 @@ impl Store {
 /// Levels of nesting of a stored object, its managed fields among them. JSON readers stop at 128, ours and those of
 /// clients, who read it inside a list or a watch event: what is deeper could be written and never read again.
 const DEEPEST: usize = 120;
+
+/// Whether an object, once stored, could be read again.
+pub(crate) fn readable(value: &Value) -> Result<(), WriteError> {
+    if deeper_than(value, DEEPEST) { Err(WriteError::TooDeep) } else { Ok(()) }
+}
 
 fn deeper_than(value: &Value, levels: usize) -> bool {
     let Some(levels) = levels.checked_sub(1) else { return value.is_object() || value.is_array() };

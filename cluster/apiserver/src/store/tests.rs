@@ -21,8 +21,54 @@ fn put(name: &str, expect: Expect, n: u64) -> Write {
     }
 }
 
+fn namespace(name: &str) -> Value {
+    json!({"kind": "Namespace", "metadata": {"name": name, "uid": name}})
+}
+
+fn put_namespace(name: &str, expect: Expect, object: Value) -> Write {
+    let key = ObjectKey::new("", name);
+    Write { resource: NAMESPACES.into(), key, expect, change: Change::Put(object) }
+}
+
+/// A store with the namespace of [`object`].
 async fn open(folder: &Path) -> (Store, tokio::task::JoinHandle<()>) {
-    Store::open(folder, 16).await.unwrap()
+    let (store, writer) = Store::open(folder, 16).await.unwrap();
+    let _ = store.write(put_namespace("a", Expect::Absent, namespace("a"))).await;
+    (store, writer)
+}
+
+#[tokio::test]
+async fn a_namespace_that_ends_takes_nothing_that_comes_behind_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let held = store.write(put("held", Expect::Absent, 1)).await.unwrap();
+    let present = store.get(NAMESPACES, &ObjectKey::new("", "a")).unwrap();
+    let mut ends = present.value();
+    ends["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z".into();
+    // In this order, and so close that nobody can have seen the end yet.
+    let (early, end, late, update) = futures::join!(
+        store.write(put("early", Expect::Absent, 1)),
+        store.write(put_namespace("a", Expect::Revision(present.revision), ends.clone())),
+        store.write(put("late", Expect::Absent, 1)),
+        store.write(put("held", Expect::Revision(held.revision), 2)),
+    );
+    assert!(early.is_ok() && update.is_ok());
+    assert!(matches!(late, Err(WriteError::NamespaceEnds(_))), "{late:?}");
+
+    let key = ObjectKey::new("", "a");
+    let gone = Write {
+        resource: NAMESPACES.into(),
+        key,
+        expect: Expect::Revision(end.unwrap().revision),
+        change: Change::Delete(ends),
+    };
+    let (gone, late) = futures::join!(store.write(gone), store.write(put("late", Expect::Absent, 1)));
+    assert!(gone.is_ok());
+    assert!(matches!(late, Err(WriteError::NoNamespace(_))), "{late:?}");
+    // One that is made again takes new objects in the same breath.
+    let again = put_namespace("a", Expect::Absent, namespace("a"));
+    let (again, new) = futures::join!(store.write(again), store.write(put("new", Expect::Absent, 1)));
+    assert!(again.is_ok() && new.is_ok());
 }
 
 #[tokio::test]
@@ -86,7 +132,7 @@ async fn what_could_not_be_read_again_is_refused() {
         write
     };
     let error = store.write(nested(DEEPEST)).await.unwrap_err();
-    assert!(matches!(error, WriteError::Unavailable(_)), "{error}");
+    assert!(matches!(error, WriteError::TooDeep), "{error}");
     store.write(nested(DEEPEST - 1)).await.unwrap();
     drop(store);
     writer.await.unwrap();

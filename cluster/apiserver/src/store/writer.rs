@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::database::Database;
 use super::history::EventKind;
 use super::memory::{Entry, ObjectKey, State};
-use super::{Change, Expect, Request, ResourceKey, WriteError};
+use super::{Change, Expect, NAMESPACES, Request, ResourceKey, WriteError};
 
 /// Writes that share one transaction at most.
 const BATCH: usize = 256;
@@ -69,6 +69,7 @@ fn prepare(
     let state = state.read();
     let mut revision = state.revision();
     let mut pending: HashMap<(ResourceKey, ObjectKey), Option<u64>> = HashMap::new();
+    let mut namespaces = Namespaces { state: &state, pending: HashMap::new() };
     let (mut done, mut losers) = (Vec::new(), Vec::new());
     for Request { write, done: reply } in batch {
         let slot = (write.resource.clone(), write.key.clone());
@@ -79,6 +80,7 @@ fn prepare(
         let refused = match (write.expect, current) {
             (Expect::Absent, Some(_)) => Some(WriteError::Exists),
             (Expect::Revision(expected), current) if current != Some(expected) => Some(WriteError::Conflict),
+            (Expect::Absent, None) => namespaces.refuses(&write.key.namespace),
             _ => None,
         };
         if let Some(error) = refused {
@@ -92,10 +94,39 @@ fn prepare(
             Change::Delete(value) => (EventKind::Deleted, value),
         };
         let entry = Arc::new(Entry::new(write.key, revision, value));
+        if &*write.resource == NAMESPACES {
+            let life = (kind != EventKind::Deleted).then_some(entry.meta.deleting);
+            namespaces.pending.insert(entry.key.name.clone(), life);
+        }
         pending.insert(slot, (kind != EventKind::Deleted).then_some(revision));
         done.push(Done { resource: write.resource, kind, entry, reply });
     }
     (done, losers)
+}
+
+/// The namespaces as the writes before this one leave them.
+struct Namespaces<'a> {
+    state: &'a State,
+    /// Of those that this batch changes: whether they are being deleted, unless they are gone.
+    pending: HashMap<String, Option<bool>>,
+}
+
+impl Namespaces<'_> {
+    /// Why nothing new can be made in this namespace; objects of no namespace (`""`) always can.
+    fn refuses(&self, namespace: &str) -> Option<WriteError> {
+        if namespace.is_empty() {
+            return None;
+        }
+        let deleting = match self.pending.get(namespace) {
+            Some(life) => *life,
+            None => self.state.get(NAMESPACES, &ObjectKey::new("", namespace)).map(|e| e.meta.deleting),
+        };
+        match deleting {
+            None => Some(WriteError::NoNamespace(namespace.into())),
+            Some(true) => Some(WriteError::NamespaceEnds(namespace.into())),
+            Some(false) => None,
+        }
+    }
 }
 
 fn publish(state: &RwLock<State>, done: Vec<Done>) {

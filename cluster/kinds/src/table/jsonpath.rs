@@ -8,7 +8,7 @@ pub(super) struct Path(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
-    /// `.name`, `['name']`
+    /// `.name`, `['name']`; a dot in the name is `\.`
     Field(String),
     /// `[2]`, `[-1]` from the end
     Index(i64),
@@ -63,7 +63,7 @@ fn parse_steps(text: &str, depth: usize) -> Option<Path> {
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('[') {
             let end = closing_bracket(after)?;
-            steps.push(bracket(after[..end].trim(), depth)?);
+            steps.extend(bracket(after[..end].trim(), depth)?);
             rest = &after[end + 1..];
         } else {
             // The first dot may be left out.
@@ -111,17 +111,19 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-fn bracket(inside: &str, depth: usize) -> Option<Step> {
-    if inside == "*" {
-        return Some(Step::All);
-    }
+fn bracket(inside: &str, depth: usize) -> Option<Vec<Step>> {
     if let Some(name) = quoted(inside) {
-        return Some(Step::Field(name.to_owned()));
+        // Kubernetes reads it as if it stood behind a dot: a dot in a name is escaped here as well.
+        return if name.is_empty() { None } else { parse_steps(name, depth + 1).map(|path| path.0) };
     }
-    if let Some(filter) = inside.strip_prefix("?(") {
-        return filter.trim_end().strip_suffix(')').and_then(|filter| self::filter(filter.trim(), depth));
-    }
-    inside.parse().ok().map(Step::Index)
+    let step = if inside == "*" {
+        Step::All
+    } else if let Some(filter) = inside.strip_prefix("?(") {
+        self::filter(filter.trim_end().strip_suffix(')')?.trim(), depth)?
+    } else {
+        Step::Index(inside.parse().ok()?)
+    };
+    Some(vec![step])
 }
 
 fn quoted(text: &str) -> Option<&str> {
@@ -230,7 +232,9 @@ mod tests {
         assert_eq!(find(".a.b[1].c", &value), [json!(2)]);
         assert_eq!(find("a.b[-1].c", &value), [json!(2)]);
         assert_eq!(find(".a.b[*].c", &value), [json!(1), json!(2)]);
-        assert_eq!(find(".metadata.annotations['x.y/z']", &value), [json!("v")]);
+        assert_eq!(find(r".metadata.annotations['x\.y/z']", &value), [json!("v")]);
+        assert_eq!(find(".metadata.annotations['x.y/z']", &value), Vec::<Value>::new());
+        assert_eq!(find(".a['b'][1]['c']", &value), [json!(2)]);
         assert_eq!(find(r".metadata.annotations.x\.y/z", &value), [json!("v")]);
         assert_eq!(find(r#".conditions[?(@.type=="Ready")].status"#, &value), [json!("True")]);
         assert_eq!(find(".conditions[?(@.type == 'A]b')].status", &value), [json!("False")]);

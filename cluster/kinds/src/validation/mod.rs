@@ -121,6 +121,14 @@ pub fn validate_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec
     errors
 }
 
+/// Checks an update of a Pod through `ephemeralcontainers`: they can be added, and nothing else.
+pub fn validate_ephemeral_containers_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate(&mut errors, "", "Pod", new);
+    pod_update::validate_ephemeral_containers(&mut errors, new, old);
+    errors
+}
+
 /// What holds for an object whether it is new or not.
 fn validate(errors: &mut Vec<FieldError>, group: &str, kind: &str, object: &Value) {
     match (group, kind) {

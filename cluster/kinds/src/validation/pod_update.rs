@@ -32,6 +32,22 @@ pub(super) fn validate_update(errors: &mut Vec<FieldError>, new: &Value, old: &V
     }
 }
 
+/// Those that are there stay as they are, in whatever order.
+pub(super) fn validate_ephemeral_containers(errors: &mut Vec<FieldError>, new: &Value, old: &Value) {
+    const LIST: &str = "spec.ephemeralContainers";
+    let path = Path::new(LIST);
+    for container in items(old, LIST) {
+        let name = text(container, "name");
+        let problem = match items(new, LIST).iter().find(|c| text(c, "name") == name) {
+            None => "removed",
+            Some(kept) if !same(Some(kept), Some(container)) => "changed",
+            Some(_) => continue,
+        };
+        let why = format!("existing ephemeral containers {name:?} may not be {problem}\n");
+        errors.push(FieldError::forbidden(&path, &why));
+    }
+}
+
 /// A deadline may be set, and shortened. Returns whether to look further.
 fn validate_deadline(errors: &mut Vec<FieldError>, new: &Value, old: &Value, path: &Path) -> bool {
     let deadline = |spec| integer(spec, "activeDeadlineSeconds");

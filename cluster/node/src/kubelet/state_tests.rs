@@ -93,6 +93,19 @@ fn simple(policy: &str) -> Value {
 }
 
 #[test]
+fn of_ephemeral_containers_the_status_says_that_they_do_not_run() {
+    let mut spec = simple("Never");
+    spec["ephemeralContainers"] = json!([{"name": "debug", "image": "busybox"}]);
+    let mut story = Story::of(spec).prepared();
+    story.runs(0);
+    let statuses = story.status().ephemeral_container_statuses.unwrap();
+    let ended = statuses[0].state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((statuses[0].name.as_str(), ended.reason.as_deref()), ("debug", Some("NotSupported")));
+    assert!(ended.message.as_ref().unwrap().contains("does not run ephemeral containers"));
+    assert_eq!(story.condition("Ready").0, "True", "the pod itself is well");
+}
+
+#[test]
 fn a_pod_is_pending_then_running_and_ready_then_succeeds() {
     let mut story = Story::of(simple("Never")).prepared();
     assert_eq!(phase(&story.state), "Pending");

@@ -4,7 +4,7 @@ use super::state::{ContainerState, Ended, Ending, ImageState, Kind, PodState, Ru
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
+    ContainerStatus, EphemeralContainer, HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::Ipv4Addr;
@@ -34,6 +34,7 @@ pub(crate) fn pod_status(pod: &Pod, state: &PodState, host: Ipv4Addr, now: Times
         start_time: Some(Time(state.started)),
         init_container_statuses: of(false),
         container_statuses: of(true),
+        ephemeral_container_statuses: not_run(pod),
         observed_generation: pod.metadata.generation,
         qos_class: before.qos_class,
         ..PodStatus::default()
@@ -146,6 +147,27 @@ fn conditions(pod: &Pod, state: &PodState, phase: &str, now: Timestamp) -> Vec<P
     let ours = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
     made.extend(before.into_iter().filter(|c| !ours.contains(&c.type_.as_str())));
     made
+}
+
+/// Ephemeral containers are not run here. Each is told to have ended, so that nobody waits for it.
+fn not_run(pod: &Pod) -> Option<Vec<ContainerStatus>> {
+    let containers = pod.spec.as_ref()?.ephemeral_containers.as_ref().filter(|list| !list.is_empty())?;
+    let status = |container: &EphemeralContainer| ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        state: Some(ApiState {
+            terminated: Some(ContainerStateTerminated {
+                // As a container that could not be started.
+                exit_code: 128,
+                reason: Some("NotSupported".to_owned()),
+                message: Some("this node does not run ephemeral containers: use kubectl exec".to_owned()),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ApiState::default()
+        }),
+        ..ContainerStatus::default()
+    };
+    Some(containers.iter().map(status).collect())
 }
 
 fn container_status(

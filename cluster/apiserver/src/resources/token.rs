@@ -1,0 +1,95 @@
+//! The `token` subresource of ServiceAccounts.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::subresources::present;
+use super::{answer_value, parse_body};
+use crate::api::{Context, media_type};
+use crate::negotiation::Body;
+use crate::status::{ApiError, Cause, Result};
+use crate::tokens::{Bound, Claims, ISSUER, Private};
+
+/// serviceaccounts/token (TokenRequest).
+pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
+    let entry = present(context)?;
+    let mut request = parse_body(media_type(&context.headers), body)?;
+    let spec = &request["spec"];
+    let audiences: Vec<String> = spec["audiences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|a| a.as_str().map(str::to_owned))
+        .collect();
+    let audiences = if audiences.is_empty() { vec![ISSUER.to_owned()] } else { audiences };
+    let seconds = spec["expirationSeconds"].as_i64().unwrap_or(3600);
+    if !(600..=1 << 32).contains(&seconds) {
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {seconds}: may not specify a duration less than 10 minutes"),
+            field: "spec.expirationSeconds".into(),
+        };
+        return Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", vec![cause]));
+    }
+    let (mut pod, mut secret) = (None, None);
+    let reference = &spec["boundObjectRef"];
+    if reference.is_object() {
+        let kind = reference["kind"].as_str().unwrap_or_default();
+        let name = reference["name"].as_str().unwrap_or_default();
+        let plural = match kind {
+            "Pod" => "pods",
+            "Secret" => "secrets",
+            _ => {
+                return Err(ApiError::bad_request(format!("cannot bind a token to object of kind {kind:?}")));
+            }
+        };
+        let key = crate::store::ObjectKey::new(entry.key.namespace.as_str(), name);
+        let bound = context
+            .api
+            .store
+            .get(&format!("/{plural}"), &key)
+            .ok_or_else(|| ApiError::not_found("", plural, name))?;
+        if let Some(uid) = reference["uid"].as_str().filter(|uid| !uid.is_empty() && *uid != bound.meta.uid) {
+            let why = format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. \
+                 The object might have been deleted and then recreated"
+            );
+            return Err(ApiError::conflict("", plural, name, why));
+        }
+        // Otherwise the token would name a pod that never had it.
+        if kind == "Pod" && bound.value()["spec"]["serviceAccountName"] != entry.key.name.as_str() {
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                entry.key.name
+            )));
+        }
+        let reference = Bound { name: name.to_owned(), uid: bound.meta.uid.clone() };
+        if kind == "Pod" { pod = Some(reference) } else { secret = Some(reference) }
+    }
+    let now = jiff::Timestamp::now();
+    let claims = Claims {
+        iss: ISSUER.into(),
+        sub: format!("system:serviceaccount:{}:{}", entry.key.namespace, entry.key.name),
+        aud: audiences.clone(),
+        exp: now.as_second() + seconds,
+        iat: now.as_second(),
+        nbf: now.as_second(),
+        jti: uuid::Uuid::new_v4().to_string(),
+        kubernetes: Private {
+            namespace: entry.key.namespace.clone(),
+            serviceaccount: Bound { name: entry.key.name.clone(), uid: entry.meta.uid.clone() },
+            pod,
+            secret,
+        },
+    };
+    let token = context.api.authenticator.tokens.sign(&claims).map_err(ApiError::internal)?;
+    let expires = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
+    request["kind"] = "TokenRequest".into();
+    request["apiVersion"] = "authentication.k8s.io/v1".into();
+    request["spec"]["audiences"] = audiences.into();
+    request["spec"]["expirationSeconds"] = seconds.into();
+    request["status"] = json!({"token": token,
+        "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()});
+    Ok(answer_value(context, StatusCode::CREATED, request))
+}
