@@ -50,6 +50,8 @@ impl Worker {
         let actor = requests.first().map_or("seaway", |request| request.actor.as_str());
         let record = self.begin(candidate, trigger, partial, actor).await?;
         self.summary.lock().steps = steps.clone();
+        // Whoever looks while it goes on sees another state: that at the end is told even if it is the one before.
+        self.told.clear();
         self.tell(Some(record.id), format!("begins {} ({})", record.release, record.revision), None);
         let result = self.execute(environment, subject, &plan, &record, trigger, objects, turn, &steps).await;
         let (done, result) = match result {
