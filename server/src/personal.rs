@@ -61,6 +61,28 @@ pub(crate) async fn prepare(person: &Person, name: &AccountName, role: Role) -> 
     }
 }
 
+/// Makes the namespace of the person's own environments, if it is the one that is meant, for those who may make it
+/// themselves: an account has one already, the holder of a token may not.
+pub(crate) async fn ensure_own(person: &Person, namespace: &str) -> Result<(), Problem> {
+    let name = &person.identity.name;
+    if namespace != personal_namespace(name) {
+        return Ok(());
+    }
+    let namespaces: Api<Namespace> = Api::all(person.client.clone());
+    let made = async {
+        if namespaces.get_opt(namespace).await?.is_none() {
+            let object = namespace_object(name);
+            namespaces.patch(namespace, &PatchParams::apply(MANAGER), &Patch::Apply(&object)).await?;
+        }
+        Ok(())
+    };
+    match made.await {
+        // Who may not look has one, or is told so when the Environment is made.
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+        other => other.map_err(Problem::from_kubernetes),
+    }
+}
+
 /// Deletes what is left of an earlier account, and waits for its end for a while.
 async fn clear(person: &Person, name: &AccountName, found: Namespace) -> Result<(), Problem> {
     if let Some(left) = environments_in(person, name).await? {
@@ -136,12 +158,16 @@ fn is_of(namespace: &Namespace, name: &AccountName) -> bool {
     labels.and_then(|labels| labels.get(OWNED_BY)).is_some_and(|owner| owner == name.as_str())
 }
 
+fn namespace_object(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": personal_namespace(name),
+        "labels": {"app.kubernetes.io/part-of": "seaway", OWNED_BY: name}}})
+}
+
 fn objects(name: &AccountName) -> [Value; 3] {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let namespace = namespace_of(name);
     [
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
-            "labels": {"app.kubernetes.io/part-of": "seaway", OWNED_BY: name.as_str()}}}),
+        namespace_object(name.as_str()),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
             "metadata": {"namespace": namespace, "name": OWNER},
             "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": OWNER},

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 const LONGEST_LINE: u64 = 4096;
 
 /// Whether the person types this name. Where nobody can be asked, `--yes` is wanted.
-pub(super) fn confirmed(what: &str, name: &str) -> miette::Result<bool> {
+pub(in crate::commands) fn confirmed(what: &str, name: &str) -> miette::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(miette!(help = "say --yes where nobody can be asked", "{what} would be deleted"));
     }

@@ -58,6 +58,30 @@ pub fn parse_api_version(text: &str) -> Result<(&str, &str), Error> {
     Ok((group, version))
 }
 
+/// Whether a kind lives in namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// In namespaces.
+    Namespaced,
+    /// In the cluster.
+    Cluster,
+}
+
+/// Writes an object's namespace out: the default one where it names none, none where its kind lives in the cluster.
+pub fn place(object: &mut Value, scope: Scope, default_namespace: &str) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let named = metadata.get("namespace").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    match scope {
+        Scope::Cluster => {
+            metadata.remove("namespace");
+        }
+        Scope::Namespaced if !named => {
+            metadata.insert("namespace".to_owned(), default_namespace.into());
+        }
+        Scope::Namespaced => {}
+    }
+}
+
 /// The identity of an object in a cluster. The version is not part of it: the same object can be read in several.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {

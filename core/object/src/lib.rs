@@ -20,4 +20,4 @@ pub mod yaml;
 
 pub use document::{Document, ReadOptions, read_documents, read_objects};
 pub use error::Error;
-pub use identity::{GroupVersionKind, ObjectId};
+pub use identity::{GroupVersionKind, ObjectId, Scope};

@@ -233,6 +233,14 @@ pub struct Override {
     pub proposal: Option<Proposal>,
 }
 
+impl Override {
+    /// Whether it counts at this time: what cannot be read as a time never ends.
+    pub fn is_active(&self, now: jiff::Timestamp) -> bool {
+        let expires = self.expires.as_deref().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        expires.is_none_or(|expires| expires > now)
+    }
+}
+
 /// A branch that was pushed for others to merge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -333,6 +333,11 @@ impl StackSpec {
         }
     }
 
+    /// The component of this name.
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == name)
+    }
+
     /// The cluster-scoped kinds that the components may hold.
     pub fn cluster_kinds(&self) -> &[String] {
         self.allow.as_ref().map(|allow| allow.cluster_kinds.as_slice()).unwrap_or_default()

@@ -204,9 +204,7 @@ pub fn validate_environment(
             errors.push(error(field, format!("{namespace:?} belongs to the cluster")));
         }
     }
-    let known = |component: &str| {
-        stack.is_none_or(|stack| stack.components.iter().any(|known| known.name == component))
-    };
+    let known = |component: &str| stack.is_none_or(|stack| stack.component(component).is_some());
     let unknown = |component: &str| format!("{component:?} is not a component of stack {:?}", spec.stack);
     for (index, component) in spec.components.iter().enumerate() {
         if !known(component) {

@@ -23,4 +23,4 @@ pub use copy::{Copy, namespace};
 pub use error::{Error, Unmarked};
 pub use fidelity::{Fidelity, compare};
 pub use record::{Class, Entry};
-pub use rewrite::{Kept, LeftOut, Passwords, Rewritten, Scope, Source, place};
+pub use rewrite::{Kept, LeftOut, Passwords, Rewritten, Source, place};

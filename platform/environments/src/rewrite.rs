@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seaway_api::StackSpec;
-use seaway_object::{GroupVersionKind, ObjectId, identity};
-use serde_json::{Map, Value};
+use seaway_object::{GroupVersionKind, ObjectId, Scope, identity};
+use serde_json::Value;
 
 use crate::copy::Copy;
 use crate::error::{Error, Unmarked};
@@ -16,15 +16,6 @@ use crate::rules;
 
 /// Gives a password for a Secret's name and key: the same one each time for one copy, another one for each copy.
 pub type Passwords<'a> = &'a dyn Fn(&str, &str) -> String;
-
-/// Whether a kind lives in namespaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// In namespaces.
-    Namespaced,
-    /// In the cluster.
-    Cluster,
-}
 
 /// A rendered object of what is copied.
 #[derive(Debug, Clone, Copy)]
@@ -77,21 +68,8 @@ pub fn place(value: &Value, scope: Scope, default_namespace: &str) -> Value {
     let mut value = value.clone();
     if let Some(map) = value.as_object_mut() {
         map.remove("status");
-        let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        if let Some(metadata) = metadata.as_object_mut() {
-            let named =
-                metadata.get("namespace").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
-            match scope {
-                Scope::Cluster => {
-                    metadata.remove("namespace");
-                }
-                Scope::Namespaced if !named => {
-                    metadata.insert("namespace".to_owned(), default_namespace.into());
-                }
-                Scope::Namespaced => {}
-            }
-        }
     }
+    identity::place(&mut value, scope, default_namespace);
     value
 }
 
@@ -141,34 +119,20 @@ impl Copy {
                 },
                 Some(kept) => {
                     let instead = stand_in(kept, &value, &id, passwords)?;
-                    match instead {
-                        Some(instead) => {
-                            let moved = identify(&instead);
-                            if moved == id {
-                                let changes =
-                                    entries(&id, Class::StandIn, &kept.name, Some(&value), Some(&instead));
-                                result.record.extend(changes);
-                            } else {
-                                result.record.extend(entries(
-                                    &id,
-                                    Class::StandIn,
-                                    &kept.name,
-                                    Some(&value),
-                                    None,
-                                ));
-                                let made = entries(&moved, Class::StandIn, &kept.name, None, Some(&instead));
-                                result.record.extend(made);
+                    let moved = instead.as_ref().map(identify);
+                    let mut changed = |id: &ObjectId, from: Option<&Value>, to: Option<&Value>| {
+                        result.record.extend(entries(id, Class::StandIn, &kept.name, from, to));
+                    };
+                    let in_place = instead.as_ref().filter(|_| moved.as_ref() == Some(&id));
+                    changed(&id, Some(&value), in_place);
+                    match instead.zip(moved) {
+                        Some((instead, moved)) => {
+                            if moved != id {
+                                changed(&moved, None, Some(&instead));
                             }
                             placed.push(Placed { source: index, id: moved, value: instead });
                         }
                         None => {
-                            result.record.extend(entries(
-                                &id,
-                                Class::StandIn,
-                                &kept.name,
-                                Some(&value),
-                                None,
-                            ));
                             let reason =
                                 format!("{:?} of the Stack keeps it in {}", kept.name, self.original);
                             result.left_out.push(LeftOut { object: id, reason });

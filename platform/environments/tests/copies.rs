@@ -5,7 +5,8 @@
 use proptest::prelude::*;
 use seaway_api::{EnvironmentSpec, StackSpec};
 use seaway_environments::fidelity::{deviations, without};
-use seaway_environments::{Class, Copy, Entry, Error, Fidelity, Rewritten, Scope, Source, compare, place};
+use seaway_environments::{Class, Copy, Entry, Error, Fidelity, Rewritten, Source, compare, place};
+use seaway_object::Scope;
 use serde_json::{Value, json};
 
 fn objects() -> Vec<Value> {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use seaway_api::{EnvironmentSpec, StackSpec};
 use seaway_environments::fidelity::deviations;
-use seaway_environments::{Class, Copy, Error, Fidelity, Scope, Source, compare, place};
+use seaway_environments::{Class, Copy, Error, Fidelity, Source, compare, place};
+use seaway_object::Scope;
 use seaway_render::{Outcome, RenderRequest, render};
 use seaway_source::Directory;
 use serde_json::{Value, json};

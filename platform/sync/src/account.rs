@@ -133,7 +133,7 @@ impl Account {
     /// Returns the namespaces that were made.
     pub(crate) async fn ensure(&self, client: &Client) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
-        self.check_namespaces(client).await?;
+        self.check_place(client).await?;
         for namespace in &self.namespaces {
             let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
                 "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
@@ -145,8 +145,8 @@ impl Account {
             }
         }
         if let Some(enclosure) = &self.copy {
-            // Somebody may have made one of them meanwhile.
-            self.check_namespaces(client).await?;
+            // Somebody may have made one of them, or a route, meanwhile.
+            self.check_place(client).await?;
             self.enclose(client, enclosure).await?;
         }
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
@@ -192,12 +192,21 @@ impl Account {
         })
     }
 
-    /// The namespaces of a copy are its own: one that is there already must have been made for it. Nobody else's
-    /// environment goes into one of a copy: its owner may do what he likes there, and it ends with the copy.
+    /// Whether its namespaces, and the hosts of a copy, are free for it.
     ///
     /// # Errors
     /// When one of them is somebody else's, or is still being deleted.
-    pub(crate) async fn check_namespaces(&self, client: &Client) -> Result<(), Error> {
+    pub(crate) async fn check_place(&self, client: &Client) -> Result<(), Error> {
+        self.check_namespaces(client).await?;
+        match &self.copy {
+            Some(enclosure) => self.check_hosts(client, &enclosure.domain).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The namespaces of a copy are its own: one that is there already must have been made for it. Nobody else's
+    /// environment goes into one of a copy: its owner may do what he likes there, and it ends with the copy.
+    async fn check_namespaces(&self, client: &Client) -> Result<(), Error> {
         for namespace in &self.namespaces {
             let found = match client.request::<Value>(get(&format!("/api/v1/namespaces/{namespace}"))?).await
             {
@@ -228,9 +237,6 @@ impl Account {
             if found.pointer("/metadata/deletionTimestamp").is_some() {
                 return Err(Error::Plan(format!("the namespace {namespace} is still being deleted")));
             }
-        }
-        if let Some(enclosure) = &self.copy {
-            self.check_hosts(client, &enclosure.domain).await?;
         }
         Ok(())
     }

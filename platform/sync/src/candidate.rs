@@ -12,7 +12,7 @@ use seaway_object::GroupVersionKind;
 use serde_json::Value;
 
 use crate::cluster::Kinds;
-use crate::copies::is_active;
+use crate::copies::Naming;
 use crate::desired::{Desired, Scope, Source, digest, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
@@ -48,8 +48,8 @@ pub(crate) struct Candidate {
     pub(crate) desired: Vec<Desired>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
-    /// What was made of the objects of what this is a copy of.
-    pub(crate) rewritten: Option<Arc<Rewritten>>,
+    /// What became of the objects of what this is a copy of.
+    pub(crate) naming: Option<Arc<Naming>>,
 }
 
 /// What was rendered, before it becomes the environment's own.
@@ -79,22 +79,21 @@ impl Finder<'_> {
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
         let Rendered { release, sources, rewritten, commits, warnings } = self.render(choice).await?;
-        let objects: Vec<Source> = match &rewritten {
-            None => sources.into_iter().map(|(source, _)| source).collect(),
-            Some(rewritten) => {
-                let kept = rewritten.objects.iter().map(|kept| Source {
-                    value: kept.value.clone(),
-                    component: sources[kept.source].0.component.clone(),
-                    origin: sources[kept.source].0.origin.clone(),
+        let (objects, naming) = match rewritten {
+            None => (sources.into_iter().map(|(source, _)| source).collect(), None),
+            Some(Rewritten { objects, hosts, left_out, record: _ }) => {
+                let kept = objects.into_iter().map(|kept| {
+                    let (source, _) = &sources[kept.source];
+                    let (component, origin) = (source.component.clone(), source.origin.clone());
+                    Source { value: kept.value, component, origin }
                 });
-                kept.collect()
+                (kept.collect(), Some(Arc::new(Naming { hosts, left_out })))
             }
         };
         let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
         let desired = own(objects, &self.subject.belonging(), &known).map_err(Error::Plan)?;
         let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
-        let rewritten = rewritten.map(Arc::new);
-        Ok(Candidate { release, content, desired, commits, warnings, rewritten })
+        Ok(Candidate { release, content, desired, commits, warnings, naming })
     }
 
     /// Renders what the environment should run; for a copy, makes that its own.
@@ -177,7 +176,7 @@ impl Finder<'_> {
             .map(|(source, scope)| Original {
                 component: &source.component,
                 value: &source.value,
-                scope: scope.unwrap_or(Scope::Namespaced).into(),
+                scope: scope.unwrap_or(Scope::Namespaced),
             })
             .collect();
         let password = |secret: &str, key: &str| copied.password(secret, key);
@@ -297,7 +296,7 @@ impl Finder<'_> {
             let deviation = spec
                 .overrides
                 .iter()
-                .find(|deviation| deviation.component == component.name && is_active(deviation, self.now));
+                .find(|deviation| deviation.component == component.name && deviation.is_active(self.now));
             let own_revision =
                 deviation.and_then(|d| d.revision.as_deref()).or(pin.and_then(|pin| pin.commit.as_deref()));
             let own_repository = deviation.and_then(|d| d.repo.as_ref());

@@ -1,29 +1,23 @@
-//! Follows Stacks and Environments, and gives each environment its worker.
+//! Environments that follow Git, as they are asked about and acted on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use jiff::Timestamp;
-use kube::Api;
-use kube::api::ListParams;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
-use seaway_api::stack::Stack;
 use seaway_object::redact::HashKey;
 use std::path::PathBuf;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::{delete_namespace, namespaces_of_copies};
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, impersonating};
 use crate::copies;
 use crate::error::Error;
+use crate::following::follow;
 use crate::journal::Journal;
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
@@ -36,7 +30,6 @@ use crate::sources::Sources;
 use crate::status::Summary;
 use crate::steps::Steps;
 use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Progress, SyncRecord};
-use crate::worker::{FINALIZER, Worker};
 
 /// How syncs are run.
 pub struct SyncOptions {
@@ -96,7 +89,7 @@ impl Sync {
             client,
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(follow_stacks(shared.clone(), tasks.clone()));
+        tasks.spawn(follow(shared.clone(), tasks.clone()));
         Ok(Self { shared, tasks })
     }
 
@@ -146,7 +139,7 @@ impl Sync {
         };
         // A copy that cannot be is shown with the reason, and without what it would be called.
         let subject = self.shared.subject(&environment).ok();
-        let copy = subject.and_then(|subject| copies::view(&subject, summary.rewritten.as_deref()));
+        let copy = subject.and_then(|subject| copies::view(&subject, summary.naming.as_deref()));
         let overrides =
             copies::overrides(&environment.spec.overrides, summary.release.as_ref(), jiff::Timestamp::now());
         let memory = self.shared.records.get(key)?;
@@ -404,7 +397,7 @@ impl Sync {
 fn view(environments: &BTreeMap<EnvironmentKey, Known>, known: &Known) -> EnvironmentView {
     let summary = known.summary.lock();
     let environment = &known.environment;
-    let original = environment.spec.original().map(|(namespace, name)| EnvironmentKey::new(namespace, name));
+    let original = EnvironmentKey::of_original(&environment.spec);
     // A copy has the stack of what it copies.
     let stack = original.as_ref().and_then(|key| environments.get(key)).unwrap_or(known);
     EnvironmentView {
@@ -421,199 +414,4 @@ fn view(environments: &BTreeMap<EnvironmentKey, Known>, known: &Known) -> Enviro
         owner: environment.metadata.namespace.as_deref().and_then(seaway_api::owner).map(str::to_owned),
         expires: environment.spec.expires.clone(),
     }
-}
-
-async fn follow_stacks(shared: Arc<Shared>, tasks: TaskTracker) {
-    // Workers find their stacks: those are known before the first worker begins.
-    let api: Api<Stack> = Api::all(shared.client.clone());
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-    let mut begun = false;
-    loop {
-        let event = tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            event = events.next() => event,
-        };
-        let (stack, gone) = match event {
-            None => return,
-            Some(Err(error)) => {
-                tracing::debug!(%error, "the watch of stacks is interrupted");
-                continue;
-            }
-            Some(Ok(watcher::Event::Init)) => continue,
-            Some(Ok(watcher::Event::InitDone)) => {
-                if !begun {
-                    begun = true;
-                    tasks.spawn(follow_environments(shared.clone(), tasks.clone()));
-                }
-                continue;
-            }
-            Some(Ok(watcher::Event::Apply(stack) | watcher::Event::InitApply(stack))) => (stack, false),
-            Some(Ok(watcher::Event::Delete(stack))) => (stack, true),
-        };
-        let namespace = stack.metadata.namespace.clone().unwrap_or_default();
-        let name = stack.metadata.name.clone().unwrap_or_default();
-        let changed = {
-            let mut stacks = shared.stacks.lock();
-            let key = (namespace.clone(), name.clone());
-            if gone {
-                stacks.remove(&key).is_some()
-            } else {
-                let spec = stack.spec.clone();
-                stacks.insert(key, stack).is_none_or(|before| before.spec != spec)
-            }
-        };
-        if changed {
-            let concerned: Vec<EnvironmentKey> = {
-                let environments = shared.environments.lock();
-                let concerned = environments.iter().filter(|(key, known)| {
-                    key.namespace == namespace && known.environment.spec.stack == name
-                });
-                concerned.map(|(key, known)| (known.mailbox.put(Mail::Spec), key.clone()).1).collect()
-            };
-            concerned.iter().for_each(|key| shared.tell_copies(key, || Mail::Spec));
-        }
-    }
-}
-
-async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
-    let api: Api<Environment> = Api::all(shared.client.clone());
-    let mut events = watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
-    loop {
-        let event = tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            event = events.next() => event,
-        };
-        match event {
-            None => return,
-            Some(Err(error)) => tracing::debug!(%error, "the watch of environments is interrupted"),
-            Some(Ok(watcher::Event::Init)) => {}
-            Some(Ok(watcher::Event::InitDone)) => {
-                forget_missing(&shared, &tasks, &api).await;
-                tasks.spawn(sweep(shared.clone()));
-            }
-            Some(Ok(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
-                seen(&shared, &tasks, environment);
-            }
-            Some(Ok(watcher::Event::Delete(environment))) => gone(&shared, &tasks, &key_of(&environment)),
-        }
-    }
-}
-
-fn key_of(environment: &Environment) -> EnvironmentKey {
-    EnvironmentKey::new(
-        environment.metadata.namespace.clone().unwrap_or_default(),
-        environment.metadata.name.clone().unwrap_or_default(),
-    )
-}
-
-fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
-    let key = key_of(&environment);
-    let mut environments = shared.environments.lock();
-    if let Some(known) = environments.get_mut(&key)
-        && known.environment.metadata.uid == environment.metadata.uid
-    {
-        let told = |e: &Environment| (e.metadata.generation, e.metadata.deletion_timestamp.is_some());
-        let held = |e: &Environment| {
-            e.metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|one| one == FINALIZER))
-        };
-        let changed = told(&known.environment) != told(&environment)
-            || known.environment.spec != environment.spec
-            // Somebody has taken the finalizer away: it comes back.
-            || (held(&known.environment) && !held(&environment));
-        known.environment = environment;
-        if changed {
-            known.mailbox.put(Mail::Spec);
-            drop(environments);
-            shared.tell_copies(&key, || Mail::Spec);
-        }
-        return;
-    }
-    if let Some(before) = environments.remove(&key) {
-        before.cancel.cancel();
-    }
-    let known = Known {
-        environment,
-        mailbox: Arc::default(),
-        summary: Arc::new(Mutex::new(Summary::default())),
-        cancel: shared.stopping.child_token(),
-    };
-    let worker = Worker::new(
-        shared.clone(),
-        key.clone(),
-        known.mailbox.clone(),
-        known.summary.clone(),
-        known.cancel.clone(),
-    );
-    environments.insert(key.clone(), known);
-    drop(environments);
-    tasks.spawn(worker.run());
-    // Those that were seen before what they are copies of.
-    shared.tell_copies(&key, || Mail::Spec);
-}
-
-fn gone(shared: &Arc<Shared>, tasks: &TaskTracker, key: &EnvironmentKey) {
-    let known = shared.environments.lock().remove(key);
-    if let Some(known) = &known {
-        known.cancel.cancel();
-        // The ledger has told of the end while the Environment was still listed: whoever shows it asks again now.
-        let progress = Progress {
-            environment: key.clone(),
-            time: Timestamp::now(),
-            sync: None,
-            message: "is deleted".to_owned(),
-            outcome: None,
-        };
-        let _ = shared.progress.send(progress);
-    }
-    shared.sources.keep_only(key, &std::collections::BTreeSet::new());
-    shared.tell_copies(key, || Mail::Spec);
-    if known.is_some_and(|known| known.environment.spec.copy_of.is_some()) {
-        // Whoever makes one of that name makes another one.
-        shared.records.forget(key);
-        tasks.spawn(sweep(shared.clone()));
-    }
-}
-
-/// Ends what is left of copies whose Environment went without an end: somebody took its finalizer away. They are their
-/// owner's alone, so that nobody misses anything.
-async fn sweep(shared: Arc<Shared>) {
-    let left = match namespaces_of_copies(&shared.client).await {
-        Ok(left) => left,
-        Err(error) => return tracing::warn!(%error, "what is left of copies could not be looked for"),
-    };
-    for namespace in left {
-        if namespace.ending || shared.environment(&namespace.key).is_some() {
-            continue;
-        }
-        // The watch may be behind.
-        let api: Api<Environment> = Api::namespaced(shared.client.clone(), &namespace.key.namespace);
-        match api.get_opt(&namespace.key.name).await {
-            Ok(None) => {}
-            Ok(Some(_)) => continue,
-            Err(error) => return tracing::warn!(%error, "what is left of copies could not be looked for"),
-        }
-        tracing::info!(namespace = namespace.name, "a copy went without its end: its namespace is deleted");
-        shared.records.forget(&namespace.key);
-        if let Err(error) = delete_namespace(&shared.client, &namespace).await {
-            tracing::warn!(%error, "what is left of a copy could not be deleted");
-        }
-    }
-}
-
-/// After the watch was interrupted, what was deleted meanwhile is only seen by its absence.
-async fn forget_missing(shared: &Arc<Shared>, tasks: &TaskTracker, api: &Api<Environment>) {
-    let Ok(list) = api.list_metadata(&ListParams::default()).await else { return };
-    let there: std::collections::BTreeSet<EnvironmentKey> = list
-        .items
-        .into_iter()
-        .map(|item| {
-            EnvironmentKey::new(
-                item.metadata.namespace.unwrap_or_default(),
-                item.metadata.name.unwrap_or_default(),
-            )
-        })
-        .collect();
-    let missing: Vec<EnvironmentKey> =
-        shared.environments.lock().keys().filter(|key| !there.contains(*key)).cloned().collect();
-    missing.iter().for_each(|key| gone(shared, tasks, key));
 }

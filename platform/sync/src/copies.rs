@@ -1,12 +1,14 @@
 //! Copies, as a person asks about them: what one would be called, and how far it is from what it copies.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use seaway_api::environment::{Environment, EnvironmentSpec, Follow, Override};
 use seaway_environments::fidelity::{Field, deviations, without};
-use seaway_environments::{Entry, Rewritten, compare, place};
+use seaway_environments::{Entry, LeftOut, Rewritten, compare, place};
+use seaway_object::ObjectId;
 use seaway_object::redact::{HashKey, redact};
 use serde_json::{Value, json};
 
@@ -44,9 +46,9 @@ impl Sync {
         let environment = Environment { metadata, spec, status: None };
         let subject = self.shared.subject(&environment)?;
         let found = self.render(&subject, None, Choice::Spec { fresh: true }).await?;
-        let rewritten = found.rewritten.unwrap_or_default();
-        self.shared.account(&subject).await?.check_namespaces(&self.shared.client).await?;
-        let view = view(&subject, Some(&rewritten));
+        let Rewritten { hosts, left_out, .. } = found.rewritten.unwrap_or_default();
+        self.shared.account(&subject).await?.check_place(&self.shared.client).await?;
+        let view = view(&subject, Some(&Naming { hosts, left_out }));
         view.ok_or_else(|| Error::Plan(format!("{key} is not a copy: say of which environment it is one")))
     }
 
@@ -61,8 +63,8 @@ impl Sync {
         against: Option<&EnvironmentKey>,
     ) -> Result<FidelityView, Error> {
         let right = self.subject(key)?;
-        let of = right.copied.as_ref().map(|copied| copied.original.clone());
-        let against = against.cloned().or(of.clone()).ok_or_else(|| {
+        let original = right.copied.as_ref().map(|copied| &copied.original);
+        let against = against.or(original).cloned().ok_or_else(|| {
             Error::Plan(format!("{key} is not a copy: say with which environment it is to be compared"))
         })?;
         let left = self.subject(&against)?;
@@ -75,12 +77,14 @@ impl Sync {
             None => Vec::new(),
         };
         let places = places(&left, &right);
-        let name = |id: &seaway_object::ObjectId| {
-            let namespace = id.namespace.as_ref().map(|namespace| {
-                let place = places.iter().find(|(from, _)| from == namespace);
-                place.map_or_else(|| namespace.clone(), |(_, to)| to.clone())
-            });
-            seaway_object::ObjectId { namespace, ..id.clone() }
+        let name = |id: &ObjectId| match copied {
+            Some(copied) => copied.copy.identity(id),
+            None => {
+                let place = id.namespace.as_deref().map(|namespace| {
+                    places.iter().find(|(from, _)| *from == namespace).map_or(namespace, |(_, to)| *to)
+                });
+                ObjectId { namespace: place.map(str::to_owned), ..id.clone() }
+            }
         };
         let (a, b) = (finished(&left, &left_rendered), finished(&right, &right_rendered));
         let found = compare(&a, &b, &name, &record);
@@ -114,11 +118,12 @@ impl Sync {
 
     /// What a copy should run; what any other environment was last brought to.
     async fn rendered(&self, subject: &Subject, mailbox: &Arc<Mailbox>) -> Result<Rendered, Error> {
-        let memory = self.shared.records.get(&subject.key)?;
-        match memory.last_good().filter(|_| subject.copied.is_none()) {
-            Some(good) => self.render(subject, Some(mailbox), Choice::Release(&good.definition)).await,
-            None => self.render(subject, Some(mailbox), Choice::Spec { fresh: false }).await,
-        }
+        let release = match subject.copied {
+            Some(_) => None,
+            None => self.shared.records.last_release(&subject.key)?,
+        };
+        let choice = release.as_ref().map_or(Choice::Spec { fresh: false }, Choice::Release);
+        self.render(subject, Some(mailbox), choice).await
     }
 
     async fn render(
@@ -140,19 +145,26 @@ impl Sync {
     }
 }
 
+/// What became of what is copied, as far as it is shown.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Naming {
+    pub(crate) hosts: BTreeMap<String, String>,
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
 /// What a copy is called.
-pub(crate) fn view(subject: &Subject, rewritten: Option<&Rewritten>) -> Option<CopyView> {
+pub(crate) fn view(subject: &Subject, naming: Option<&Naming>) -> Option<CopyView> {
     let copied = subject.copied.as_ref()?;
-    let left_out = rewritten
+    let left_out = naming
         .iter()
-        .flat_map(|rewritten| &rewritten.left_out)
+        .flat_map(|naming| &naming.left_out)
         .map(|left| LeftOutView { object: left.object.to_string(), reason: left.reason.clone() });
     Some(CopyView {
         of: copied.original.to_string(),
         follow: subject.spec.follow.unwrap_or_default().as_str().to_owned(),
         components: subject.stack.components.iter().map(|component| component.name.clone()).collect(),
         namespaces: copied.copy.namespaces.clone(),
-        hosts: rewritten.map(|rewritten| rewritten.hosts.clone()).unwrap_or_default(),
+        hosts: naming.map(|naming| naming.hosts.clone()).unwrap_or_default(),
         left_out: left_out.collect(),
     })
 }
@@ -160,19 +172,12 @@ pub(crate) fn view(subject: &Subject, rewritten: Option<&Rewritten>) -> Option<C
 /// The overrides of an environment, with their state.
 pub(crate) fn overrides(all: &[Override], release: Option<&Release>, now: Timestamp) -> Vec<OverrideView> {
     let view = |one: &Override| {
-        let active = is_active(one, now);
-        let runs =
-            release.and_then(|release| release.components.iter().find(|part| part.name == one.component));
+        let active = one.is_active(now);
+        let runs = release.and_then(|release| release.component(&one.component));
         let commit = runs.filter(|_| active && one.revision.is_some()).map(|part| part.commit.clone());
         OverrideView { spec: one.clone(), active, commit }
     };
     all.iter().map(view).collect()
-}
-
-/// Whether an override counts: what cannot be read as a time never ends.
-pub(crate) fn is_active(deviation: &Override, now: Timestamp) -> bool {
-    let expires = deviation.expires.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-    expires.is_none_or(|expires| expires > now)
 }
 
 /// Everything that was changed on purpose on the way from what is copied to the copy.
@@ -185,7 +190,7 @@ fn record(
     let mut record = Vec::new();
     for base in &left_rendered.release.components {
         let objects = of_component(left, left_rendered, &base.name);
-        match right_rendered.release.components.iter().find(|part| part.name == base.name) {
+        match right_rendered.release.component(&base.name) {
             None => record.extend(without(&objects, "components")),
             Some(part) if part == base => {}
             Some(part) => {
@@ -205,7 +210,7 @@ fn record(
 fn deviation(right: &Subject, base: &ReleaseComponent, part: &ReleaseComponent) -> Option<String> {
     let name = &part.name;
     let now = Timestamp::now();
-    let deviation = right.spec.overrides.iter().find(|one| one.component == *name && is_active(one, now));
+    let deviation = right.spec.overrides.iter().find(|one| one.component == *name && one.is_active(now));
     match deviation {
         Some(Override { revision: Some(revision), .. }) => Some(format!("{name} at {revision}")),
         Some(_) => Some(format!("{name} with other parameters or images")),
@@ -226,7 +231,7 @@ fn of_component(original: &Subject, rendered: &Rendered, component: &str) -> Vec
 }
 
 fn placed(value: &Value, scope: Option<Scope>, subject: &Subject) -> Value {
-    place(value, scope.unwrap_or(Scope::Namespaced).into(), &subject.spec.destination.namespace)
+    place(value, scope.unwrap_or(Scope::Namespaced), &subject.spec.destination.namespace)
 }
 
 /// The final render, without what marks objects as the environment's own.
@@ -239,16 +244,10 @@ fn finished(subject: &Subject, rendered: &Rendered) -> Vec<Value> {
     }
 }
 
-/// Which namespace of the right stands for which of the left: those of a copy as they are mapped, others by their
-/// place in the destination.
-fn places(left: &Subject, right: &Subject) -> Vec<(String, String)> {
-    if let Some(copied) = right.copied.as_ref().filter(|copied| copied.original == left.key) {
-        return copied.copy.namespaces.clone().into_iter().collect();
-    }
-    let all = |subject: &Subject| -> Vec<String> {
-        subject.spec.destination.all_namespaces().map(str::to_owned).collect()
-    };
-    all(left).into_iter().zip(all(right)).collect()
+/// Which namespace of the right stands for which of the left, where neither is a copy of the other: that in its place in
+/// the destination.
+fn places<'a>(left: &'a Subject, right: &'a Subject) -> Vec<(&'a str, &'a str)> {
+    left.spec.destination.all_namespaces().zip(right.spec.destination.all_namespaces()).collect()
 }
 
 fn drifted(plan: &Plan) -> Vec<DriftedField> {
@@ -299,7 +298,7 @@ fn hidden(value: Value, key: &HashKey) -> Value {
 mod tests {
     use super::*;
     use seaway_environments::Class;
-    use seaway_object::{GroupVersionKind, ObjectId};
+    use seaway_object::GroupVersionKind;
 
     #[test]
     fn values_of_secrets_are_not_shown() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use seaway_api::ENVIRONMENT_LABEL;
+pub use seaway_object::Scope;
 use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,24 +20,6 @@ pub struct Origin {
     pub file: String,
     /// The line, from 1; 0 when it is not known.
     pub line: usize,
-}
-
-/// Whether a kind lives in namespaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// In namespaces.
-    Namespaced,
-    /// In the cluster.
-    Cluster,
-}
-
-impl From<Scope> for seaway_environments::Scope {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Namespaced => Self::Namespaced,
-            Scope::Cluster => Self::Cluster,
-        }
-    }
 }
 
 /// An object that an environment wants.
@@ -102,9 +85,9 @@ pub fn own(
     belonging: &Belonging,
     scope: &dyn Fn(&GroupVersionKind) -> Option<Scope>,
 ) -> Result<Vec<Desired>, String> {
-    let defined = defined_kinds(&objects);
+    let scopes = scopes(&objects, scope);
     let mut own = Vec::with_capacity(objects.len());
-    for Source { mut value, component, origin } in objects {
+    for (Source { mut value, component, origin }, scope) in objects.into_iter().zip(scopes) {
         let fail = |error: seaway_object::Error| format!("{}:{}: {error}", origin.file, origin.line);
         if identity::name(&value).is_empty()
             && let Some(prefix) = value.pointer("/metadata/generateName").and_then(Value::as_str)
@@ -117,20 +100,9 @@ pub fn own(
             }
         }
         let kind = GroupVersionKind::of(&value).map_err(fail)?;
-        let scope = scope(&kind).or_else(|| defined.get(&(kind.group.clone(), kind.kind.clone())).copied());
         clean(&mut value);
+        identity::place(&mut value, scope.unwrap_or(Scope::Namespaced), &belonging.namespace);
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            match scope {
-                Some(Scope::Cluster) => {
-                    metadata.remove("namespace");
-                }
-                _ => {
-                    let named = metadata.get("namespace").and_then(Value::as_str);
-                    if named.is_none_or(str::is_empty) {
-                        metadata.insert("namespace".to_owned(), belonging.namespace.clone().into());
-                    }
-                }
-            }
             let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
             if labels.is_null() {
                 *labels = Value::Object(Map::new());

@@ -18,6 +18,7 @@ mod copies;
 pub mod desired;
 mod error;
 mod executor;
+mod following;
 pub mod health;
 mod inspect;
 mod journal;

@@ -8,7 +8,6 @@ use seaway_git::{
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Sync;
-use crate::copies::is_active;
 use crate::error::Error;
 use crate::plan::{Action, PlannedObject};
 use crate::shared::Shared;
@@ -76,8 +75,7 @@ impl Sync {
         environment.spec.overrides.retain(|one| one.component != deviation.component);
         environment.spec.overrides.push(deviation.clone());
         let subject = self.shared.subject(&environment)?;
-        let Some(component) = subject.stack.components.iter().find(|one| one.name == deviation.component)
-        else {
+        let Some(component) = subject.stack.component(&deviation.component) else {
             return Err(Error::Plan(format!("{key} has no component {:?}", deviation.component)));
         };
         let Some(revision) = &deviation.revision else { return Ok(None) };
@@ -103,7 +101,7 @@ impl Sync {
         let environment = self.shared.environment(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
         let subject = self.shared.subject(&environment)?;
         let now = Timestamp::now();
-        let wanted = |one: &&Override| one.component == component && is_active(one, now);
+        let wanted = |one: &&Override| one.component == component && one.is_active(now);
         let Some(deviation) = subject.spec.overrides.iter().find(wanted) else {
             return Err(Error::Plan(format!(
                 "{key} has no override of {component:?}: there is nothing to propose"
@@ -115,9 +113,7 @@ impl Sync {
                  with that"
             )));
         };
-        let Some(source) =
-            subject.stack.components.iter().find(|one| one.name == component).map(|one| &one.source)
-        else {
+        let Some(source) = subject.stack.component(component).map(|one| &one.source) else {
             return Err(Error::Plan(format!("{key} has no component {component:?}")));
         };
         let git = |source| Error::Git { component: component.to_owned(), source };
@@ -217,7 +213,7 @@ impl Sync {
 
 /// The branch that a component follows in the stack.
 fn upstream(subject: &Subject, component: &str) -> Result<String, Error> {
-    let source = subject.stack.components.iter().find(|one| one.name == component).map(|one| &one.source);
+    let source = subject.stack.component(component).map(|one| &one.source);
     let revision = source.and_then(|source| source.revision.clone());
     revision.ok_or_else(|| {
         Error::Plan(format!(
@@ -261,9 +257,7 @@ async fn is_home(
     proposal: &Proposal,
 ) -> Result<bool, Error> {
     let git = |source| Error::Git { component: component.to_owned(), source };
-    let Some(source) =
-        subject.stack.components.iter().find(|one| one.name == component).map(|one| &one.source)
-    else {
+    let Some(source) = subject.stack.component(component).map(|one| &one.source) else {
         return Ok(false);
     };
     let url: RepositoryUrl = source.repo.parse().map_err(git)?;

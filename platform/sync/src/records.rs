@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::plan::InventoryEntry;
+use crate::release::Release;
 use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
 
 /// The format of the files.
@@ -108,6 +109,11 @@ impl Records {
     pub(crate) fn get(&self, key: &EnvironmentKey) -> Result<Memory, Error> {
         let mut known = self.known.lock();
         Ok(self.load(&mut known, key)?.clone())
+    }
+
+    /// What an environment was last brought to as a whole.
+    pub(crate) fn last_release(&self, key: &EnvironmentKey) -> Result<Option<Release>, Error> {
+        self.read(key, |memory| memory.last_good().map(|good| good.definition.clone()))
     }
 
     /// Something of what is remembered now, without a copy of the rest.

@@ -65,6 +65,11 @@ impl Release {
         Self { stack: stack.to_owned(), spec: digest(&spec), components, images }
     }
 
+    /// What a component runs.
+    pub fn component(&self, name: &str) -> Option<&ReleaseComponent> {
+        self.components.iter().find(|component| component.name == name)
+    }
+
     /// The name: the stack's and the first 12 digits of the hash.
     pub fn name(&self) -> String {
         let content = json!({

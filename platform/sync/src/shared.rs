@@ -19,12 +19,11 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
 use crate::queue::Turns;
-use crate::records::Memory;
 use crate::records::Records;
 use crate::sources::Sources;
 use crate::status::Summary;
 use crate::subject::{Original, Subject};
-use crate::view::{EnvironmentKey, Progress};
+use crate::view::{EnvironmentKey, Outcome, Progress};
 
 /// An environment that is known, and its worker.
 pub(crate) struct Known {
@@ -65,10 +64,7 @@ impl Shared {
 
     /// An answer to a write of our own.
     pub(crate) fn seen(&self, environment: Environment) {
-        let key = EnvironmentKey::new(
-            environment.metadata.namespace.clone().unwrap_or_default(),
-            environment.metadata.name.clone().unwrap_or_default(),
-        );
+        let key = EnvironmentKey::of(&environment.metadata);
         if let Some(known) = self.environments.lock().get_mut(&key) {
             known.environment = environment;
         }
@@ -76,25 +72,21 @@ impl Shared {
 
     /// An environment with its stack, checked.
     pub(crate) fn subject(&self, environment: &Environment) -> Result<Subject, Error> {
-        let namespace = environment.metadata.namespace.clone().unwrap_or_default();
-        let name = environment.metadata.name.clone().unwrap_or_default();
         let spec = &environment.spec;
-        let errors = validate_place(&namespace, spec);
+        let key = EnvironmentKey::of(&environment.metadata);
+        let errors = validate_place(&key.namespace, spec);
         if !errors.is_empty() {
-            return Err(Error::Invalid { kind: "Environment", name, errors });
+            return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
         }
-        let key = EnvironmentKey::new(namespace, name);
-        let Some((namespace, name)) = spec.original() else {
+        let Some(original_key) = EnvironmentKey::of_original(spec) else {
             let stack = self.find_stack(&key.namespace, &spec.stack)?;
             return Subject::new(key, spec.clone(), stack);
         };
-        let original_key = EnvironmentKey::new(namespace, name);
         let original =
             self.environment(&original_key).ok_or_else(|| Error::NoEnvironment(original_key.clone()))?;
-        let stack = self.find_stack(namespace, &original.spec.stack)?;
+        let stack = self.find_stack(&original_key.namespace, &original.spec.stack)?;
         self.check_name(environment, &key)?;
-        let last = |memory: &Memory| memory.last_good().map(|good| good.definition.clone());
-        let release = self.records.read(&original_key, last)?;
+        let release = self.records.last_release(&original_key)?;
         let original = Original { key: original_key, spec: &original.spec, release };
         let uid = environment.metadata.uid.as_deref().unwrap_or_default();
         let secret = self.hash_key.digest(format!("copy {uid} {key}").as_bytes());
@@ -130,15 +122,23 @@ impl Shared {
             .ok_or_else(|| Error::NoStack { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
+    /// Tells whoever listens what goes on in an environment. Nobody may.
+    pub(crate) fn tell(
+        &self,
+        environment: &EnvironmentKey,
+        sync: Option<u64>,
+        message: String,
+        outcome: Option<Outcome>,
+    ) {
+        let time = jiff::Timestamp::now();
+        let progress = Progress { environment: environment.clone(), time, sync, message, outcome };
+        let _ = self.progress.send(progress);
+    }
+
     /// Something that copies of an environment depend on has changed.
     pub(crate) fn tell_copies(&self, original: &EnvironmentKey, mail: fn() -> Mail) {
-        let is_copy = |known: &Known| {
-            known
-                .environment
-                .spec
-                .original()
-                .is_some_and(|(namespace, name)| namespace == original.namespace && name == original.name)
-        };
+        let is_copy =
+            |known: &Known| EnvironmentKey::of_original(&known.environment.spec).as_ref() == Some(original);
         let environments = self.environments.lock();
         environments.values().filter(|known| is_copy(known)).for_each(|known| known.mailbox.put(mail()));
     }
@@ -147,8 +147,7 @@ impl Shared {
     pub(crate) fn apply_set(&self, key: &EnvironmentKey) -> Option<String> {
         let environments = self.environments.lock();
         let spec = &environments.get(key)?.environment.spec;
-        let original = spec.original().map(|(namespace, name)| EnvironmentKey::new(namespace, name));
-        let namespace = match &original {
+        let namespace = match &EnvironmentKey::of_original(spec) {
             None => spec.destination.namespace.clone(),
             Some(original) => seaway_environments::namespace(
                 &key.name,

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, Patch, PatchParams};
 use seaway_api::environment::{ComponentStatus, Environment, EnvironmentStatus};
-use seaway_environments::Rewritten;
 use serde_json::json;
 
 use crate::cluster::cache::Cache;
+use crate::copies::Naming;
 use crate::error::Error;
 use crate::health::{Health, HealthStatus, health};
 use crate::plan::{Action, Plan};
@@ -33,8 +33,8 @@ pub(crate) struct Summary {
     pub(crate) warnings: Vec<String>,
     pub(crate) held: Option<String>,
     pub(crate) suspended: bool,
-    /// What was made of the objects of what this is a copy of.
-    pub(crate) rewritten: Option<Arc<Rewritten>>,
+    /// What became of the objects of what this is a copy of.
+    pub(crate) naming: Option<Arc<Naming>>,
     /// What goes on.
     pub(crate) running: Option<String>,
     /// The steps of the sync that goes on.

@@ -99,7 +99,7 @@ impl Subject {
 
     /// What the environment that this one is a copy of runs of a component.
     pub(crate) fn base(&self, component: &str) -> Option<&ReleaseComponent> {
-        self.copied.as_ref()?.base.components.iter().find(|part| part.name == component)
+        self.copied.as_ref()?.base.component(component)
     }
 
     pub(crate) fn new(key: EnvironmentKey, spec: EnvironmentSpec, stack: StackSpec) -> Result<Self, Error> {

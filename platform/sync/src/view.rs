@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use seaway_api::environment::Override;
+use kube::api::ObjectMeta;
+use seaway_api::environment::{EnvironmentSpec, Override};
 use seaway_environments::Class;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +27,16 @@ impl EnvironmentKey {
     /// From namespace and name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// That of an `Environment`.
+    pub(crate) fn of(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
+
+    /// That of the environment which this is the spec of a copy of.
+    pub(crate) fn of_original(spec: &EnvironmentSpec) -> Option<Self> {
+        spec.original().map(|(namespace, name)| Self::new(namespace, name))
     }
 }
 

@@ -49,19 +49,8 @@ pub(super) async fn write_account(
 ) -> Result<(), Problem> {
     let known = account.filter(|_| matches!(outcome, "requested" | "succeeded"));
     let actor = known.unwrap_or("system:anonymous");
-    append(
-        app,
-        NewEvent {
-            time: Timestamp::now(),
-            actor: actor.to_owned(),
-            action: format!("session.{action}"),
-            object: account.map_or_else(|| "Account".to_owned(), |name| format!("Account/{name}")),
-            release: None,
-            outcome: outcome.to_owned(),
-            detail: json!({"address": from}),
-        },
-    )
-    .await
+    let object = account.map_or_else(|| "Account".to_owned(), |name| format!("Account/{name}"));
+    append(app, event(actor, format!("session.{action}"), object, outcome, json!({"address": from}))).await
 }
 
 /// Refuses what the person may not do with an account, and keeps that in the ledger.
@@ -90,16 +79,8 @@ pub(super) async fn write_people(
     outcome: &str,
     detail: Value,
 ) -> Result<(), Problem> {
-    let event = NewEvent {
-        time: Timestamp::now(),
-        actor: person.identity.name.clone(),
-        action: format!("account.{action}"),
-        object: format!("Account/{name}"),
-        release: None,
-        outcome: outcome.to_owned(),
-        detail,
-    };
-    append(app, event).await
+    let (action, object) = (format!("account.{action}"), format!("Account/{name}"));
+    append(app, event(&person.identity.name, action, object, outcome, detail)).await
 }
 
 /// Writes who wanted what, and how that went.
@@ -110,16 +91,7 @@ pub(super) async fn write(
     key: &EnvironmentKey,
     outcome: &str,
 ) -> Result<(), Problem> {
-    let event = NewEvent {
-        time: Timestamp::now(),
-        actor: person.identity.name.clone(),
-        action: format!("environment.{}", verb.as_str()),
-        object: format!("Environment/{key}"),
-        release: None,
-        outcome: outcome.to_owned(),
-        detail: json!({}),
-    };
-    append(app, event).await
+    write_detail(app, person, verb.as_str(), key, outcome, json!({})).await
 }
 
 /// Writes what a person did, with what there is to know about it.
@@ -129,18 +101,16 @@ pub(super) async fn write_detail(
     action: &str,
     key: &EnvironmentKey,
     outcome: &str,
-    detail: serde_json::Value,
+    detail: Value,
 ) -> Result<(), Problem> {
-    let event = NewEvent {
-        time: Timestamp::now(),
-        actor: person.identity.name.clone(),
-        action: format!("environment.{action}"),
-        object: format!("Environment/{key}"),
-        release: None,
-        outcome: outcome.to_owned(),
-        detail,
-    };
-    append(app, event).await
+    let (action, object) = (format!("environment.{action}"), format!("Environment/{key}"));
+    append(app, event(&person.identity.name, action, object, outcome, detail)).await
+}
+
+/// What has happened just now.
+fn event(actor: &str, action: String, object: String, outcome: &str, detail: Value) -> NewEvent {
+    let (actor, outcome) = (actor.to_owned(), outcome.to_owned());
+    NewEvent { time: Timestamp::now(), actor, action, object, release: None, outcome, detail }
 }
 
 async fn append(app: &App, event: NewEvent) -> Result<(), Problem> {

@@ -8,7 +8,6 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use hyper::body::Bytes;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use seaway_api::environment::{Class, Environment, EnvironmentSpec, Follow, Image, Override, Pin, Proposal};
 use seaway_api::personal_namespace;
@@ -21,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::permissions::Verb;
+use crate::personal;
 use crate::problem::Problem;
 
 /// A request's body, or why there is none.
@@ -212,7 +212,7 @@ pub(super) async fn create(
     if asked.dry_run {
         return Ok(Json(CopyAnswer { environment: key, copy, created: false }));
     }
-    ensure_namespace(&person, &key.namespace).await?;
+    personal::ensure_own(&person, &key.namespace).await?;
     audit::write(&app, &person, Verb::Create, &key, "requested").await?;
     let metadata = ObjectMeta {
         name: Some(key.name.clone()),
@@ -223,29 +223,6 @@ pub(super) async fn create(
     let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
     environments(&person, &key).create(&parameters, &environment).await.map_err(Problem::from_kubernetes)?;
     Ok(Json(CopyAnswer { environment: key, copy, created: true }))
-}
-
-/// The namespace of the person's own environments, for those who may make it themselves: an account has one already,
-/// the holder of a token may not.
-async fn ensure_namespace(person: &Person, namespace: &str) -> Result<(), Problem> {
-    let name = &person.identity.name;
-    if namespace != personal_namespace(name) {
-        return Ok(());
-    }
-    let api: Api<Namespace> = Api::all(person.client.clone());
-    let object = json!({"apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {"app.kubernetes.io/part-of": "seaway", "seaway.dev/owner": name}}});
-    let made = async {
-        if api.get_opt(namespace).await?.is_none() {
-            api.patch(namespace, &PatchParams::apply("seaway"), &Patch::Apply(&object)).await?;
-        }
-        Ok(())
-    };
-    match made.await {
-        // Who may not look has one, or is told so when the Environment is made.
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
-        other => other.map_err(Problem::from_kubernetes),
-    }
 }
 
 /// What each component had in a release of an environment.
@@ -326,7 +303,7 @@ pub(super) async fn deviate(
     audit::write_detail(&app, &person, action, &key, "succeeded", detail).await?;
     let now = Timestamp::now();
     let view = |one: &Override| OverrideView {
-        active: one.expires.as_deref().and_then(|at| at.parse::<Timestamp>().ok()).is_none_or(|at| at > now),
+        active: one.is_active(now),
         commit: commit.clone().filter(|_| one.component == component),
         spec: one.clone(),
     };

@@ -1,10 +1,9 @@
 //! What a person asks of an environment: sync, rollback, hold, suspend, resume, delete.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use miette::{IntoDiagnostic, miette};
+use miette::miette;
 use seaway_server::{Done, History, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
 use seaway_sync::plan::{ObjectRef, Plan};
 use seaway_sync::view::{EnvironmentDetail, EnvironmentKey, Outcome, SyncRecord};
@@ -12,6 +11,7 @@ use seaway_sync::view::{EnvironmentDetail, EnvironmentKey, Outcome, SyncRecord};
 use super::output::{Format, Paint, document, milliseconds, object, print, printable};
 use super::{Which, copies, path, plan, watch};
 use crate::client::Client;
+use crate::commands::question;
 
 /// Between looks at a sync that takes long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -301,7 +301,7 @@ pub(super) async fn resume(client: &Client, options: &Plain) -> miette::Result<E
 
 pub(super) async fn delete(client: &Client, options: &DeleteOptions) -> miette::Result<ExitCode> {
     let key = options.which.find(client).await?;
-    if !options.yes && !confirmed(&key)? {
+    if !options.yes && !question::confirmed(&format!("{key} and everything that it deployed"), &key.name)? {
         eprintln!("Nothing was deleted.");
         return Ok(ExitCode::FAILURE);
     }
@@ -313,20 +313,6 @@ pub(super) async fn delete(client: &Client, options: &DeleteOptions) -> miette::
     copies::until_gone(client, &key).await?;
     print(&format!("{key} is deleted, with what it deployed.\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn confirmed(key: &EnvironmentKey) -> miette::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(miette!(
-            help = "say --yes where nobody can be asked",
-            "{key} would be deleted with everything that it deployed"
-        ));
-    }
-    eprint!("Delete {key} and everything that it deployed? Type its name: ");
-    std::io::stderr().flush().into_diagnostic()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).into_diagnostic()?;
-    Ok(answer.trim() == key.name)
 }
 
 #[cfg(test)]

@@ -18,14 +18,20 @@ use crate::subject::Subject;
 /// Until an expired environment is looked at again.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(5);
 /// What ends an Environment waits for this finalizer.
-pub(crate) const FINALIZER: &str = "seaway.dev/environment";
+const FINALIZER: &str = "seaway.dev/environment";
+
+/// Whether an Environment waits for its end here.
+pub(crate) fn is_held(environment: &Environment) -> bool {
+    let finalizers = environment.metadata.finalizers.as_ref();
+    finalizers.is_some_and(|finalizers| finalizers.iter().any(|finalizer| finalizer == FINALIZER))
+}
 
 impl Worker {
     pub(super) async fn ensure_finalizer(&self, environment: &Environment) -> Result<(), Error> {
-        let mut finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
-        if finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+        if is_held(environment) {
             return Ok(());
         }
+        let mut finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         finalizers.push(FINALIZER.to_owned());
         self.patch_finalizers(environment, &finalizers).await
     }
@@ -105,8 +111,7 @@ impl Worker {
     /// The Environment is being deleted: what it applied goes, then its account, then its records. Whether that is done;
     /// otherwise it is to be looked at again.
     pub(super) async fn end(&mut self, environment: &Environment) -> Result<bool, Error> {
-        let finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
-        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+        if !is_held(environment) {
             return Ok(true);
         }
         // Those of a copy hold all of it, also what its owner has put there, and protected volumes.
@@ -144,7 +149,7 @@ impl Worker {
                 deleted.map_err(|error| Error::cluster(id.to_string(), error))?;
             }
         }
-        self.end_account(environment, &subject, finalizers).await.map(|()| true)
+        self.end_account(environment, &subject).await.map(|()| true)
     }
 
     /// Deletes the namespaces of a copy; whether some are still there. What keeps them is told.
@@ -163,15 +168,14 @@ impl Worker {
             return Ok(false);
         }
         let message = format!("is being deleted: waits for the end of {}", waits.join(", "));
-        let news = {
-            let mut summary = self.summary.lock();
-            (summary.running.as_ref() != Some(&message)).then(|| {
+        let is_news = self.summary.lock().running.as_ref() != Some(&message);
+        if is_news {
+            {
+                let mut summary = self.summary.lock();
                 summary.broken = None;
                 summary.failed = None;
                 summary.running = Some(message);
-            })
-        };
-        if news.is_some() {
+            }
             self.show(environment).await;
         }
         Ok(true)
@@ -190,14 +194,10 @@ impl Worker {
         Ok(())
     }
 
-    async fn end_account(
-        &self,
-        environment: &Environment,
-        subject: &Subject,
-        finalizers: Vec<String>,
-    ) -> Result<(), Error> {
+    async fn end_account(&self, environment: &Environment, subject: &Subject) -> Result<(), Error> {
         self.shared.account(subject).await?.take_back(&self.shared.client, true).await?;
-        let rest: Vec<String> = finalizers.into_iter().filter(|finalizer| finalizer != FINALIZER).collect();
+        let mut rest = environment.metadata.finalizers.clone().unwrap_or_default();
+        rest.retain(|finalizer| finalizer != FINALIZER);
         // The end of the Environment ends this worker: what is to be done is done before. Done again after an
         // interruption, it is told twice rather than not at all.
         self.shared.journal.did(&self.key, "seaway", "environment.delete").await?;

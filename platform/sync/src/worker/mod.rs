@@ -4,7 +4,7 @@ mod apply;
 mod ending;
 mod recording;
 
-pub(crate) use ending::FINALIZER;
+pub(crate) use ending::is_held;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::shared::Shared;
 use crate::status::{self, Summary};
 use crate::steps::{StepKind, Steps};
 use crate::subject::Subject;
-use crate::view::{EnvironmentKey, Outcome, Progress, SyncRecord, SyncStatus, Trigger};
+use crate::view::{EnvironmentKey, Outcome, SyncRecord, SyncStatus, Trigger};
 
 /// Pauses after failures double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -232,10 +232,7 @@ impl Worker {
     }
 
     fn tell(&self, sync: Option<u64>, message: String, outcome: Option<Outcome>) {
-        let progress =
-            Progress { environment: self.key.clone(), time: Timestamp::now(), sync, message, outcome };
-        // Nobody may be listening.
-        let _ = self.shared.progress.send(progress);
+        self.shared.tell(&self.key, sync, message, outcome);
     }
 
     /// Tells listeners of a state that they do not know yet: also of one that no sync has brought.
@@ -303,7 +300,7 @@ impl Worker {
             summary.warnings = candidate.warnings.clone();
             summary.suspended = suspended;
             summary.running = None;
-            summary.rewritten = candidate.rewritten.clone();
+            summary.naming = candidate.naming.clone();
             summary.observe(plan.clone(), &shared.cache);
             if summary.broken.is_some() {
                 summary.sync = SyncStatus::Unknown;

@@ -65,7 +65,7 @@ impl Worker {
         let mut commits = Vec::new();
         for newest in &candidate.commits {
             let of = |release: &crate::release::Release| {
-                let found = release.components.iter().find(|part| part.name == newest.component)?;
+                let found = release.component(&newest.component)?;
                 let commit: CommitId = found.commit.parse().ok()?;
                 let url: RepositoryUrl = found.repo.parse().ok()?;
                 Some((url, commit))
