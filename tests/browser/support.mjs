@@ -22,11 +22,23 @@ export const browser = await chromium.launch({
 /** What went wrong in any page. */
 export const errors = [];
 
+const pages = [];
+
+// A wait that ran out says what it waited for; this says what was to be seen in its place.
+process.on("uncaughtException", async (error) => {
+  console.error(error, errors);
+  for (const page of pages.filter((page) => !page.isClosed())) {
+    console.error(`--- ${page.url()}\n${await page.innerText("body", { timeout: 5_000 }).catch(String)}`);
+  }
+  process.exit(1);
+});
+
 /** A page of somebody who shares nothing with the others. */
 export async function visitor({ width = 1280, height = 800 } = {}) {
   const context = await browser.newContext({ viewport: { width, height } });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
+  pages.push(page);
   page.on("pageerror", (error) => errors.push(error.message));
   return page;
 }
