@@ -82,6 +82,7 @@ fn what_there_is_can_be_discovered_and_explained() {
     }
     let explained = k.ok("explain deployment.spec.replicas").stdout;
     assert!(explained.contains("GROUP:") && explained.contains("FIELD: replicas <integer>"), "{explained}");
+    assert!(explained.contains("Number of desired pods."), "{explained}");
     assert!(k.ok("explain pods.spec.containers --recursive").stdout.contains("imagePullPolicy"));
     k.fails("get nonsense", "the server doesn't have a resource type \"nonsense\"");
 }

@@ -1,8 +1,8 @@
 //! OpenAPI documents of what the server serves: version 3 per group version (KEP-2896), version 2 as one.
 //!
 //! They are what clients ask them for: validation and `kubectl explain` (the schemas), strategic merge patches (merge
-//! keys, content types), server-side field validation and dry run (parameters of the PATCH operations). They carry no
-//! sentences: fields and operations have no descriptions, except those that a CRD's author wrote.
+//! keys, content types), server-side field validation and dry run (parameters of the PATCH operations). Operations have no
+//! descriptions.
 //!
 //! Start reading in [`v3`].
 
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::resources::Resource;
 
+mod descriptions;
 mod paths;
 mod schemas;
 mod swagger;

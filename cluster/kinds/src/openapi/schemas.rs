@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seaway_merge::schema::Schemas;
 use serde_json::{Map, Value, json};
 
-use super::{META, REFERENCE, reference};
+use super::{META, REFERENCE, descriptions, reference};
 use crate::resources::Resource;
 
 /// The name of a kind's schema: Kubernetes' definition, or `com.example.v1.Widget` for a custom resource.
@@ -35,6 +35,8 @@ pub(super) fn custom(resource: &Resource, schema: Option<&Value>) -> [(String, V
         // What a CRD says of metadata (name patterns) is a validation, not another type.
         properties
             .insert("metadata".to_owned(), json!({"allOf": [reference(&format!("{META}.ObjectMeta"))]}));
+        // What every object has means the same in each.
+        descriptions::describe_fields("io.k8s.api.core.v1.ConfigMap", properties);
     }
     let item = name(&resource.group, &resource.version, &resource.kind);
     let list = json!({
@@ -67,6 +69,7 @@ pub(super) fn reachable(paths: &Map<String, Value>, own: BTreeMap<String, Value>
             None => {
                 let Some(schema) = Schemas::kubernetes().definition(&name) else { continue };
                 let mut schema = schema.clone();
+                descriptions::describe(&name, &mut schema);
                 wrap_references(&mut schema);
                 schema
             }
