@@ -141,10 +141,13 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
+/// Of a body that it cannot read the client would log the whole text, which may hold Secrets.
+const DEFAULT_LOG: &str = "warn,kube_client::client=off";
+
 fn logging() {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

@@ -4,15 +4,15 @@
 
 use crate::schema::{ObjectType, Shape, TypeRef};
 use crate::value::type_name;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A value of another JSON type than the schema says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeProblem {
     /// The field (`spec.replicas`, `spec.ports[0].port`).
     pub path: String,
-    /// The schema's type: `string`, `integer`, `int32`, `number`, `boolean`, `array`, `object`,
-    /// `integer or string`, `quantity`.
+    /// The schema's type: `string`, `date-time`, `base64`, `integer`, `int32`, `int64`, `number`, `boolean`, `array`,
+    /// `object`, `integer or string`, `quantity`.
     pub expected: &'static str,
     /// The value's type: `null`, `boolean`, `integer`, `number`, `string`, `array`, `object`.
     pub got: &'static str,
@@ -177,35 +177,120 @@ fn visit(value: &Value, ty: &TypeRef, path: &mut String, found: &mut dyn FnMut(E
             }
             "array"
         }
-        Shape::String if value.is_string() => return,
-        Shape::String => "string",
+        Shape::String => match (value.as_str(), ty.format.as_deref()) {
+            (None, _) => "string",
+            (Some(text), Some("date-time")) if !is_time(text) => "date-time",
+            (Some(text), Some("byte")) if !is_base64(text) => "base64",
+            (Some(_), _) => return,
+        },
         Shape::Boolean if value.is_boolean() => return,
         Shape::Boolean => "boolean",
         Shape::Number if value.is_number() => return,
         Shape::Number => "number",
-        Shape::Integer if is_whole(value) => match ty.format.as_deref() {
-            Some("int32")
-                if value.as_f64().is_some_and(|n| n > f64::from(i32::MAX) || n < f64::from(i32::MIN)) =>
-            {
-                "int32"
-            }
-            _ => return,
+        Shape::Integer => match (whole(value), ty.format.as_deref()) {
+            (None, _) if is_fractionless(value) => "int64",
+            (None, _) => "integer",
+            (Some(number), Some("int32")) if i32::try_from(number).is_err() => "int32",
+            (Some(_), _) => return,
         },
-        Shape::Integer => "integer",
-        Shape::IntOrString if value.is_string() || is_whole(value) => return,
-        Shape::IntOrString => "integer or string",
+        Shape::IntOrString => match whole(value) {
+            _ if value.is_string() => return,
+            Some(number) if i32::try_from(number).is_ok() => return,
+            Some(_) => "int32",
+            None if is_fractionless(value) => "int32",
+            None => "integer or string",
+        },
         Shape::Quantity if value.is_string() || value.is_number() => return,
         Shape::Quantity => "quantity",
     };
     found(Event::Wrong(TypeProblem { path: path.clone(), expected, got: type_name(value) }));
 }
 
-/// `3` and `3.0` are whole, `3.5` is not.
-fn is_whole(value: &Value) -> bool {
+/// `3` and `3.0` are whole, `3.5` is not, nor is what 64 bits do not hold.
+fn whole(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => !number.is_f64() || number.as_f64().is_some_and(|n| n.fract() == 0.0),
-        _ => false,
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let float = number.as_f64().filter(|n| number.is_f64() && n.fract() == 0.0)?;
+            // Beyond 2^53 a float does not say which whole number is meant.
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the range")]
+            (float.abs() <= 9_007_199_254_740_992.0).then_some(float as i64)
+        }),
+        _ => None,
     }
+}
+
+fn is_fractionless(value: &Value) -> bool {
+    value.as_f64().is_some_and(|n| n.fract() == 0.0)
+}
+
+/// A time as Go's `time.RFC3339` reads it, with or without fractions of a second.
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digits = |range: std::ops::Range<usize>| {
+        bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+    };
+    let shape =
+        digits(0..4) && digits(5..7) && digits(8..10) && digits(11..13) && digits(14..16) && digits(17..19);
+    let at = |index: usize| bytes.get(index).copied().unwrap_or_default();
+    shape
+        && (at(4), at(7), at(10), at(13), at(16)) == (b'-', b'-', b'T', b':', b':')
+        && (text.ends_with('Z') || at(bytes.len().saturating_sub(3)) == b':')
+        && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// Bytes as Go's encoding/json reads them, which passes over line breaks.
+fn is_base64(text: &str) -> bool {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text.replace(['\r', '\n'], "")).is_ok()
+}
+
+/// Brings values into the form in which Go, having read them, would write them: elements of lists that are `null`
+/// become the empty value of their type, `3.0` in an integer field becomes 3, base64 loses its line breaks. Typed
+/// clients could not read them otherwise. For values that have no [`wrong_types`].
+pub fn normalize(value: &mut Value, ty: &TypeRef) {
+    match (&ty.shape, &mut *value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            for (name, child) in map {
+                if let Some(ty) =
+                    object.fields.get(name).map(|field| &field.ty).or(object.additional.as_ref())
+                {
+                    normalize(child, ty);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for item in items {
+                if item.is_null()
+                    && let Some(empty) = empty_value(&list.element)
+                {
+                    *item = empty;
+                }
+                normalize(item, &list.element);
+            }
+        }
+        (Shape::Integer | Shape::IntOrString, Value::Number(number)) if number.is_f64() => {
+            if let Some(number) = whole(value) {
+                *value = number.into();
+            }
+        }
+        (Shape::String, Value::String(text)) if ty.format.as_deref() == Some("byte") => {
+            text.retain(|c| c != '\r' && c != '\n');
+        }
+        _ => {}
+    }
+}
+
+/// What Go has in place of a `null` that it reads into a value of this type.
+fn empty_value(ty: &TypeRef) -> Option<Value> {
+    Some(match &ty.shape {
+        Shape::Object(_) => Value::Object(Map::new()),
+        Shape::List(_) => Value::Array(vec![]),
+        Shape::String => "".into(),
+        Shape::Boolean => false.into(),
+        Shape::Number | Shape::Integer | Shape::IntOrString => 0.into(),
+        Shape::Quantity => "0".into(),
+        Shape::Any | Shape::Deduced => return None,
+    })
 }
 
 #[cfg(test)]
@@ -286,6 +371,59 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert_eq!(found.len(), 5);
+    }
+
+    #[test]
+    fn what_typed_clients_could_not_read_is_a_wrong_type() {
+        let deployment = for_kind("apps", "v1", "Deployment").unwrap();
+        let wrong = |object: serde_json::Value| {
+            let found = wrong_types(&object, &deployment);
+            found.into_iter().map(|p| format!("{} {}", p.path, p.expected)).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(json!({"spec": {"replicas": 99_999_999_999_i64}})), ["spec.replicas int32"]);
+        assert_eq!(
+            wrong(json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1e22}}}})),
+            ["spec.template.spec.terminationGracePeriodSeconds int64"]
+        );
+        assert_eq!(wrong(json!({"metadata": {"generation": u64::MAX}})), ["metadata.generation int64"]);
+        let surge =
+            |n: serde_json::Value| wrong(json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": n}}}}));
+        assert_eq!(surge(json!(2_147_483_648_i64)), ["spec.strategy.rollingUpdate.maxSurge int32"]);
+        assert_eq!(surge(json!(-1e30)), ["spec.strategy.rollingUpdate.maxSurge int32"]);
+        assert!(surge(json!(1.0)).is_empty() && surge(json!("25%")).is_empty());
+        let created = |text: &str| wrong(json!({"metadata": {"creationTimestamp": text}}));
+        for good in ["2026-11-28T05:44:31Z", "2026-11-28T05:44:31.123456Z", "2026-11-28T05:44:31+02:00"] {
+            assert!(created(good).is_empty(), "{good}");
+        }
+        for bad in [
+            "yesterday",
+            "",
+            "2026-11-28",
+            "2026-11-28 05:44:31Z",
+            "2026-13-28T05:44:31Z",
+            "2026-11-28T05:44:31",
+        ] {
+            assert_eq!(created(bad), ["metadata.creationTimestamp date-time"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_take_the_form_in_which_typed_clients_read_them() {
+        let pod = for_kind("", "v1", "Pod").unwrap();
+        let mut object = json!({"spec": {"terminationGracePeriodSeconds": 30.0, "tolerations": [null],
+            "containers": [{"args": ["a", null], "ports": [{"containerPort": 80.0}]}],
+            "volumes": [{"name": "a", "projected": {"sources": [null]}}]}});
+        assert!(wrong_types(&object, &pod).is_empty());
+        normalize(&mut object, &pod);
+        assert_eq!(
+            object,
+            json!({"spec": {"terminationGracePeriodSeconds": 30, "tolerations": [{}],
+                "containers": [{"args": ["a", ""], "ports": [{"containerPort": 80}]}],
+                "volumes": [{"name": "a", "projected": {"sources": [{}]}}]}})
+        );
+        let mut secret = json!({"data": {"a": "YWJj\nZGVm\n"}});
+        normalize(&mut secret, &for_kind("", "v1", "Secret").unwrap());
+        assert_eq!(secret, json!({"data": {"a": "YWJjZGVm"}}));
     }
 
     #[test]

@@ -130,8 +130,11 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
         )));
     }
     check::prune(&mut value, &served.schema);
-    wrong_types(served, &value)?;
     undecodable_bytes(served, &value)?;
+    wrong_types(served, &value)?;
+    if served.custom.is_none() {
+        check::normalize(&mut value, &served.schema);
+    }
     Ok(Decoded { value, warnings: problems })
 }
 

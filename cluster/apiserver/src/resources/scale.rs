@@ -149,8 +149,8 @@ fn check_scale(context: &Context, method: &Method, wanted: &Value) -> Result<()>
         return Err(unreadable(format!("{kind} in version {version} cannot be handled as a Scale")));
     }
     let replicas = &wanted["spec"]["replicas"];
-    if !replicas.is_null() && !replicas.is_i64() {
-        return Err(unreadable(format!("spec.replicas: {replicas} is no whole number")));
+    if !replicas.is_null() && replicas.as_i64().is_none_or(|n| i32::try_from(n).is_err()) {
+        return Err(unreadable(format!("spec.replicas: {replicas} is no whole number of 32 bits")));
     }
     match wanted["metadata"]["name"].as_str().unwrap_or_default() {
         name if name.is_empty() || name == context.path.name => Ok(()),
