@@ -25,6 +25,7 @@ pub(crate) struct Api {
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Authorizer,
     pub(crate) ca_pem: String,
+    pub(crate) signer: crate::signer::Signer,
     /// Where logs and commands in containers are answered, once there is a node.
     pub(crate) node: std::sync::OnceLock<Arc<dyn crate::NodeStreams>>,
     pub(crate) stopping: tokio_util::sync::CancellationToken,
@@ -33,6 +34,8 @@ pub(crate) struct Api {
     pub(crate) quota_turns: Turns,
     /// Turns for writing one object.
     pub(crate) object_turns: Turns,
+    /// The turn for choosing addresses and ports of Services.
+    pub(crate) service_turn: tokio::sync::Mutex<()>,
 }
 
 /// Locks that many names share.
@@ -117,10 +120,14 @@ impl Api {
     {
         let started = std::time::Instant::now();
         let method = request.method().clone();
-        let response = match self.route(&peer, request).await {
+        let mut response = match self.route(&peer, request).await {
             Ok(response) => response,
             Err(error) => negotiation::error(&error),
         };
+        if method == Method::HEAD {
+            // HTTP/2 takes a body here for a broken stream.
+            *response.body_mut() = negotiation::empty();
+        }
         self.metrics.observe(&method, response.status(), started.elapsed());
         response
     }
@@ -185,7 +192,10 @@ impl Api {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
-        crate::resources::dispatch(context, head.method, body).await
+        let deprecation = context.served.custom.as_ref().and_then(|custom| custom.deprecation.clone());
+        let mut response = crate::resources::dispatch(context, head.method, body).await?;
+        negotiation::warn(&mut response, deprecation.as_slice());
+        Ok(response)
     }
 
     fn impersonate(&self, identity: Identity, headers: &HeaderMap) -> Result<Identity> {

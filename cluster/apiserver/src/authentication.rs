@@ -154,7 +154,11 @@ pub(crate) fn impersonation(headers: &HeaderMap) -> Result<Option<Impersonation>
         }
         None => {
             needs.push(("", "users".to_owned(), String::new(), name.to_owned()));
-            Identity::user(name, Vec::<String>::new())
+            let mut identity = Identity::user(name, Vec::<String>::new());
+            if name == "system:anonymous" {
+                identity.groups = vec!["system:unauthenticated".to_owned()];
+            }
+            identity
         }
     };
     for group in groups {

@@ -25,8 +25,17 @@ pub(crate) struct Served {
 
 /// What only resources of a CRD have.
 pub(crate) struct Custom {
-    /// `apiVersion` in the store.
+    /// `apiVersion` in the store, of what is written now.
     pub(crate) storage_api_version: String,
+    /// Revision since which the definition says what it says: what was stored before may be of another version, and
+    /// have fields that are no longer known or lack new defaults.
+    pub(crate) since: u64,
+    /// The schema of the stored version, where this is another one that drops what it does not know.
+    pub(crate) stored_schema: Option<TypeRef>,
+    /// What is said to whoever uses this version, if it is deprecated.
+    pub(crate) deprecation: Option<String>,
+    /// Fields that can be selected by (KEP-4358), as `spec.color`.
+    pub(crate) selectable: Vec<String>,
     /// The version's schema as the CRD gives it.
     pub(crate) open_api: Value,
     /// The same, ready to validate objects.
@@ -59,9 +68,19 @@ impl Served {
         self.resource.subresources.contains(&Subresource::Status)
     }
 
-    /// Whether stored objects must be given this version's `apiVersion` before they are answered.
+    /// Whether all stored objects must be given this version's form before they are answered.
     pub(crate) fn converts(&self) -> bool {
         self.custom.as_ref().is_some_and(|c| c.storage_api_version != self.api_version())
+    }
+
+    /// Whether a stored object can be answered just as it is stored.
+    pub(crate) fn is_as_stored(&self, entry: &Entry) -> bool {
+        // A write that began before the definition changed may have ended after it: that one is of the old version.
+        self.custom
+            .as_ref()
+            .is_none_or(|custom| entry.revision > custom.since && entry.is_of(&self.api_version()))
+            && !self.converts()
+            && !crate::conversion::needed(self)
     }
 }
 
@@ -103,7 +122,17 @@ impl Snapshot {
     }
 }
 
-type Definitions = BTreeMap<String, (u64, Vec<Arc<Served>>)>;
+/// What is known of one definition.
+struct Definition {
+    revision: u64,
+    /// Of its spec.
+    generation: i64,
+    /// Revision in which that generation was first seen.
+    since: u64,
+    served: Vec<Arc<Served>>,
+}
+
+type Definitions = BTreeMap<String, Arc<Definition>>;
 
 struct Following {
     seen: u64,
@@ -167,19 +196,23 @@ fn definitions(entries: &[Arc<Entry>], before: &Definitions) -> Definitions {
         .iter()
         .map(|entry| {
             let name = entry.key.name.clone();
-            match before.get(&name) {
-                Some((revision, served)) if *revision == entry.revision => {
-                    (name, (*revision, served.clone()))
-                }
-                _ => (name, (entry.revision, serve(&entry.value()))),
+            let known = before.get(&name);
+            if let Some(known) = known.filter(|known| known.revision == entry.revision) {
+                return (name, known.clone());
             }
+            let object = entry.value();
+            let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+            // After a start nobody knows since when: this entry is at least as new.
+            let since = known.filter(|k| k.generation == generation).map_or(entry.revision, |k| k.since);
+            let served = serve(&object, since);
+            (name, Arc::new(Definition { revision: entry.revision, generation, since, served }))
         })
         .collect()
 }
 
 fn snapshot(builtin: &[Arc<Served>], definitions: &Definitions) -> Snapshot {
     let mut resources = builtin.to_vec();
-    let custom = definitions.values().flat_map(|(_, served)| served);
+    let custom = definitions.values().flat_map(|definition| &definition.served);
     // What is built in cannot be replaced: its rules and checks would be gone. People do install the definitions of
     // the Gateway API, which changes nothing then.
     resources.extend(custom.filter(|c| builtin.iter().all(|b| b.storage != c.storage)).cloned());
@@ -192,7 +225,7 @@ fn snapshot(builtin: &[Arc<Served>], definitions: &Definitions) -> Snapshot {
 }
 
 /// The resources of an established CRD, highest version first.
-fn serve(crd: &Value) -> Vec<Arc<Served>> {
+fn serve(crd: &Value, since: u64) -> Vec<Arc<Served>> {
     let established = conditions(crd).any(|c| c["type"] == "Established" && c["status"] == "True");
     if !established {
         return vec![];
@@ -205,6 +238,13 @@ fn serve(crd: &Value) -> Vec<Arc<Served>> {
     let versions = spec["versions"].as_array().cloned().unwrap_or_default();
     let storage_version =
         versions.iter().find(|v| v["storage"] == true).map(|v| text(&v["name"])).unwrap_or_default();
+    let keeps_all = spec["preserveUnknownFields"] == true;
+    let stored_schema = versions
+        .iter()
+        .find(|v| v["storage"] == true)
+        .map(|v| &v["schema"]["openAPIV3Schema"])
+        .filter(|schema| schema.is_object() && !keeps_all)
+        .and_then(|schema| schema::from_structural(schema).ok());
     let mut served: Vec<_> = versions
         .iter()
         .filter(|v| v["served"] == true)
@@ -235,7 +275,14 @@ fn serve(crd: &Value) -> Vec<Arc<Served>> {
                 subresources,
                 verbs: VERBS.iter().map(|v| (*v).to_owned()).collect(),
             };
-            let keeps_unknown = open_api.is_null() || spec["preserveUnknownFields"] == true;
+            let deprecation = (version["deprecated"] == true).then(|| match &version["deprecationWarning"] {
+                Value::String(warning) => warning.clone(),
+                _ => format!("{group}/{} {} is deprecated", resource.version, resource.kind),
+            });
+            let selectable = version["selectableFields"].as_array().into_iter().flatten();
+            let selectable =
+                selectable.map(|f| text(&f["jsonPath"]).trim_start_matches('.').to_owned()).collect();
+            let keeps_unknown = open_api.is_null() || keeps_all;
             let schema = if keeps_unknown {
                 schema::untyped()
             } else {
@@ -246,6 +293,10 @@ fn serve(crd: &Value) -> Vec<Arc<Served>> {
                 storage: resource_key(&group, &resource.plural),
                 custom: Some(Custom {
                     storage_api_version: format!("{group}/{storage_version}"),
+                    since,
+                    stored_schema: stored_schema.clone().filter(|_| resource.version != storage_version),
+                    deprecation,
+                    selectable,
                     validator: CompiledSchema::compile(&open_api),
                     open_api,
                     printer_columns: version["additionalPrinterColumns"]

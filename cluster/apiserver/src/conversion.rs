@@ -1,4 +1,5 @@
-//! The one pair of built-in kinds that share storage: core/v1 and events.k8s.io/v1 Event.
+//! Objects that are stored in another form than they are answered in: core/v1 and events.k8s.io/v1 Event, which share
+//! storage, and custom resources of several versions or of a definition that has changed.
 
 use serde_json::{Map, Value};
 
@@ -38,6 +39,9 @@ pub(crate) fn to_storage(served: &Served, value: &mut Value) {
     }
     if let Some(custom) = &served.custom {
         value["apiVersion"] = custom.storage_api_version.clone().into();
+        if let Some(schema) = &custom.stored_schema {
+            seaway_merge::check::prune(value, schema);
+        }
     }
 }
 
@@ -50,5 +54,12 @@ pub(crate) fn from_storage(served: &Served, value: &mut Value) {
             rename(object, core, new);
         }
         object.insert("apiVersion".into(), "events.k8s.io/v1".into());
+    }
+    if let Some(custom) = &served.custom {
+        value["apiVersion"] = served.api_version().into();
+        if !custom.keeps_unknown {
+            seaway_merge::check::prune(value, &served.schema);
+        }
+        seaway_merge::check::default(value, &served.schema);
     }
 }

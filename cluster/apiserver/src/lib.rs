@@ -30,6 +30,7 @@ mod request;
 mod resources;
 mod reviews;
 mod server;
+mod signer;
 mod status;
 mod store;
 mod streams;
@@ -145,10 +146,12 @@ impl ApiServer {
             authenticator: authentication::Authenticator::new(&pki.admin_token, tokens, store.clone()),
             authorizer: rbac::Authorizer::new(store.clone()),
             ca_pem: pki.ca_pem.clone(),
+            signer: pki.signer,
             node: std::sync::OnceLock::new(),
             stopping: CancellationToken::new(),
             metrics: metrics::Metrics::default(),
             object_turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            service_turn: tokio::sync::Mutex::default(),
             quota_turns: [const { tokio::sync::Mutex::const_new(()) }; 64],
             store,
         });

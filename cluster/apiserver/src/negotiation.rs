@@ -68,6 +68,11 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
     raw(code, "application/json", crate::store::to_bytes(value))
 }
 
+/// The body of an answer that has none.
+pub(crate) fn empty() -> Body {
+    Full::new(Bytes::new()).boxed_unsync()
+}
+
 /// An answer of ready bytes.
 pub(crate) fn raw(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Full::new(body.into()).boxed_unsync());

@@ -30,7 +30,7 @@ pub(crate) fn serve(
     let resources = || resources.iter().copied();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let document = match parts.as_slice() {
-        ["healthz" | "livez" | "readyz", ..] => return Ok(health(query)),
+        [check @ ("healthz" | "livez" | "readyz"), part @ ..] => return health(api, check, part, query),
         ["metrics"] => {
             let text = api.metrics.text(&api.store);
             return Ok(negotiation::raw(StatusCode::OK, "text/plain; version=0.0.4", text));
@@ -61,9 +61,14 @@ pub(crate) fn serve(
         }
         ["openapi", "v2"] => return Ok(ready(snapshot.document(path, || openapi::v2(served(&snapshot))))),
         [".well-known", "openid-configuration"] => json!({
-            "issuer": crate::tokens::ISSUER, "response_types_supported": ["id_token"],
+            "issuer": crate::tokens::ISSUER, "jwks_uri": format!("{}/openid/v1/jwks", crate::tokens::ISSUER),
+            "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
         }),
+        ["openid", "v1", "jwks"] => {
+            let keys = api.authenticator.tokens.key_set.to_string();
+            return Ok(negotiation::raw(StatusCode::OK, "application/jwk-set+json", keys));
+        }
         _ => return Err(ApiError::no_such_resource()),
     };
     Ok(negotiation::json(StatusCode::OK, &document))
@@ -79,9 +84,29 @@ const V2_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+proto
 /// patch (reviews); it then leaves validation to the server, which is what we want.
 const V2_EMPTY: &[u8] = b"\x0a\x032.0\x12\x11\x0a\x0aKubernetes\x12\x03v1.\x42\x00";
 
-fn health(query: &Query) -> Response<Body> {
-    let text = if query.flag("verbose") { "[+]ping ok\n[+]storage ok\nhealthz check passed\n" } else { "ok" };
-    negotiation::raw(StatusCode::OK, "text/plain; charset=utf-8", text)
+/// `/readyz` and its sisters, and single checks below them such as `/readyz/storage`.
+fn health(api: &Api, check: &str, part: &[&str], query: &Query) -> Result<Response<Body>> {
+    let storage = !api.store.refuses_writes();
+    let checks = [("ping", true), ("storage", storage)];
+    let passed = match part {
+        [] => storage,
+        [name] => checks.iter().find(|(known, _)| known == name).ok_or_else(ApiError::no_such_resource)?.1,
+        _ => return Err(ApiError::no_such_resource()),
+    };
+    if passed && (!query.flag("verbose") || !part.is_empty()) {
+        return Ok(negotiation::raw(StatusCode::OK, "text/plain; charset=utf-8", "ok"));
+    }
+    let line = |(name, passed): (&str, bool)| match passed {
+        true => format!("[+]{name} ok\n"),
+        false => format!("[-]{name} failed: the database refuses writes, the disk may be full\n"),
+    };
+    let lines: String = checks.into_iter().map(line).collect();
+    let (code, verdict) = match passed {
+        true => (StatusCode::OK, "passed"),
+        false => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+    };
+    let text = format!("{lines}{check} check {verdict}\n");
+    Ok(negotiation::raw(code, "text/plain; charset=utf-8", text))
 }
 
 fn version() -> serde_json::Value {

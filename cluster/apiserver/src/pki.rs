@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::signer::Signer;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{
@@ -62,6 +63,7 @@ pub(crate) struct Pki {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) token_key_pem: Secret,
     pub(crate) admin_token: Secret,
+    pub(crate) signer: Signer,
 }
 
 /// Names under which pods and people reach the server.
@@ -96,7 +98,9 @@ impl Pki {
 
         let token_key_pem = read_or_make(&folder.join("service-account.key"), || Ok(key()?.serialize_pem()))?;
         let admin_token = read_or_make(&folder.join("admin.token"), || Ok(random_token()))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(content(&ca_path))?;
         Ok(Self {
+            signer: Signer::new(issuer),
             ca_pem,
             tls: Arc::new(tls),
             token_key_pem: Secret(token_key_pem),

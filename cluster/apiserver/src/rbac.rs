@@ -110,37 +110,38 @@ impl Rule {
                 || (!a.name.is_empty() && self.resource_names.contains(&a.name)))
     }
 
-    /// Every single permission in this rule, for the escalation check.
-    fn singles(&self) -> Vec<Rule> {
-        let mut out = Vec::new();
-        for verb in &self.verbs {
-            for url in &self.non_resource_urls {
-                out.push(Rule {
-                    verbs: vec![verb.clone()],
-                    non_resource_urls: vec![url.clone()],
-                    ..Rule::default()
-                });
-            }
-            for group in &self.api_groups {
-                for resource in &self.resources {
-                    let names: Vec<Vec<String>> = if self.resource_names.is_empty() {
-                        vec![vec![]]
-                    } else {
-                        self.resource_names.iter().map(|n| vec![n.clone()]).collect()
-                    };
-                    for resource_names in names {
-                        out.push(Rule {
-                            verbs: vec![verb.clone()],
-                            api_groups: vec![group.clone()],
-                            resources: vec![resource.clone()],
-                            resource_names,
-                            non_resource_urls: vec![],
-                        });
-                    }
-                }
-            }
-        }
-        out
+    /// How many single permissions are in this rule.
+    fn size(&self) -> usize {
+        let resources = self.api_groups.len().saturating_mul(self.resources.len());
+        let resources = resources.saturating_mul(self.resource_names.len().max(1));
+        self.verbs.len().saturating_mul(resources.saturating_add(self.non_resource_urls.len()))
+    }
+
+    /// Every single permission in this rule, one after the other, for the escalation check.
+    fn singles(&self) -> impl Iterator<Item = Rule> {
+        let paths = self.verbs.iter().flat_map(|verb| {
+            self.non_resource_urls.iter().map(move |url| Rule {
+                verbs: vec![verb.clone()],
+                non_resource_urls: vec![url.clone()],
+                ..Rule::default()
+            })
+        });
+        let resources = self.verbs.iter().flat_map(move |verb| {
+            self.api_groups.iter().flat_map(move |group| {
+                self.resources.iter().flat_map(move |resource| {
+                    let all = self.resource_names.is_empty().then(Vec::new);
+                    let names = self.resource_names.iter().map(|name| vec![name.clone()]);
+                    all.into_iter().chain(names).map(move |resource_names| Rule {
+                        verbs: vec![verb.clone()],
+                        api_groups: vec![group.clone()],
+                        resources: vec![resource.clone()],
+                        resource_names,
+                        non_resource_urls: vec![],
+                    })
+                })
+            })
+        });
+        paths.chain(resources)
     }
 
     /// Whether this rule grants a single permission, wildcards only by wildcards.
@@ -169,6 +170,19 @@ impl Rule {
                     && single.resource_names.iter().all(|n| self.resource_names.contains(n))))
     }
 }
+
+/// Single permissions that are compared one by one at most; no real role has a tenth of them.
+const PERMISSIONS_CHECKED: usize = 50_000;
+/// Missing permissions that a refusal lists at most.
+pub(crate) const MISSING_TOLD: usize = 200;
+
+/// Rules of which it cannot be told whether somebody may give them.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the rules stand for {0} single permissions, which are too many to compare with those currently held: \
+     name fewer verbs, groups and resources in one rule, or use \"*\""
+)]
+pub(crate) struct TooManyPermissions(usize);
 
 /// The rules that allow everything.
 pub(crate) fn everything() -> [Rule; 2] {
@@ -243,14 +257,28 @@ impl Authorizer {
         index.of(user, namespace).cloned().collect()
     }
 
-    /// The permissions among `wanted` that the user does not hold himself.
-    pub(crate) fn missing(&self, user: &Identity, namespace: &str, wanted: &[Rule]) -> Vec<Rule> {
+    /// The permissions among `wanted` that the user does not hold himself; the first [`MISSING_TOLD`] of them.
+    ///
+    /// A rule is taken apart only when no single one of those held covers it as a whole: its parts multiply.
+    pub(crate) fn missing(
+        &self,
+        user: &Identity,
+        namespace: &str,
+        wanted: &[Rule],
+    ) -> Result<Vec<Rule>, TooManyPermissions> {
         let held = self.rules_of(user, namespace);
-        wanted
-            .iter()
-            .flat_map(Rule::singles)
-            .filter(|single| !held.iter().any(|rule| rule.covers(single)))
-            .collect()
+        let whole = |rule: &&Rule| {
+            // Paths and resources in one rule are two things.
+            !(rule.non_resource_urls.is_empty() || rule.resources.is_empty())
+                || !held.iter().any(|mine| mine.covers(rule))
+        };
+        let open: Vec<&Rule> = wanted.iter().filter(whole).collect();
+        let size = open.iter().fold(0_usize, |sum, rule| sum.saturating_add(rule.size()));
+        if size > PERMISSIONS_CHECKED {
+            return Err(TooManyPermissions(size));
+        }
+        let missing = open.into_iter().flat_map(Rule::singles);
+        Ok(missing.filter(|one| !held.iter().any(|rule| rule.covers(one))).take(MISSING_TOLD).collect())
     }
 
     /// The rules behind a role reference, `None` when there is no such role.

@@ -33,7 +33,7 @@ pub(crate) fn create(context: &Context, body: &Bytes) -> Result<Response<Body>> 
             access(context, &subject(&review["spec"])?, &review["spec"])?
         }
         "SelfSubjectRulesReview" => rules(context, &review["spec"]),
-        "TokenReview" => token(context, &review["spec"]),
+        "TokenReview" => token(context, &review["spec"])?,
         "SelfSubjectReview" => json!({"userInfo": user_info(&context.identity)}),
         _ => return Err(ApiError::no_such_resource()),
     };
@@ -138,20 +138,24 @@ fn rules(context: &Context, spec: &Value) -> Value {
     })
 }
 
-fn token(context: &Context, spec: &Value) -> Value {
+fn token(context: &Context, spec: &Value) -> Result<Value> {
     let audiences = texts(&spec["audiences"]);
     let audiences = if audiences.is_empty() { vec![ISSUER.to_owned()] } else { audiences };
     let token = spec["token"].as_str().unwrap_or_default();
-    if context.api.authenticator.is_admin(token) && audiences.iter().any(|a| a == ISSUER) {
-        return json!({"authenticated": true, "user": user_info(&Identity::admin()), "audiences": [ISSUER]});
+    if token.is_empty() {
+        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
-    match context.api.authenticator.review(token, &audiences) {
+    if context.api.authenticator.is_admin(token) && audiences.iter().any(|a| a == ISSUER) {
+        let user = user_info(&Identity::admin());
+        return Ok(json!({"authenticated": true, "user": user, "audiences": [ISSUER]}));
+    }
+    Ok(match context.api.authenticator.review(token, &audiences) {
         Some(claims) => {
             let common: Vec<&String> = audiences.iter().filter(|a| claims.aud.contains(a)).collect();
             json!({"authenticated": true, "user": user_info(&claims.identity()), "audiences": common})
         }
         None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
-    }
+    })
 }
 
 fn user_info(user: &Identity) -> Value {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::identity::Identity;
 use crate::pki::Secret;
+use crate::store::Entry;
 
 /// Issuer and default audience, as clusters made by kubeadm use them.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -43,7 +47,45 @@ pub(crate) struct Claims {
     pub(crate) kubernetes: Private,
 }
 
+/// What a token ends with, besides its account.
+pub(crate) enum BoundTo {
+    Nothing,
+    Pod(Bound),
+    Secret(Bound),
+}
+
 impl Claims {
+    /// The claims of a new token of an account.
+    pub(crate) fn new(
+        account: &Entry,
+        audiences: Vec<String>,
+        now: jiff::Timestamp,
+        life: jiff::SignedDuration,
+        bound: BoundTo,
+    ) -> Self {
+        let key = &account.key;
+        let (pod, secret) = match bound {
+            BoundTo::Nothing => (None, None),
+            BoundTo::Pod(pod) => (Some(pod), None),
+            BoundTo::Secret(secret) => (None, Some(secret)),
+        };
+        Self {
+            iss: ISSUER.into(),
+            sub: format!("system:serviceaccount:{}:{}", key.namespace, key.name),
+            aud: audiences,
+            exp: now.as_second().saturating_add(life.as_secs()),
+            iat: now.as_second(),
+            nbf: now.as_second(),
+            jti: uuid::Uuid::new_v4().to_string(),
+            kubernetes: Private {
+                namespace: key.namespace.clone(),
+                serviceaccount: Bound { name: key.name.clone(), uid: account.meta.uid.clone() },
+                pod,
+                secret,
+            },
+        }
+    }
+
     /// The user that the token stands for.
     pub(crate) fn identity(&self) -> Identity {
         let private = &self.kubernetes;
@@ -66,6 +108,8 @@ impl Claims {
 pub(crate) struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    /// The public key as others verify with it.
+    pub(crate) key_set: Value,
 }
 
 impl Tokens {
@@ -75,7 +119,14 @@ impl Tokens {
         let public = rcgen::KeyPair::from_pem(key_pem.expose()).map_err(|e| e.to_string())?;
         let decoding =
             DecodingKey::from_ec_pem(public.public_key_pem().as_bytes()).map_err(|e| e.to_string())?;
-        Ok(Self { encoding, decoding })
+        // An uncompressed point (SEC 1): 4, x and y.
+        let point = public.public_key_raw();
+        let (Some(x), Some(y)) = (point.get(1..33), point.get(33..65)) else {
+            return Err("the key is no ECDSA P-256 key".into());
+        };
+        let key_set = json!({"keys": [{"use": "sig", "kty": "EC", "alg": "ES256", "crv": "P-256",
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)}]});
+        Ok(Self { encoding, decoding, key_set })
     }
 
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, String> {

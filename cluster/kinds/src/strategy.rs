@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::defaults::fold_string_data;
-use crate::fields::{at, at_mut, integer, is_true, items, remove, same, set, structure, text};
+use crate::fields::{at, at_mut, integer, is_true, items, items_mut, remove, same, set, structure, text};
 use crate::quantity::Quantity;
 
 /// Prepares a new object of a built-in kind, after defaulting and before validation.
@@ -29,7 +29,11 @@ pub fn prepare_for_create(group: &str, kind: &str, object: &mut Value) {
         set(object, "status", status);
     }
     match (group, kind) {
-        ("", "Namespace") => require_kubernetes_finalizer(object),
+        ("", "Namespace") => {
+            require_kubernetes_finalizer(object);
+            // Its name may have been generated after the defaults.
+            crate::defaults::label_namespace(object);
+        }
         ("", "Secret") => fold_string_data(object),
         ("", "Service") => join_cluster_ips(object, None),
         ("", "PersistentVolumeClaim") => {
@@ -60,6 +64,7 @@ pub fn prepare_for_update(group: &str, kind: &str, new: &mut Value, old: &Value)
             }
         }
         ("", "Secret") => fold_string_data(new),
+        ("certificates.k8s.io", "CertificateSigningRequest") => keep(new, old, "spec"),
         ("", "Service") => {
             join_cluster_ips(new, Some(old));
             drop_fields_of_other_type(new, old);
@@ -152,21 +157,57 @@ pub fn prepare_custom_for_status_update(new: &mut Value, old: &Value) {
 
 /// What an update of a Pod through `ephemeralcontainers` cannot change: everything else.
 pub fn keep_all_but_ephemeral_containers(object: &mut Value, before: &Value) {
-    let added = object["spec"].get("ephemeralContainers").cloned();
-    // Whose fields they are is settled by what has changed.
-    let owned = object["metadata"].get("managedFields").cloned();
-    let revision = object["metadata"].get("resourceVersion").cloned();
-    *object = before.clone();
-    let put = |part: &mut Value, field: &str, value: Option<Value>| {
-        let Some(part) = part.as_object_mut() else { return };
-        match value.filter(|value| !value.is_null()) {
-            Some(value) => drop(part.insert(field.to_owned(), value)),
-            None => drop(part.remove(field)),
+    let asked = std::mem::replace(object, before.clone());
+    take_bookkeeping(object, &asked);
+    if let Some(spec) = structure(object, "spec") {
+        match at(&asked, "spec.ephemeralContainers").filter(|added| !added.is_null()) {
+            Some(added) => set(spec, "ephemeralContainers", added.clone()),
+            None => remove(spec, "ephemeralContainers"),
         }
-    };
-    put(&mut object["spec"], "ephemeralContainers", added);
-    put(&mut object["metadata"], "managedFields", owned);
-    put(&mut object["metadata"], "resourceVersion", revision);
+    }
+}
+
+/// What an update of a Pod through `resize` cannot change: everything but the resources of its containers.
+pub fn keep_all_but_container_resources(object: &mut Value, before: &Value) {
+    let asked = std::mem::replace(object, before.clone());
+    take_bookkeeping(object, &asked);
+    for list in ["spec.containers", "spec.initContainers"] {
+        let asked = items(&asked, list);
+        for container in items_mut(object, list) {
+            let same_name = |other: &&Value| text(other, "name") == text(container, "name");
+            let Some(resources) = asked.iter().find(same_name).map(|other| other.get("resources")) else {
+                continue;
+            };
+            match resources {
+                Some(resources) => set(container, "resources", resources.clone()),
+                None => remove(container, "resources"),
+            }
+        }
+    }
+}
+
+/// What an update of a CertificateSigningRequest through `approval` cannot change: everything but the conditions.
+pub fn keep_all_but_conditions(object: &mut Value, before: &Value) {
+    let asked = std::mem::replace(object, before.clone());
+    take_bookkeeping(object, &asked);
+    let conditions = at(&asked, "status.conditions").cloned();
+    if let Some(status) = structure(object, "status") {
+        match conditions {
+            Some(conditions) => set(status, "conditions", conditions),
+            None => remove(status, "conditions"),
+        }
+    }
+}
+
+/// Whose fields they are is settled by what has changed, and which revision is replaced is the client's to say.
+fn take_bookkeeping(object: &mut Value, asked: &Value) {
+    let Some(metadata) = structure(object, "metadata") else { return };
+    for field in ["managedFields", "resourceVersion"] {
+        match asked.get("metadata").and_then(|m| m.get(field)).filter(|value| !value.is_null()) {
+            Some(value) => set(metadata, field, value.clone()),
+            None => remove(metadata, field),
+        }
+    }
 }
 
 /// How long the deletion of a Pod waits, in seconds: what its spec says, or 30. `None` for kinds
@@ -315,7 +356,7 @@ fn changed(group: &str, kind: &str, new: &Value, old: &Value) -> bool {
 }
 
 /// A Pod's class, from the processor and memory amounts of its containers.
-fn quality_of_service(pod: &Value) -> &'static str {
+pub(crate) fn quality_of_service(pod: &Value) -> &'static str {
     let mut requests: [Quantity; 2] = [Quantity::ZERO; 2];
     let mut limits: [Quantity; 2] = [Quantity::ZERO; 2];
     let mut guaranteed = true;

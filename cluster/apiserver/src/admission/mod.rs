@@ -4,6 +4,7 @@ mod limits;
 mod pod_security;
 pub(crate) mod quota;
 mod scheduling;
+mod signing;
 
 use std::net::Ipv4Addr;
 
@@ -25,7 +26,12 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
         namespace_exists(request, value)?;
     }
     if request.operation == Operation::Status {
-        return Ok(());
+        return match (served.group(), served.kind(), before) {
+            (signing::GROUP, "CertificateSigningRequest", Some(before)) => {
+                signing::status(request, before, value)
+            }
+            _ => Ok(()),
+        };
     }
     let namespace = text(&value["metadata"], "namespace").to_owned();
     let ranges = || -> Vec<Value> {
@@ -39,11 +45,19 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
             pod_security(request, value)?;
         }
-        ("", "Pod") if request.operation == Operation::EphemeralContainers => pod_security(request, value)?,
+        // As the real server: what else an update of a pod can change makes it no more dangerous.
+        ("", "Pod")
+            if request.operation == Operation::EphemeralContainers
+                || before.is_some_and(|before| images(before) != images(value)) =>
+        {
+            pod_security(request, value)?;
+        }
         ("", "PersistentVolumeClaim") => {
             within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
         }
-        ("apps", _) | ("batch", "Job") => pod_security(request, value)?,
+        ("apps", _) | ("batch", "Job" | "CronJob") | ("", "ReplicationController" | "PodTemplate") => {
+            pod_security(request, value)?
+        }
         _ => {}
     }
     match (served.group(), served.kind()) {
@@ -61,7 +75,13 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             Ok(())
         }
         ("", "Service") => service_addresses(request.api, before, value),
+        (signing::GROUP, "CertificateSigningRequest") => signing::admit(request, before, value),
         (rbac::GROUP, _) => escalation(request, before, value),
+        ("admissionregistration.k8s.io", _) => {
+            let what = format!("{} objects are stored and not enforced by this server", served.kind());
+            request.warnings.lock().push(what);
+            Ok(())
+        }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             crate::definitions::complete(request.api, value);
             Ok(())
@@ -119,10 +139,13 @@ fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
         |name: &str| entry.meta.labels.get(&format!("pod-security.kubernetes.io/{name}")).map(String::as_str);
     let version = |mode: &str| label(&format!("{mode}-version")).unwrap_or("latest").to_owned();
     let is_pod = request.served.kind() == "Pod";
-    let (metadata, spec) = match is_pod {
-        true => (&value["metadata"], &value["spec"]),
-        false => (&value["spec"]["template"]["metadata"], &value["spec"]["template"]["spec"]),
+    let pod = match request.served.kind() {
+        "Pod" => value,
+        "PodTemplate" => &value["template"],
+        "CronJob" => &value["spec"]["jobTemplate"]["spec"]["template"],
+        _ => &value["spec"]["template"],
     };
+    let (metadata, spec) = (&pod["metadata"], &pod["spec"]);
     if is_pod && let Some(found) = violation(Level::of(label("enforce")), &version("enforce"), metadata, spec)
     {
         return Err(refused(request, value, format!("violates {found}")));
@@ -131,6 +154,15 @@ fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
         request.warnings.lock().push(format!("would violate {found}"));
     }
     Ok(())
+}
+
+/// The images of a pod's containers.
+fn images(pod: &Value) -> Vec<&Value> {
+    ["initContainers", "containers"]
+        .into_iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .map(|container| &container["image"])
+        .collect()
 }
 
 /// New objects need a namespace that exists and is not going away. This says so before anything else is checked, and
@@ -224,6 +256,7 @@ fn mount_token(spec: &mut Value) {
 
 /// First and last address that Services get by themselves; the first few are reserved.
 const SERVICE_RANGE: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 96, 0, 16), Ipv4Addr::new(10, 96, 255, 254));
+const SERVICE_NETWORK: &str = "10.96.0.0/16";
 const NODE_PORTS: (i64, i64) = (30000, 32767);
 
 /// Gives a Service its cluster address and node ports, and keeps them on updates.
@@ -267,36 +300,62 @@ fn service_addresses(api: &Api, before: Option<&Value>, value: &mut Value) -> Re
         value["spec"]["clusterIP"] = free.into();
     } else if let ip = text(&value["spec"], "clusterIP").to_owned()
         && ip != "None"
-        && before.is_none()
-        && others.iter().any(|o| o["spec"]["clusterIP"] == ip.as_str())
+        && before.is_none_or(|before| before["spec"]["clusterIP"] != ip.as_str())
     {
-        return Err(ApiError::invalid(
-            "",
-            "Service",
-            &name,
-            vec![Cause {
-                reason: "FieldValueInvalid",
-                message: format!(
-                    "Invalid value: [\"{ip}\"]: failed to allocate IP {ip}: provided IP is already allocated"
-                ),
-                field: "spec.clusterIPs".into(),
-            }],
-        ));
+        let why = match ip.parse::<Ipv4Addr>() {
+            // What is no address is the validation's to say.
+            Err(_) => None,
+            Ok(address) if address.octets()[..2] != SERVICE_RANGE.0.octets()[..2] => Some(format!(
+                "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {SERVICE_NETWORK}"
+            )),
+            Ok(_) if others.iter().any(|o| o["spec"]["clusterIP"] == ip.as_str()) => {
+                Some("provided IP is already allocated".to_owned())
+            }
+            Ok(_) => None,
+        };
+        if let Some(why) = why {
+            let message = format!("Invalid value: [\"{ip}\"]: failed to allocate IP {ip}: {why}");
+            let cause = Cause { reason: "FieldValueInvalid", message, field: "spec.clusterIPs".into() };
+            return Err(ApiError::invalid("", "Service", &name, vec![cause]));
+        }
     }
     if value["spec"]["clusterIPs"].as_array().is_none_or(Vec::is_empty) {
         value["spec"]["clusterIPs"] = json!([value["spec"]["clusterIP"]]);
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-        node_ports(&others, before, value);
+        let refused = node_ports(&others, before, value);
+        if !refused.is_empty() {
+            return Err(ApiError::invalid("", "Service", &name, refused));
+        }
     }
     Ok(())
 }
 
-fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) {
+/// Gives ports of the node to those that have none, and refuses those that cannot be had.
+fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) -> Vec<Cause> {
     let ports_of = |v: &Value| -> Vec<i64> {
         v["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_i64()).collect()
     };
     let mut used: Vec<i64> = others.iter().flat_map(ports_of).collect();
+    let mut refused = vec![];
+    for (index, port) in value["spec"]["ports"].as_array().into_iter().flatten().enumerate() {
+        let Some(number) = port["nodePort"].as_i64().filter(|number| *number != 0) else { continue };
+        let why = if !(NODE_PORTS.0..=NODE_PORTS.1).contains(&number) {
+            format!(
+                "provided port is not in the valid range. The range of valid ports is {}-{}",
+                NODE_PORTS.0, NODE_PORTS.1
+            )
+        } else if used.contains(&number) {
+            "provided port is already allocated".to_owned()
+        } else {
+            continue;
+        };
+        refused.push(Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {number}: {why}"),
+            field: format!("spec.ports[{index}].nodePort"),
+        });
+    }
     used.extend(ports_of(value));
     let old = before.map(|b| b["spec"]["ports"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
     for port in value["spec"]["ports"].as_array_mut().into_iter().flatten() {
@@ -313,6 +372,7 @@ fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) {
             port["nodePort"] = number.into();
         }
     }
+    refused
 }
 
 /// Nobody gives away rights that he does not have.
@@ -364,20 +424,21 @@ fn escalation(request: &WriteRequest<'_>, before: Option<&Value>, value: &Value)
                 .ok_or_else(|| ApiError::not_found(rbac::GROUP, plural, &role.name))?
         }
     };
-    let missing = api.authorizer.missing(user, namespace, &wanted);
-    if missing.is_empty() {
-        return Ok(());
+    let refuse = |why: String| Err(ApiError::forbidden(served.group(), served.plural(), name, why));
+    match api.authorizer.missing(user, namespace, &wanted) {
+        Ok(missing) if missing.is_empty() => Ok(()),
+        Ok(missing) => {
+            let mut list: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            if list.len() == rbac::MISSING_TOLD {
+                list.push("…".into());
+            }
+            refuse(format!(
+                "user \"{}\" (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+                user.name,
+                user.groups,
+                list.join("\n")
+            ))
+        }
+        Err(too_many) => refuse(too_many.to_string()),
     }
-    let list: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    Err(ApiError::forbidden(
-        served.group(),
-        served.plural(),
-        name,
-        format!(
-            "user \"{}\" (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
-            user.name,
-            user.groups,
-            list.join("\n")
-        ),
-    ))
 }

@@ -69,27 +69,59 @@ fn usage_of(group: &str, plural: &str, object: &Value) -> Amounts {
 
 /// Whether a quota with scopes is about this pod; quotas without scopes are about everything.
 fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
-    let scopes: Vec<&str> =
-        quota["spec"]["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if scopes.is_empty() {
-        return true;
+    let spec = &quota["spec"];
+    let scopes = spec["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut scopes = scopes.map(|scope| (scope, "Exists", vec![])).collect::<Vec<_>>();
+    for expression in spec["scopeSelector"]["matchExpressions"].as_array().into_iter().flatten() {
+        let text = |field: &str| expression[field].as_str().unwrap_or_default();
+        let values = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        scopes.push((text("scopeName"), text("operator"), values.collect()));
     }
-    if plural != "pods" {
-        return false;
-    }
-    let spec = &object["spec"];
-    let terminating = spec["activeDeadlineSeconds"].is_number();
-    let containers = ["initContainers", "containers"].into_iter();
-    let best_effort = containers.flat_map(|l| spec[l].as_array().into_iter().flatten()).all(|c| {
-        let some = |field: &str| c["resources"][field].as_object().is_some_and(|r| !r.is_empty());
-        !some("requests") && !some("limits")
-    });
-    scopes.iter().all(|scope| match *scope {
+    scopes.is_empty()
+        || (plural == "pods"
+            && scopes
+                .iter()
+                .all(|(scope, operator, values)| scoped(&object["spec"], scope, operator, values)))
+}
+
+/// Whether a pod is in one scope. Only priority classes are compared; of the others a pod has the scope or not.
+fn scoped(pod: &Value, scope: &str, operator: &str, values: &[&str]) -> bool {
+    let terminating = pod["activeDeadlineSeconds"].is_number();
+    let best_effort = || {
+        let containers = ["initContainers", "containers"].into_iter();
+        containers.flat_map(|l| pod[l].as_array().into_iter().flatten()).all(|c| {
+            let some = |field: &str| c["resources"][field].as_object().is_some_and(|r| !r.is_empty());
+            !some("requests") && !some("limits")
+        })
+    };
+    match scope {
         "Terminating" => terminating,
         "NotTerminating" => !terminating,
-        "BestEffort" => best_effort,
-        "NotBestEffort" => !best_effort,
+        "BestEffort" => best_effort(),
+        "NotBestEffort" => !best_effort(),
+        "PriorityClass" => {
+            let class = pod["priorityClassName"].as_str().unwrap_or_default();
+            match operator {
+                "In" => values.contains(&class),
+                "NotIn" => !values.contains(&class),
+                "DoesNotExist" => class.is_empty(),
+                _ => !class.is_empty(),
+            }
+        }
+        "CrossNamespacePodAffinity" => {
+            ["podAffinity", "podAntiAffinity"].iter().any(|kind| crosses_namespaces(&pod["affinity"][kind]))
+        }
         _ => false,
+    }
+}
+
+/// Whether terms of a pod affinity name other namespaces.
+fn crosses_namespaces(affinity: &Value) -> bool {
+    let terms = |field: &str| affinity[field].as_array().into_iter().flatten();
+    let required = terms("requiredDuringSchedulingIgnoredDuringExecution");
+    let preferred = terms("preferredDuringSchedulingIgnoredDuringExecution").map(|t| &t["podAffinityTerm"]);
+    required.chain(preferred).any(|term| {
+        term["namespaces"].as_array().is_some_and(|n| !n.is_empty()) || term["namespaceSelector"].is_object()
     })
 }
 

@@ -129,9 +129,9 @@ fn roles() -> Vec<Write> {
         "resourcequotas/status",
         "namespaces",
     ];
+    // Not endpoints: who writes them sends others' requests where he likes (CVE-2021-25740).
     let core_edit = [
         "configmaps",
-        "endpoints",
         "persistentvolumeclaims",
         "pods",
         "pods/attach",
@@ -225,7 +225,6 @@ fn roles() -> Vec<Write> {
                 rule(&["batch"], &["cronjobs", "jobs"], &WRITE),
                 rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
                 rule(&["networking.k8s.io"], &networking, &WRITE),
-                rule(&["discovery.k8s.io"], &["endpointslices"], &WRITE),
                 rule(&["gateway.networking.k8s.io"], &gateway, &WRITE),
                 rule(&["coordination.k8s.io"], &["leases"], &[&READ[..], &WRITE[..]].concat()),
             ],

@@ -7,6 +7,7 @@
 mod accounts;
 mod aggregation;
 pub(crate) mod bootstrap;
+mod certificates;
 mod cleanup;
 mod expiry;
 mod garbage;
@@ -76,8 +77,16 @@ async fn follow(api: &Arc<Api>, round: &mut Round, changes: impl Iterator<Item =
                 round.look("definitions", &resource, key, cleanup::definition(api, &key.name)).await;
             }
             CLUSTER_ROLES => roles_changed = true,
+            certificates::REQUESTS if !gone => {
+                round.look("certificates", &resource, key, certificates::request(api, &key.name)).await;
+            }
+            "/secrets" if !gone => {
+                round.look("accounts", &resource, key, accounts::token_secret(api, key)).await;
+            }
             "/serviceaccounts" | "/configmaps" if gone => {
                 round.look("accounts", &resource, key, accounts::namespace(api, &key.namespace)).await;
+                let tokens = accounts::token_secrets(api, &key.namespace);
+                round.look("accounts", &resource, key, tokens).await;
             }
             _ => {}
         }
@@ -128,6 +137,13 @@ async fn everything(api: &Arc<Api>) {
         let name = &entry.key.name;
         round.look("accounts", NAMESPACES, &entry.key, accounts::namespace(api, name)).await;
         round.look("namespaces", NAMESPACES, &entry.key, cleanup::namespace(api, name)).await;
+        round.look("accounts", NAMESPACES, &entry.key, accounts::token_secrets(api, name)).await;
+    }
+    for entry in api.store.all(certificates::REQUESTS, None) {
+        let name = &entry.key.name;
+        round
+            .look("certificates", certificates::REQUESTS, &entry.key, certificates::request(api, name))
+            .await;
     }
     for entry in api.store.all(CRDS, None).into_iter().filter(|e| e.meta.deleting) {
         round.look("definitions", CRDS, &entry.key, cleanup::definition(api, &entry.key.name)).await;

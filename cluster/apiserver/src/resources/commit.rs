@@ -32,9 +32,17 @@ pub(crate) async fn write_object(
         None => new_metadata(&mut value),
         Some(before) => kept_metadata(&mut value, before),
     }
-    if let (Operation::EphemeralContainers, Some(before)) = (request.operation, &before) {
-        strategy::keep_all_but_ephemeral_containers(&mut value, before);
+    if let Some(before) = &before {
+        match request.operation {
+            Operation::EphemeralContainers => {
+                strategy::keep_all_but_ephemeral_containers(&mut value, before);
+            }
+            Operation::Resize => strategy::keep_all_but_container_resources(&mut value, before),
+            Operation::Approval => strategy::keep_all_but_conditions(&mut value, before),
+            Operation::Create | Operation::Update | Operation::Status | Operation::Finalize => {}
+        }
     }
+    let finalizers = (request.operation == Operation::Finalize).then(|| value["spec"]["finalizers"].clone());
     if !request.owned {
         // A custom object begins as nothing; a built-in one as its Go type does.
         let nothing = Value::Object(Map::new());
@@ -53,8 +61,18 @@ pub(crate) async fn write_object(
             strategy::prepare_for_status_update(group, kind, &mut value, before);
         }
         (Some(before), _, true) => strategy::prepare_custom_for_update(&mut value, before, has_status),
+        // Nothing but the conditions is new, and these are no business of an ordinary update.
+        (Some(_), Operation::Approval, false) => {}
         (Some(before), _, false) => strategy::prepare_for_update(group, kind, &mut value, before),
     }
+    if let Some(finalizers) = finalizers {
+        value["spec"]["finalizers"] = finalizers;
+    }
+    // Addresses and ports are chosen among those that are free: one Service after the other, until it is stored.
+    let _turn = match (group, kind, request.operation) {
+        ("", "Service", Operation::Create | Operation::Update) => Some(request.api.service_turn.lock().await),
+        _ => None,
+    };
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(request, before.as_ref(), &value)?;
     seaway_protobuf::canonical(&mut value);
@@ -178,6 +196,9 @@ fn validate(request: &Request<'_>, before: Option<&Value>, value: &Value) -> Res
         (None, None) => validation::validate_create(group, kind, value),
         (None, Some(before)) if request.operation == Operation::EphemeralContainers => {
             validation::validate_ephemeral_containers_update(value, before)
+        }
+        (None, Some(before)) if request.operation == Operation::Resize => {
+            validation::validate_pod_resize(value, before)
         }
         (None, Some(before)) => validation::validate_update(group, kind, value, before),
         (Some(custom), before) => structural::validate(&custom.validator, before, value),

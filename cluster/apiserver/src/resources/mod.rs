@@ -52,6 +52,7 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
     }
     if context.served.resource.is_virtual() {
         return match method {
+            Method::POST if context.served.kind() == "Binding" => subresources::binding(context, &body).await,
             Method::POST => crate::reviews::create(&context, &body),
             _ => Err(ApiError::method_not_allowed()),
         };
@@ -90,6 +91,10 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         }
         (Method::DELETE, true) => {
             allowed("deletecollection")?;
+            // Across all namespaces there is only reading.
+            if context.served.resource.namespaced && context.path.namespace.is_empty() {
+                return Err(ApiError::method_not_allowed());
+            }
             delete::delete_collection(&context, &body).await
         }
         _ => Err(ApiError::method_not_allowed()),
@@ -99,10 +104,8 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
 /// The object of an entry at the version that was asked for.
 pub(crate) fn value_of(served: &Served, entry: &Entry) -> Value {
     let mut value = entry.value();
-    if served.converts() {
-        value["apiVersion"] = served.api_version().into();
-        // Another version may know fewer fields.
-        seaway_merge::check::prune(&mut value, &served.schema);
+    if served.is_as_stored(entry) {
+        return value;
     }
     crate::conversion::from_storage(served, &mut value);
     value
@@ -110,10 +113,7 @@ pub(crate) fn value_of(served: &Served, entry: &Entry) -> Value {
 
 /// Answers one object in the wanted form.
 pub(crate) fn answer(context: &Context, code: StatusCode, entry: &Arc<Entry>) -> Response<Body> {
-    let plain = context.form == Form::Object
-        && !context.served.converts()
-        && !crate::conversion::needed(&context.served);
-    if plain {
+    if context.form == Form::Object && context.served.is_as_stored(entry) {
         return negotiation::raw(code, "application/json", entry.body.clone());
     }
     answer_value(context, code, value_of(&context.served, entry))

@@ -219,7 +219,8 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
     for _ in 0..16 {
         let old = context.api.store.get(&context.served.storage, &context.key());
         let created = old.is_none();
-        match apply_once(context, operation, old.as_ref(), &applied, force).await {
+        let mut told = vec![];
+        match apply_once(context, operation, old.as_ref(), &applied, force, &mut told).await {
             // Somebody else was faster: merge again with what is there now.
             Err(e)
                 if matches!(e.reason, "AlreadyExists" | "Conflict")
@@ -230,6 +231,7 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
                 let code = if created { StatusCode::CREATED } else { StatusCode::OK };
                 let mut response = answer(context, code, &entry);
                 negotiation::warn(&mut response, &warnings);
+                negotiation::warn(&mut response, &told);
                 return Ok(response);
             }
         }
@@ -257,6 +259,7 @@ async fn apply_once(
     old: Option<&Arc<Entry>>,
     applied: &Value,
     force: bool,
+    warnings: &mut Vec<String>,
 ) -> Result<Arc<Entry>> {
     let served = &context.served;
     if old.is_none() {
@@ -276,7 +279,9 @@ async fn apply_once(
     let merged = managed::apply(live.as_ref(), applied, &served.schema, &request.ownership(), force)
         .map_err(|e| apply_error(&e))?;
     request.owned = true;
-    write_object(&request, old, merged).await
+    let written = write_object(&request, old, merged).await;
+    *warnings = request.warnings.into_inner();
+    written
 }
 
 fn apply_error(error: &ApplyError) -> ApiError {

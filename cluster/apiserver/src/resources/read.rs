@@ -76,6 +76,35 @@ fn list_options(reason: &'static str, message: String) -> ApiError {
     ApiError::invalid_options("ListOptions", cause)
 }
 
+/// `sendInitialEvents` is for watches, and goes with `resourceVersionMatch=NotOlderThan` (KEP-3157).
+pub(super) fn check_initial_events(context: &Context, watches: bool) -> Result<()> {
+    let forbidden = |field: &'static str, message: &str| {
+        let cause = Cause {
+            reason: "FieldValueForbidden",
+            message: format!("Forbidden: {message}"),
+            field: field.into(),
+        };
+        Err(ApiError::invalid_options("ListOptions", cause))
+    };
+    let asked = context.query.get("sendInitialEvents").is_some();
+    match context.query.get("resourceVersionMatch") {
+        _ if asked && !watches => forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"),
+        Some(_) if watches && !asked => forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        None if asked => forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        Some(other) if asked && other != "NotOlderThan" => Err(list_options(
+            "FieldValueNotSupported",
+            format!("Unsupported value: {other:?}: supported values: \"NotOlderThan\""),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Which revision a list is asked at.
 fn revision(context: &Context) -> Result<Option<u64>> {
     let asked = asked_revision(context)?;
@@ -166,6 +195,7 @@ fn page(context: &Context) -> Result<Page> {
 }
 
 pub(super) fn list(context: &Context) -> Result<Response<Body>> {
+    check_initial_events(context, false)?;
     let page = page(context)?;
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if context.served.custom.is_some() {
@@ -181,7 +211,7 @@ pub(super) fn list(context: &Context) -> Result<Response<Body>> {
     let values = || page.entries.iter().map(|e| value_of(&context.served, e)).collect::<Vec<Value>>();
     let typed = context.served.custom.is_some();
     Ok(match context.form {
-        Form::Object if !context.served.converts() && !crate::conversion::needed(&context.served) => {
+        Form::Object if page.entries.iter().all(|entry| context.served.is_as_stored(entry)) => {
             let (api_version, kind) = (context.served.api_version(), &context.served.resource.list_kind);
             negotiation::raw(
                 StatusCode::OK,

@@ -100,6 +100,7 @@ fn selectable(context: &Context, path: &str) -> bool {
     path == "metadata.name"
         || (path == "metadata.namespace" && context.served.resource.namespaced)
         || own_fields(context).contains(&path)
+        || context.served.custom.as_ref().is_some_and(|custom| custom.selectable.iter().any(|f| f == path))
 }
 
 /// Kinds without field paths of their own say what there is.

@@ -84,7 +84,7 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         }
         "resize" => {
             find(|s| *s == Subresource::Resize)?;
-            through(&context, &method, &body, Operation::Update).await
+            through(&context, &method, &body, Operation::Resize).await
         }
         "ephemeralcontainers" => {
             find(|s| *s == Subresource::EphemeralContainers)?;
@@ -92,7 +92,7 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         }
         "approval" => {
             find(|s| *s == Subresource::Approval)?;
-            through(&context, &method, &body, Operation::Update).await
+            through(&context, &method, &body, Operation::Approval).await
         }
         _ => Err(ApiError::no_such_resource()),
     }
@@ -120,6 +120,7 @@ async fn through(
             let entry = update_with(&request, old, |_| Ok(value.clone())).await?;
             let mut response = answer(context, StatusCode::OK, &entry);
             negotiation::warn(&mut response, &warnings);
+            negotiation::warn(&mut response, &request.warnings.lock());
             Ok(response)
         }
         Method::PATCH => patch::patch_through(context, body, operation).await,
@@ -132,7 +133,7 @@ async fn finalize(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let old = present(context)?;
     let Decoded { mut value, .. } = decode(context, body)?;
     write::same_name(context, &mut value)?;
-    let request = Request::of(context, Operation::Update)?;
+    let request = Request::of(context, Operation::Finalize)?;
     let entry = update_with(&request, old, |current| {
         let mut object = current.clone();
         object["spec"]["finalizers"] = value["spec"]["finalizers"].clone();
@@ -143,9 +144,21 @@ async fn finalize(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     Ok(answer(context, StatusCode::OK, &entry))
 }
 
+/// `bindings`: the old way to `pods/binding`, with the pod's name in the body.
+pub(super) async fn binding(mut context: Context, body: &Bytes) -> Result<Response<Body>> {
+    let (binding, _) = parse(media_type(&context.headers), body)?;
+    let Some(name) = binding["metadata"]["name"].as_str().filter(|name| !name.is_empty()) else {
+        return Err(ApiError::bad_request("metadata.name: Required value: the pod that is bound"));
+    };
+    context.path.name = name.to_owned();
+    context.served =
+        context.api.catalog.now().find("", "v1", "pods").cloned().ok_or_else(ApiError::no_such_resource)?;
+    bind(&context, body).await
+}
+
 /// pods/binding: what a scheduler decided.
 async fn bind(context: &Context, body: &Bytes) -> Result<Response<Body>> {
-    let old = present(context)?;
+    present(context)?;
     let (binding, _) = parse(media_type(&context.headers), body)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     let kind = binding["target"]["kind"].as_str().unwrap_or("Node");
@@ -191,7 +204,6 @@ async fn bind(context: &Context, body: &Bytes) -> Result<Response<Body>> {
             Err(e) => return Err(store_error(served, &entry.key.name, &e)),
         }
     }
-    let _ = old;
     let status =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(negotiation::json(StatusCode::CREATED, &status))
@@ -201,23 +213,19 @@ async fn bind(context: &Context, body: &Bytes) -> Result<Response<Body>> {
 async fn evict(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let pod = present(context)?;
     let (eviction, _) = parse(media_type(&context.headers), body)?;
-    for budget in context.api.store.all("policy/poddisruptionbudgets", Some(&pod.key.namespace)) {
-        let object = budget.value();
-        let selects = seaway_object::selector::LabelSelector::from_value(&object["spec"]["selector"])
-            .is_ok_and(|s| s.matches(|key| pod.meta.labels.get(key).map(String::as_str)));
-        if selects && object["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
-            return Err(ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequests",
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-            ));
-        }
+    let dry_run = context.query.dry_run("CreateOptions")?;
+    // Who is not running (any more) disturbs nobody by going.
+    let object = pod.value();
+    let idle = matches!(object["status"]["phase"].as_str(), Some("Pending" | "Succeeded" | "Failed"));
+    if !idle && !pod.meta.deleting {
+        take_from_budget(context, &pod, dry_run).await?;
     }
     let options = &eviction["deleteOptions"];
     let deletion = Deletion {
         grace_seconds: options["gracePeriodSeconds"].as_i64(),
         uid: options["preconditions"]["uid"].as_str().map(str::to_owned),
-        dry_run: context.query.dry_run("CreateOptions")?,
+        resource_version: options["preconditions"]["resourceVersion"].as_str().map(str::to_owned),
+        dry_run,
         ..Deletion::default()
     };
     match delete_object(&context.api, &context.served, pod, &deletion).await? {
@@ -225,5 +233,84 @@ async fn evict(context: &Context, body: &Bytes) -> Result<Response<Body>> {
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
             Ok(negotiation::json(StatusCode::CREATED, &status))
         }
+    }
+}
+
+const BUDGETS: &str = "policy/poddisruptionbudgets";
+
+/// Counts one disruption in the budget that covers the pod, so that evictions at the same time cannot share one, or
+/// refuses. The budget's controller counts anew when the pod is gone.
+async fn take_from_budget(context: &Context, pod: &Entry, dry_run: bool) -> Result<()> {
+    let store = &context.api.store;
+    let covering: Vec<_> = store
+        .all(BUDGETS, Some(&pod.key.namespace))
+        .into_iter()
+        .filter(|budget| {
+            seaway_object::selector::LabelSelector::from_value(&budget.value()["spec"]["selector"])
+                .is_ok_and(|s| s.matches(|key| pod.meta.labels.get(key).map(String::as_str)))
+        })
+        .collect();
+    let budget = match covering.as_slice() {
+        [] => return Ok(()),
+        [one] => one,
+        _ => {
+            return Err(ApiError::internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
+        }
+    };
+    let mut refused = None;
+    let pod_object = pod.value();
+    let conditions = pod_object["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.filter(|c| c["type"] == "Ready").any(|c| c["status"] == "True");
+    store
+        .modify(&BUDGETS.into(), &budget.key, |entry| {
+            let mut object = entry.value();
+            let number = |path: &str| object.pointer(path).and_then(serde_json::Value::as_i64).unwrap_or(0);
+            let (allowed, healthy) = (number("/status/disruptionsAllowed"), number("/status/currentHealthy"));
+            if number("/status/observedGeneration") < number("/metadata/generation") {
+                refused = Some(format!(
+                    "The disruption budget {} is still being processed by the server.",
+                    entry.key.name
+                ));
+                return None;
+            }
+            // Who is not ready serves nobody (KEP-3017): as far as the budget is met, or always where it says so.
+            let met = number("/status/desiredHealthy") > 0 && healthy >= number("/status/desiredHealthy");
+            let always = object["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
+            if !ready && (met || always) {
+                refused = None;
+                return None;
+            }
+            if allowed <= 0 {
+                refused = Some(format!(
+                    "The disruption budget {} needs {} healthy pods and has {healthy} currently",
+                    entry.key.name,
+                    number("/status/desiredHealthy"),
+                ));
+                return None;
+            }
+            refused = None;
+            if dry_run {
+                return None;
+            }
+            object["status"]["disruptionsAllowed"] = (allowed - 1).into();
+            object["status"]["disruptedPods"][&pod.key.name] = crate::api::now().into();
+            Some(crate::store::Change::Put(object))
+        })
+        .await
+        .map_err(|e| store_error(&context.served, &pod.key.name, &e))?;
+    match refused {
+        None => Ok(()),
+        Some(message) => Err(ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+        )
+        .because(vec![crate::status::Cause {
+            reason: "DisruptionBudget",
+            message,
+            field: String::new(),
+        }])),
     }
 }

@@ -9,7 +9,7 @@ use super::{answer_value, parse_body};
 use crate::api::{Context, media_type};
 use crate::negotiation::Body;
 use crate::status::{ApiError, Cause, Result};
-use crate::tokens::{Bound, Claims, ISSUER, Private};
+use crate::tokens::{Bound, BoundTo, Claims, ISSUER};
 
 /// serviceaccounts/token (TokenRequest).
 pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
@@ -32,7 +32,7 @@ pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
         };
         return Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", vec![cause]));
     }
-    let (mut pod, mut secret) = (None, None);
+    let mut bound_to = BoundTo::Nothing;
     let reference = &spec["boundObjectRef"];
     if reference.is_object() {
         let kind = reference["kind"].as_str().unwrap_or_default();
@@ -65,26 +65,13 @@ pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
             )));
         }
         let reference = Bound { name: name.to_owned(), uid: bound.meta.uid.clone() };
-        if kind == "Pod" { pod = Some(reference) } else { secret = Some(reference) }
+        bound_to = if kind == "Pod" { BoundTo::Pod(reference) } else { BoundTo::Secret(reference) };
     }
     let now = jiff::Timestamp::now();
-    let claims = Claims {
-        iss: ISSUER.into(),
-        sub: format!("system:serviceaccount:{}:{}", entry.key.namespace, entry.key.name),
-        aud: audiences.clone(),
-        exp: now.as_second() + seconds,
-        iat: now.as_second(),
-        nbf: now.as_second(),
-        jti: uuid::Uuid::new_v4().to_string(),
-        kubernetes: Private {
-            namespace: entry.key.namespace.clone(),
-            serviceaccount: Bound { name: entry.key.name.clone(), uid: entry.meta.uid.clone() },
-            pod,
-            secret,
-        },
-    };
+    let life = jiff::SignedDuration::from_secs(seconds);
+    let claims = Claims::new(&entry, audiences.clone(), now, life, bound_to);
     let token = context.api.authenticator.tokens.sign(&claims).map_err(ApiError::internal)?;
-    let expires = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now);
+    let expires = now.checked_add(life).unwrap_or(now);
     request["kind"] = "TokenRequest".into();
     request["apiVersion"] = "authentication.k8s.io/v1".into();
     request["spec"]["audiences"] = audiences.into();

@@ -18,7 +18,7 @@ use crate::negotiation::{Body, Form};
 use crate::status::{ApiError, Result};
 use crate::store::{Entry, Event, EventKind, Watch, WatchEnd};
 
-/// Time between bookmarks on a quiet watch.
+/// Time between bookmarks.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Watches end by themselves after this long (plus what the client's clock says), as the real server's do.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -29,6 +29,7 @@ struct Stream {
     watch: Watch,
     ready: VecDeque<Bytes>,
     bookmarks: bool,
+    next_bookmark: tokio::time::Instant,
     ends_at: tokio::time::Instant,
     ended: bool,
     /// Tables name their columns in the first event only.
@@ -37,6 +38,7 @@ struct Stream {
 
 pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     let selection = Selection::of(&context)?;
+    super::read::check_initial_events(&context, true)?;
     let asked = super::read::asked_revision(&context)?;
     let bookmarks = context.query.flag("allowWatchBookmarks");
     let initial = context.query.flag("sendInitialEvents");
@@ -78,6 +80,7 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
         watch,
         ready: VecDeque::new(),
         bookmarks,
+        next_bookmark: tokio::time::Instant::now() + BOOKMARK_EVERY,
         ends_at: tokio::time::Instant::now() + seconds.min(LONGEST * 24),
         ended: false,
         headed: AtomicBool::new(false),
@@ -136,7 +139,9 @@ impl Stream {
             tokio::select! {
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends_at) => return None,
-                () = tokio::time::sleep(BOOKMARK_EVERY), if self.bookmarks => {
+                // By the clock: events that are not selected do not put it off.
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = tokio::time::Instant::now() + BOOKMARK_EVERY;
                     if let Some(revision) = self.watch.caught_up() {
                         return Some(self.bookmark(revision, false));
                     }
@@ -152,7 +157,7 @@ impl Stream {
                     Err(WatchEnd::Closed) => return None,
                     Err(WatchEnd::Expired) => {
                         self.ended = true;
-                        return Some(expired(0));
+                        return Some(expired(self.watch.since()));
                     }
                 },
             }
@@ -184,17 +189,16 @@ impl Stream {
         }
     }
 
-    fn plain(&self) -> bool {
-        let served = &self.context.served;
-        self.context.form == Form::Object && !served.converts() && !crate::conversion::needed(served)
+    fn plain(&self, entry: &Entry) -> bool {
+        self.context.form == Form::Object && self.context.served.is_as_stored(entry)
     }
 
     fn frame(&self, event: &Event) -> Bytes {
-        if self.plain() { event.frame() } else { self.line(event.kind.as_str(), &event.entry) }
+        if self.plain(&event.entry) { event.frame() } else { self.line(event.kind.as_str(), &event.entry) }
     }
 
     fn line(&self, kind: &str, entry: &Arc<Entry>) -> Bytes {
-        if self.plain() {
+        if self.plain(entry) {
             return crate::store::frame(kind, &entry.body);
         }
         self.shaped(kind, value_of(&self.context.served, entry))

@@ -26,6 +26,12 @@ pub(crate) enum Operation {
     Status,
     /// Through `pods/ephemeralcontainers`, which owns only these.
     EphemeralContainers,
+    /// Through `pods/resize`, which owns only the resources of containers.
+    Resize,
+    /// Through `certificatesigningrequests/approval`, which owns only the conditions.
+    Approval,
+    /// Through `namespaces/finalize`, which owns only `spec.finalizers`.
+    Finalize,
 }
 
 /// Who writes what, and how.
@@ -65,8 +71,8 @@ impl<'a> Request<'a> {
     /// The manager for ownership.
     pub(crate) fn ownership(&self) -> Manager {
         let reset: &[&str] = match self.operation {
-            Operation::Status => &["spec"],
-            Operation::EphemeralContainers => &["status"],
+            Operation::Status | Operation::Approval => &["spec"],
+            Operation::EphemeralContainers | Operation::Resize => &["status"],
             Operation::Create | Operation::Update if self.served.has_status() => &["status"],
             _ => &[],
         };
@@ -161,21 +167,23 @@ pub(super) async fn replace(context: &Context, body: &Bytes) -> Result<Response<
     let Decoded { mut value, warnings } = decode(context, body)?;
     place(context, &mut value)?;
     same_name(context, &mut value)?;
-    let entry = match context.api.store.get(&context.served.storage, &context.key()) {
+    let (request, code, entry) = match context.api.store.get(&context.served.storage, &context.key()) {
         Some(old) => {
             let request = Request::of(context, Operation::Update)?;
-            update_with(&request, old, |_| Ok(value.clone())).await?
+            let entry = update_with(&request, old, |_| Ok(value.clone())).await?;
+            (request, StatusCode::OK, entry)
         }
         None if creates_on_update(&context.served) && value["metadata"]["resourceVersion"].is_null() => {
             may_create(context)?;
             let request = Request::of(context, Operation::Create)?;
             let entry = write_object(&request, None, value).await?;
-            return Ok(answer(context, StatusCode::CREATED, &entry));
+            (request, StatusCode::CREATED, entry)
         }
         None => return Err(context.not_found()),
     };
-    let mut response = answer(context, StatusCode::OK, &entry);
+    let mut response = answer(context, code, &entry);
     negotiation::warn(&mut response, &warnings);
+    negotiation::warn(&mut response, &request.warnings.lock());
     Ok(response)
 }
 

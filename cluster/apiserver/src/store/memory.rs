@@ -91,6 +91,16 @@ impl Entry {
         &self.body[self.members_at..]
     }
 
+    /// Whether the stored form is that of this `apiVersion`.
+    pub(crate) fn is_of(&self, api_version: &str) -> bool {
+        let head = &self.body[..self.members_at];
+        head.windows(api_version.len() + 2).any(|part| {
+            part.first() == Some(&b'"')
+                && part.last() == Some(&b'"')
+                && part.get(1..=api_version.len()) == Some(api_version.as_bytes())
+        })
+    }
+
     /// An entry as the database holds it.
     pub(crate) fn stored(key: ObjectKey, revision: u64, body: Vec<u8>) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_slice(&body)?;

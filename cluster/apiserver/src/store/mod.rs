@@ -15,6 +15,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -100,6 +101,8 @@ pub(crate) struct Request {
 pub(crate) struct Store {
     state: Arc<RwLock<State>>,
     requests: mpsc::Sender<Request>,
+    /// The last commit failed.
+    refusing: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -113,8 +116,9 @@ impl Store {
         database.load(&mut state).await?;
         let state = Arc::new(RwLock::new(state));
         let (requests, queue) = mpsc::channel(1024);
-        let task = tokio::spawn(writer::run(database, state.clone(), queue));
-        Ok((Self { state, requests }, task))
+        let refusing = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(writer::run(database, state.clone(), queue, refusing.clone()));
+        Ok((Self { state, requests, refusing }, task))
     }
 
     /// Does one write and waits until it is durable.
@@ -130,6 +134,11 @@ impl Store {
     /// The newest visible state of one object.
     pub(crate) fn get(&self, resource: &str, key: &ObjectKey) -> Option<Arc<Entry>> {
         self.state.read().get(resource, key)
+    }
+
+    /// Whether the database took the last write; it does not when the disk is full.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
     }
 
     /// Revision of the newest visible write.

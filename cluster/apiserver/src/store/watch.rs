@@ -59,6 +59,11 @@ impl Watch {
         }
     }
 
+    /// Revision of the last event that was read.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
     /// A revision up to which this watch has reported everything.
     pub(crate) fn caught_up(&mut self) -> Option<u64> {
         let state = self.state.read();

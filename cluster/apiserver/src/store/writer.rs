@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
@@ -27,10 +28,9 @@ pub(super) async fn run(
     mut database: Database,
     state: Arc<RwLock<State>>,
     mut queue: mpsc::Receiver<Request>,
+    refusing: Arc<AtomicBool>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
-    // Said once: a full disk is asked again by everything that tries again.
-    let mut refusing = false;
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let (done, refused) = prepare(&state, batch.drain(..));
         let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
@@ -38,13 +38,14 @@ pub(super) async fn run(
         let committed = if done.is_empty() { Ok(()) } else { database.commit(before, rows).await };
         match committed {
             Ok(()) => {
-                if !done.is_empty() && std::mem::take(&mut refusing) {
+                if !done.is_empty() && refusing.swap(false, Ordering::Relaxed) {
                     tracing::warn!("the database takes writes again");
                 }
                 publish(&state, done);
             }
             Err(error) => {
-                if !std::mem::replace(&mut refusing, true) {
+                // Said once: a full disk is asked again by everything that tries again.
+                if !refusing.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "the database refuses writes; reads go on");
                 }
                 let error = WriteError::Unavailable(error.to_string().into());

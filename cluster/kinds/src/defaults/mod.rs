@@ -42,6 +42,7 @@ pub fn default_object(group: &str, version: &str, kind: &str, object: &mut Value
             if let Some(status) = structure(object, "status") {
                 fill(status, "phase", "Active");
             }
+            label_namespace(object);
         }
         ("", "Secret") => default_secret(object),
         ("", "PersistentVolumeClaim") => storage::default_claim(object),
@@ -81,6 +82,17 @@ pub fn default_object(group: &str, version: &str, kind: &str, object: &mut Value
         ("storage.k8s.io", "CSIDriver") => storage::default_csi_driver(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => policy::default_definition(object),
         _ => {}
+    }
+}
+
+/// A namespace can be selected by its name (KEP-2161).
+pub(crate) fn label_namespace(namespace: &mut Value) {
+    let Some(metadata) = at_mut(namespace, "metadata") else { return };
+    let name = metadata.get("name").cloned().unwrap_or_default();
+    if name.as_str().is_some_and(|name| !name.is_empty())
+        && let Some(labels) = structure(metadata, "labels")
+    {
+        crate::fields::set(labels, "kubernetes.io/metadata.name", name);
     }
 }
 

@@ -129,6 +129,14 @@ pub fn validate_ephemeral_containers_update(new: &Value, old: &Value) -> Vec<Fie
     errors
 }
 
+/// Checks an update of a Pod through `resize` (KEP-1287): CPU and memory of containers, within the class of service.
+pub fn validate_pod_resize(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate(&mut errors, "", "Pod", new);
+    pod_update::validate_resize(&mut errors, new, old);
+    errors
+}
+
 /// What holds for an object whether it is new or not.
 fn validate(errors: &mut Vec<FieldError>, group: &str, kind: &str, object: &Value) {
     match (group, kind) {

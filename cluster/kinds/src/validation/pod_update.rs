@@ -48,6 +48,49 @@ pub(super) fn validate_ephemeral_containers(errors: &mut Vec<FieldError>, new: &
     }
 }
 
+/// CPU and memory may change, and nobody gets into another class of service by it.
+pub(super) fn validate_resize(errors: &mut Vec<FieldError>, new: &Value, old: &Value) {
+    let path = Path::new("spec");
+    let class = crate::strategy::quality_of_service(new);
+    if class != crate::strategy::quality_of_service(old) {
+        let why = "Pod QOS Class may not change as a result of resizing";
+        errors.push(FieldError::invalid(&path, class, why));
+    }
+    let rest = |spec: &Value| {
+        let mut spec = spec.clone();
+        for list in ["containers", "initContainers"] {
+            for container in items_mut(&mut spec, list) {
+                for amounts in ["requests", "limits"] {
+                    if let Some(amounts) = at_mut(container, &format!("resources.{amounts}")) {
+                        remove(amounts, "cpu");
+                        remove(amounts, "memory");
+                    }
+                }
+            }
+        }
+        spec
+    };
+    let (Some(new), Some(old)) = (new.get("spec"), old.get("spec")) else { return };
+    if !same(Some(&rest(new)), Some(&rest(old))) {
+        errors.push(FieldError::forbidden(&path, "only cpu and memory resources are mutable"));
+    }
+    for list in ["containers", "initContainers"] {
+        for (index, (new, old)) in items(new, list).iter().zip(items(old, list)).enumerate() {
+            for amounts in ["requests", "limits"] {
+                let path = path.child(list).index(index).child("resources").child(amounts);
+                let gone = |name: &&str| {
+                    let there = |c| at(c, &format!("resources.{amounts}.{name}")).is_some();
+                    there(old) && !there(new)
+                };
+                if ["cpu", "memory"].iter().any(gone) {
+                    errors
+                        .push(FieldError::forbidden(&path, format!("resource {amounts} cannot be removed")));
+                }
+            }
+        }
+    }
+}
+
 /// A deadline may be set, and shortened. Returns whether to look further.
 fn validate_deadline(errors: &mut Vec<FieldError>, new: &Value, old: &Value, path: &Path) -> bool {
     let deadline = |spec| integer(spec, "activeDeadlineSeconds");

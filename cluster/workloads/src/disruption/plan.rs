@@ -15,6 +15,8 @@ use crate::clock;
 use crate::pods;
 
 const KIND: &str = "DisruptionAllowed";
+/// How long an eviction counts whose pod does not go, as kube-controller-manager has it.
+const GRANTED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
 
 /// A pod, and the controller whose size counts for it.
 pub(super) type Scaled = (Option<(String, i32)>, Arc<Pod>);
@@ -27,7 +29,15 @@ pub(super) fn plan(
 ) -> PodDisruptionBudgetStatus {
     let spec = budget.spec.clone().unwrap_or_default();
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-    let healthy = selected.iter().filter(|(_, p)| pods::is_ready(p) && !pods::is_terminating(p)).count();
+    // An eviction counts from when it was granted, though its pod goes a little later.
+    let granted = budget.status.as_ref().and_then(|s| s.disrupted_pods.clone()).unwrap_or_default();
+    let there = |name: &str| selected.iter().any(|(_, p)| p.name_any() == name && !pods::is_terminating(p));
+    let disrupted: BTreeMap<_, _> = granted
+        .into_iter()
+        .filter(|(name, since)| now.duration_since(since.0) < GRANTED_FOR && there(name))
+        .collect();
+    let stays = |p: &Pod| !pods::is_terminating(p) && !disrupted.contains_key(&p.name_any());
+    let healthy = selected.iter().filter(|(_, p)| pods::is_ready(p) && stays(p)).count();
     let healthy = count(healthy);
     // A share, or what may be missing, is measured against what the controllers ask for.
     let by_number = matches!(spec.min_available, Some(IntOrString::Int(_)));
@@ -75,7 +85,7 @@ pub(super) fn plan(
         desired_healthy: Some(desired),
         disruptions_allowed: Some(allowed),
         expected_pods: Some(expected),
-        disrupted_pods: None,
+        disrupted_pods: (!disrupted.is_empty()).then_some(disrupted),
         conditions: Some(conditions),
     }
 }
@@ -120,6 +130,31 @@ mod tests {
         assert_eq!(facts(&of(json!({"maxUnavailable": "30%"}), 4, 0)), (4, 4, 2, 2, "SufficientPods"));
         assert_eq!(facts(&of(json!({"maxUnavailable": 9}), 1, 0)), (4, 1, 0, 1, "SufficientPods"));
         assert_eq!(facts(&of(json!({"maxUnavailable": 1}), 0, 0)), (0, 0, 0, 0, "InsufficientPods"));
+    }
+
+    #[test]
+    fn an_eviction_that_was_granted_counts_until_its_pod_goes() {
+        let budget = |since: &str| {
+            serde_json::from_value::<PodDisruptionBudget>(
+                json!({"metadata": {"name": "web", "generation": 2},
+                "spec": {"minAvailable": 2}, "status": {"disruptedPods": {"p0": since}, "currentHealthy": 3,
+                    "desiredHealthy": 2, "disruptionsAllowed": 0, "expectedPods": 3}}),
+            )
+            .unwrap()
+        };
+        let pods: Vec<Scaled> = (0..3)
+            .map(|n| {
+                let pod = json!({"metadata": {"name": format!("p{n}")},
+                    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+                (Some(("set".to_owned(), 3)), Arc::new(serde_json::from_value(pod).unwrap()))
+            })
+            .collect();
+        let now: Timestamp = "2026-01-01T00:05:00Z".parse().unwrap();
+        let fresh = plan(&budget("2026-01-01T00:04:00Z"), &pods, now);
+        assert_eq!((fresh.current_healthy, fresh.disruptions_allowed), (Some(2), Some(0)));
+        assert!(fresh.disrupted_pods.unwrap().contains_key("p0"));
+        let stale = plan(&budget("2026-01-01T00:01:00Z"), &pods, now);
+        assert_eq!((stale.disruptions_allowed, stale.disrupted_pods), (Some(1), None));
     }
 
     #[test]
