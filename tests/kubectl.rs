@@ -84,6 +84,11 @@ fn what_there_is_can_be_discovered_and_explained() {
     assert!(explained.contains("GROUP:") && explained.contains("FIELD: replicas <integer>"), "{explained}");
     assert!(explained.contains("Number of desired pods."), "{explained}");
     assert!(k.ok("explain pods.spec.containers --recursive").stdout.contains("imagePullPolicy"));
+    let old_way = k.ok("explain deployment.spec.replicas --output=plaintext-openapiv2").stdout;
+    assert!(
+        old_way.contains("FIELD:    replicas <integer>") && old_way.contains("Number of desired pods."),
+        "{old_way}"
+    );
     k.fails("get nonsense", "the server doesn't have a resource type \"nonsense\"");
 }
 

@@ -100,11 +100,16 @@ impl Snapshot {
 
     /// A document of this snapshot, made once.
     pub(crate) fn document(&self, path: &str, make: impl FnOnce() -> Value) -> Bytes {
+        self.bytes(path, || crate::store::to_bytes(&make()))
+    }
+
+    /// The same of a document that is no JSON.
+    pub(crate) fn bytes(&self, path: &str, make: impl FnOnce() -> Bytes) -> Bytes {
         if let Some(document) = self.documents.lock().get(path) {
             return document.clone();
         }
         // Made outside of the lock: large ones take a while, and two at the same time do no harm.
-        let document = crate::store::to_bytes(&make());
+        let document = make();
         self.documents.lock().insert(path.to_owned(), document.clone());
         document
     }

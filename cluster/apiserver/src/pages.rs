@@ -57,7 +57,8 @@ pub(crate) fn serve(
         ["openapi", "v3", "api", version] => return v3(&snapshot, path, "", version),
         ["openapi", "v3", "apis", group, version] => return v3(&snapshot, path, group, version),
         ["openapi", "v2"] if accepted(headers).iter().any(|a| a.starts_with(V2_PROTOBUF)) => {
-            return Ok(negotiation::raw(StatusCode::OK, V2_ANSWER, V2_EMPTY));
+            let make = || openapi::v2_protobuf(served(&snapshot)).into();
+            return Ok(negotiation::raw(StatusCode::OK, V2_ANSWER, snapshot.bytes("/openapi/v2.pb", make)));
         }
         ["openapi", "v2"] => return Ok(ready(snapshot.document(path, || openapi::v2(served(&snapshot))))),
         [".well-known", "openid-configuration"] => json!({
@@ -77,12 +78,6 @@ pub(crate) fn serve(
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The same as servers answer it: `@` may not stand in a media type.
 const V2_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
-/// A `gnostic.openapi.v2.Document` that says nothing: `swagger` (field 1), `info` (2) and empty `paths` (8).
-///
-/// kubectl asks for version 2 in this form alone, and only for kinds that version 3 does not tell how to
-/// patch (reviews); it then leaves validation to the server, which is what we want.
-const V2_EMPTY: &[u8] = b"\x0a\x032.0\x12\x11\x0a\x0aKubernetes\x12\x03v1.\x42\x00";
 
 /// `/readyz` and its sisters, and single checks below them such as `/readyz/storage`.
 fn health(api: &Api, check: &str, part: &[&str], query: &Query) -> Result<Response<Body>> {

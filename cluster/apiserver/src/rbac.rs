@@ -145,7 +145,7 @@ impl Rule {
     }
 
     /// Whether this rule grants a single permission, wildcards only by wildcards.
-    fn covers(&self, single: &Rule) -> bool {
+    pub(crate) fn covers(&self, single: &Rule) -> bool {
         let within = |mine: &[String], wanted: &[String]| wanted.iter().all(|w| has(mine, w));
         if !within(&self.verbs, &single.verbs) {
             return false;

@@ -14,7 +14,8 @@ pub(crate) fn creation(group: &str, plural: &str, mut object: Value) -> Write {
     Write { resource: resource_key(group, plural), key, expect: Expect::Absent, change: Change::Put(object) }
 }
 
-/// Makes what is missing; what is there is left as people made it.
+/// Makes what is missing; what is there is left as people made it, but for rules that the roles of Kubernetes lack and
+/// the port of the API's own Service.
 pub(crate) async fn run(store: &Store, port: u16) -> Result<(), WriteError> {
     let mut writes = Vec::new();
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -48,6 +49,16 @@ pub(crate) async fn run(store: &Store, port: u16) -> Result<(), WriteError> {
         ));
     }
     writes.extend(roles());
+    complete_roles(store, &writes).await?;
+    let service = ObjectKey::new("default", "kubernetes");
+    store
+        .modify(&resource_key("", "services"), &service, |entry| {
+            let mut object = entry.value();
+            let target = object.pointer_mut("/spec/ports/0/targetPort")?;
+            (*target != port).then(|| *target = port.into())?;
+            Some(Change::Put(object))
+        })
+        .await?;
     // All at once: they share one commit.
     let missing = writes.into_iter().filter(|w| store.get(&w.resource, &w.key).is_none());
     for result in futures::future::join_all(missing.map(|w| store.write(w))).await {
@@ -55,6 +66,45 @@ pub(crate) async fn run(store: &Store, port: u16) -> Result<(), WriteError> {
             Ok(_) | Err(WriteError::Exists) => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Annotation of roles that people keep as they are.
+const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+
+/// Gives default roles the rules that they lack, after a newer release or a slip of somebody's; what they have
+/// besides stays, as kube-apiserver does it.
+async fn complete_roles(store: &Store, defaults: &[Write]) -> Result<(), WriteError> {
+    for write in defaults.iter().filter(|write| &*write.resource == "rbac.authorization.k8s.io/clusterroles")
+    {
+        let Change::Put(default) = &write.change else { continue };
+        if default["aggregationRule"].is_object() {
+            continue;
+        }
+        store
+            .modify(&write.resource, &write.key, |entry| {
+                let mut role = entry.value();
+                if entry.meta.deleting || role["metadata"]["annotations"][AUTOUPDATE] == "false" {
+                    return None;
+                }
+                let held = crate::rbac::rules(&role);
+                let wanted = default["rules"].as_array()?;
+                let lacks = |rule: &&Value| {
+                    let rules = crate::rbac::rules(&json!({"rules": [rule]}));
+                    !rules.iter().all(|rule| held.iter().any(|mine| mine.covers(rule)))
+                };
+                let missing: Vec<Value> = wanted.iter().filter(lacks).cloned().collect();
+                if missing.is_empty() {
+                    return None;
+                }
+                if !role["rules"].is_array() {
+                    role["rules"] = json!([]);
+                }
+                role["rules"].as_array_mut()?.extend(missing);
+                Some(Change::Put(role))
+            })
+            .await?;
     }
     Ok(())
 }

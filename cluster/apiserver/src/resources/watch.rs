@@ -23,10 +23,17 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Watches end by themselves after this long (plus what the client's clock says), as the real server's do.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// Bytes of the first objects that are made ready together.
+const AT_ONCE: usize = 64 << 10;
+
 struct Stream {
     context: Context,
     selection: Selection,
     watch: Watch,
+    /// Objects that the watch begins with; they become lines as the client reads.
+    initial: std::vec::IntoIter<Arc<Entry>>,
+    /// A bookmark at their end.
+    initial_end: Option<u64>,
     ready: VecDeque<Bytes>,
     bookmarks: bool,
     next_bookmark: tokio::time::Instant,
@@ -75,9 +82,11 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
             return Ok(response(StreamBody::new(stream).boxed_unsync()));
         }
     };
-    let mut stream = Stream {
+    let stream = Stream {
         selection,
         watch,
+        initial: entries.into_iter(),
+        initial_end: (initial && bookmarks).then_some(revision),
         ready: VecDeque::new(),
         bookmarks,
         next_bookmark: tokio::time::Instant::now() + BOOKMARK_EVERY,
@@ -86,14 +95,6 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
         headed: AtomicBool::new(false),
         context,
     };
-    for entry in entries {
-        let line = stream.line("ADDED", &entry);
-        stream.ready.push_back(line);
-    }
-    if initial && bookmarks {
-        let line = stream.bookmark(revision, true);
-        stream.ready.push_back(line);
-    }
     let stream = futures::stream::unfold(stream, |mut stream| async move {
         let line = stream.next().await?;
         Some((Ok(Frame::data(line)), stream))
@@ -131,6 +132,23 @@ impl Stream {
                 let mut all = line.to_vec();
                 self.ready.drain(..).for_each(|l| all.extend_from_slice(&l));
                 return Some(all.into());
+            }
+            let mut bytes = 0;
+            while bytes < AT_ONCE
+                && let Some(entry) = self.initial.next()
+            {
+                let line = self.line("ADDED", &entry);
+                bytes += line.len();
+                self.ready.push_back(line);
+            }
+            if self.initial.len() == 0
+                && let Some(revision) = self.initial_end.take()
+            {
+                let line = self.bookmark(revision, true);
+                self.ready.push_back(line);
+            }
+            if !self.ready.is_empty() {
+                continue;
             }
             if self.ended {
                 return None;

@@ -1,6 +1,5 @@
 //! Quotas, limits and Pod Security.
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;

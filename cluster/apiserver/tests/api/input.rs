@@ -1,6 +1,5 @@
 //! Bodies that are no objects.
 
-use futures::StreamExt;
 use kube::Error;
 use kube::api::{Api, DynamicObject};
 use serde_json::json;

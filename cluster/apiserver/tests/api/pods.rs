@@ -1,6 +1,5 @@
 //! What lies below a pod.
 
-use futures::StreamExt;
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use seaway_apiserver::Identity;

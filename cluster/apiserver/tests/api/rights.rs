@@ -1,10 +1,9 @@
 //! Who may do what, and as whom.
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use seaway_apiserver::Identity;
+use seaway_apiserver::{ApiServer, Identity, Options};
 use serde_json::json;
 
 use crate::support::*;
@@ -187,4 +186,26 @@ async fn the_anonymous_user_is_not_among_the_authenticated() {
         .unwrap();
     let answer: serde_json::Value = client.request(request).await.unwrap();
     assert_eq!(answer["status"]["userInfo"]["groups"], json!(["system:unauthenticated"]));
+}
+
+#[tokio::test]
+async fn default_roles_get_back_what_they_lack_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let own = json!({"apiGroups": ["x.example.com"], "resources": ["things"], "verbs": ["get"]});
+    let server = ApiServer::start(Options::new(folder.path())).await.unwrap();
+    let client = server.client(Identity::admin());
+    done(&client, "PATCH", &format!("{path}/system:basic-user"), json!({"rules": [own]})).await;
+    let kept = json!({"metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}},
+        "rules": []});
+    done(&client, "PATCH", &format!("{path}/system:discovery"), kept).await;
+    drop(client);
+    server.stop().await;
+    let server = ApiServer::start(Options::new(folder.path())).await.unwrap();
+    let client = server.client(Identity::admin());
+    let role = done(&client, "GET", &format!("{path}/system:basic-user"), json!(null)).await;
+    assert_eq!(role["rules"][0], own);
+    assert!(role.to_string().contains("selfsubjectreviews"), "{role}");
+    let role = done(&client, "GET", &format!("{path}/system:discovery"), json!(null)).await;
+    assert!(role["rules"].as_array().is_none_or(Vec::is_empty), "{role}");
 }

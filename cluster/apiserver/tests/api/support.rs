@@ -1,6 +1,5 @@
 //! A server of a test's own, and what tests make in it.
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::{Client, Error};

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::resources::Resource;
 
 mod descriptions;
+mod gnostic;
 mod paths;
 mod schemas;
 mod swagger;
@@ -99,6 +100,11 @@ pub fn v2<'a>(served: impl IntoIterator<Item = Served<'a>>) -> Value {
     }
     let documents = by_version.into_iter().map(|((group, version), served)| v3(served, group, version));
     swagger::from_v3(documents)
+}
+
+/// [`v2`] in the protobuf form that Go clients ask for: its definitions, without paths.
+pub fn v2_protobuf<'a>(served: impl IntoIterator<Item = Served<'a>>) -> Vec<u8> {
+    gnostic::document(&v2(served))
 }
 
 /// The place of a schema in a version 3 document.
