@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
+use seaway_object::selector::FieldSelector;
 
 use crate::authentication::{Authenticator, Peer, impersonation};
 use crate::catalog::{Catalog, Served};
@@ -235,8 +236,8 @@ fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> At
             // `metadata.name=x` narrows a list to what a rule with resourceNames allows.
             if matches!(verb, "list" | "watch" | "deletecollection")
                 && name.is_empty()
-                && let Some(only) = query.get("fieldSelector").and_then(|f| f.strip_prefix("metadata.name="))
-                && !only.contains(',')
+                && let Some(Ok(selector)) = query.get("fieldSelector").map(str::parse::<FieldSelector>)
+                && let Some(only) = selector.required("metadata.name")
             {
                 name = only.to_owned();
             }

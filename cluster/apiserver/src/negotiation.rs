@@ -84,7 +84,10 @@ pub(crate) fn raw(code: StatusCode, content_type: &'static str, body: impl Into<
 /// The answer for an error.
 pub(crate) fn error(error: &ApiError) -> Response<Body> {
     let mut response = json(error.code, &error.to_value());
-    if error.code == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(
+        error.code,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+    ) {
         response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
     }
     response

@@ -1,5 +1,7 @@
 //! LimitRange: defaults and bounds for the containers, pods and claims of a namespace.
 
+use std::collections::BTreeMap;
+
 use seaway_kinds::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
@@ -120,26 +122,53 @@ pub(super) fn check_claim(ranges: &[Value], spec: &Value) -> Vec<String> {
     found
 }
 
-/// Sum over the containers that run together, or the largest init container if that is more.
+type Amounts = BTreeMap<String, Quantity>;
+
+fn add(sums: &mut Amounts, more: &Amounts) {
+    for (resource, amount) in more {
+        let sum = sums.entry(resource.clone()).or_insert(Quantity::ZERO);
+        *sum = sum.plus(amount);
+    }
+}
+
+fn raise(peak: &mut Amounts, to: &Amounts) {
+    for (resource, amount) in to {
+        let top = peak.entry(resource.clone()).or_insert(Quantity::ZERO);
+        *top = (*top).max(*amount);
+    }
+}
+
+/// What a whole pod asks for: its containers and sidecars together, or more where an init container needs more beside
+/// the sidecars that run before it (KEP-753); its overhead (KEP-688); or what it says for itself as a whole (KEP-2837).
 pub(super) fn total(spec: &Value, field: &str) -> Value {
-    let mut sums: Map<String, Value> = Map::new();
-    let resources = |c: &Value| c["resources"][field].as_object().cloned().unwrap_or_default();
-    for container in spec["containers"].as_array().into_iter().flatten() {
-        for (resource, more) in resources(container) {
-            let before = sums.get(&resource).and_then(amount).unwrap_or(Quantity::ZERO);
-            let sum = before.plus(&amount(&more).unwrap_or(Quantity::ZERO));
-            sums.insert(resource, sum.to_string().into());
+    let amounts = |of: &Value| -> Amounts {
+        let named = of.as_object().into_iter().flatten();
+        named.map(|(name, value)| (name.clone(), amount(value).unwrap_or(Quantity::ZERO))).collect()
+    };
+    let containers = |list: &str| spec[list].as_array().into_iter().flatten();
+    let (mut sidecars, mut peak) = (Amounts::new(), Amounts::new());
+    for container in containers("initContainers") {
+        let own = amounts(&container["resources"][field]);
+        let mut beside = sidecars.clone();
+        add(&mut beside, &own);
+        raise(&mut peak, &beside);
+        if container["restartPolicy"] == "Always" {
+            sidecars = beside;
         }
     }
-    for container in spec["initContainers"].as_array().into_iter().flatten() {
-        for (resource, alone) in resources(container) {
-            let before = sums.get(&resource).and_then(amount).unwrap_or(Quantity::ZERO);
-            if amount(&alone).is_some_and(|a| a > before) {
-                sums.insert(resource, alone);
-            }
-        }
+    let mut sums = sidecars;
+    for container in containers("containers") {
+        add(&mut sums, &amounts(&container["resources"][field]));
     }
-    Value::Object(sums)
+    raise(&mut sums, &peak);
+    for (resource, amount) in amounts(&spec["resources"][field]) {
+        sums.insert(resource, amount);
+    }
+    let mut overhead = amounts(&spec["overhead"]);
+    // What is not limited does not become so.
+    overhead.retain(|resource, _| field == "requests" || sums.contains_key(resource));
+    add(&mut sums, &overhead);
+    Value::Object(sums.into_iter().map(|(resource, sum)| (resource, sum.to_string().into())).collect())
 }
 
 #[cfg(test)]
@@ -175,5 +204,27 @@ mod tests {
                 "maximum cpu usage per Container is 1, but limit is 2"
             ]
         );
+    }
+
+    #[test]
+    fn a_pod_asks_for_what_runs_at_the_same_time() {
+        let of = |cpu: &str, kind: &str| {
+            let mut container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+            if kind == "sidecar" {
+                container["restartPolicy"] = "Always".into();
+            }
+            container
+        };
+        let mut spec = json!({"initContainers": [of("2", ""), of("300m", "sidecar"), of("3", "")],
+            "containers": [of("1", ""), of("500m", "")]});
+        assert_eq!(total(&spec, "requests"), json!({"cpu": "3300m"}));
+        spec["initContainers"][2]["resources"]["requests"]["cpu"] = "1".into();
+        spec["initContainers"][0]["resources"]["requests"]["cpu"] = "1".into();
+        assert_eq!(total(&spec, "requests"), json!({"cpu": "1800m"}));
+        spec["overhead"] = json!({"cpu": "100m", "memory": "1Mi"});
+        assert_eq!(total(&spec, "requests"), json!({"cpu": "1900m", "memory": "1Mi"}));
+        assert_eq!(total(&spec, "limits"), json!({}));
+        spec["resources"] = json!({"requests": {"cpu": "4"}});
+        assert_eq!(total(&spec, "requests"), json!({"cpu": "4100m", "memory": "1Mi"}));
     }
 }

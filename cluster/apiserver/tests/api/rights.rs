@@ -209,3 +209,25 @@ async fn default_roles_get_back_what_they_lack_at_the_next_start() {
     let role = done(&client, "GET", &format!("{path}/system:discovery"), json!(null)).await;
     assert!(role["rules"].as_array().is_none_or(Vec::is_empty), "{role}");
 }
+
+#[tokio::test]
+async fn a_list_of_one_name_needs_the_right_on_that_name() {
+    let server = start().await;
+    let admin = server.admin();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    done(&admin, "POST", maps, json!({"metadata": {"name": "mine", "labels": {"a": "b"}}})).await;
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"],
+        "verbs": ["list", "watch"]}]);
+    grant(&server, "jane", rules).await;
+    let jane = server.server.client(Identity::user("jane", Vec::<String>::new()));
+    for (selector, code) in [
+        ("metadata.name%3Dmine", 200),
+        ("metadata.name%3D%3Dmine", 200),
+        ("metadata.namespace%3Ddefault,metadata.name%3Dmine", 200),
+        ("metadata.name!%3Dmine", 403),
+        ("metadata.name%3Dother", 403),
+    ] {
+        let answer = ask(&jane, "GET", &format!("{maps}?fieldSelector={selector}"), json!(null)).await;
+        assert_eq!(answer.0, code, "{selector}: {answer:?}");
+    }
+}
