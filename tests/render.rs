@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use support::program;
 
@@ -84,4 +86,271 @@ fn what_is_wrong_is_named_with_its_file_and_nothing_is_printed() {
     let output = render(&["/nowhere/at/all"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("/nowhere/at/all"));
+}
+
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n";
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (path, content) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+fn commit(folder: &Path, files: &[(&str, &str)]) -> String {
+    if !folder.join(".git").exists() {
+        git(folder, &["init", "--quiet"]);
+    }
+    write(folder, files);
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "--message", "change"]);
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+/// A folder for repositories, directories and the mirrors of one test.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn render(&self, arguments: &[&str]) -> Output {
+        let cache = self.at("cache");
+        render(&[arguments, &["--cache-dir", cache.to_str().unwrap()]].concat())
+    }
+
+    /// What is printed when it works.
+    fn rendered(&self, arguments: &[&str]) -> String {
+        let output = self.render(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    }
+
+    /// What is complained of when it does not.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.render(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        assert!(output.stdout.is_empty());
+        // Without the line breaks of the report.
+        text(&output.stderr).split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn a_repository_is_rendered_at_a_revision_without_a_checkout() {
+    let place = Place::new();
+    let repository = place.at("shop");
+    write(&place.at("shop"), &[]);
+    std::fs::create_dir_all(&repository).unwrap();
+    let first = commit(
+        &repository,
+        &[
+            ("base/pod.yaml", POD),
+            ("base/kustomization.yaml", "resources: [pod.yaml]\n"),
+            ("over/kustomization.yaml", "resources: [../base]\nnamePrefix: one-\n"),
+        ],
+    );
+    git(&repository, &["tag", "v1"]);
+    commit(&repository, &[("over/kustomization.yaml", "resources: [../base]\nnamePrefix: two-\n")]);
+    let url = format!("file://{}", repository.display());
+    assert_eq!(place.rendered(&[&url, "--path", "over", "-o", "names"]), "pod/two-p\n");
+    for revision in ["v1", &first, &first[..10], "refs/tags/v1"] {
+        let arguments = [&url, "--path", "over", "--revision", revision, "-o", "names"];
+        assert_eq!(place.rendered(&arguments), "pod/one-p\n", "{revision}");
+    }
+    // kustomize's notation, and the same from what was kept.
+    for _ in 0..2 {
+        assert_eq!(place.rendered(&[&format!("{url}//over?ref=v1"), "-o", "names"]), "pod/one-p\n");
+    }
+    let message = place.refused(&[&url, "--path", "over", "--revision", "nowhere"]);
+    assert!(message.contains("nowhere") && message.contains("main"), "{message}");
+    let message = place.refused(&[&url, "--path", "absent"]);
+    assert!(message.contains("absent"), "{message}");
+    let message = place.refused(&[repository.to_str().unwrap(), "--revision", "v1"]);
+    assert!(message.contains("file:///"), "{message}");
+    assert!(!repository.join("over/other").exists());
+}
+
+#[test]
+fn remote_bases_are_fetched_where_that_is_allowed() {
+    let place = Place::new();
+    for name in ["base", "inner"] {
+        std::fs::create_dir_all(place.at(name)).unwrap();
+    }
+    commit(&place.at("inner"), &[("k/pod.yaml", POD), ("k/kustomization.yaml", "resources: [pod.yaml]\n")]);
+    let inner = format!("file://{}//k?ref=main", place.at("inner").display());
+    commit(
+        &place.at("base"),
+        &[("kustomization.yaml", &format!("resources: ['{inner}']\nnamePrefix: base-\n"))],
+    );
+    let base = format!("file://{}", place.at("base").display());
+    write(&place.at("top"), &[("kustomization.yaml", &format!("resources: ['{base}']\nnamePrefix: top-\n"))]);
+    let top = place.at("top");
+    let top = top.to_str().unwrap();
+    assert_eq!(place.rendered(&[top, "--allow", "file", "-o", "names"]), "pod/top-base-p\n");
+    let message = place.refused(&[top]);
+    assert!(message.contains(&base) && message.contains("not allowed"), "{message}");
+    let explained = place.rendered(&[top, "--allow", "file", "--explain"]);
+    assert!(explained.contains("//k/pod.yaml:1"), "{explained}");
+}
+
+/// Answers every connection with `answer`, or never when that is empty.
+fn server(answer: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if !answer.is_empty() {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(answer.as_bytes());
+            } else {
+                open.push(stream);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn files_over_http_are_fetched_where_that_is_allowed() {
+    let place = Place::new();
+    let port = server(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{POD}", POD.len()));
+    let url = format!("http://127.0.0.1:{port}/a/pod.yaml");
+    write(&place.at("top"), &[("kustomization.yaml", &format!("resources: ['{url}']\n"))]);
+    let top = place.at("top");
+    let top = top.to_str().unwrap();
+    assert_eq!(place.rendered(&[top, "--allow", "loopback,http", "-o", "names"]), "pod/p\n");
+    let message = place.refused(&[top, "--allow", "loopback"]);
+    assert!(message.contains(&url) && message.contains("plain http is not allowed"), "{message}");
+    let message = place.refused(&[top, "--allow", "http"]);
+    assert!(message.contains(&url) && message.contains("this machine"), "{message}");
+}
+
+#[test]
+fn remote_bases_that_hang_or_lead_elsewhere_are_given_up() {
+    let place = Place::new();
+    let silent = server(String::new());
+    let elsewhere = "http://169.254.169.254/latest/meta-data.yaml";
+    let redirects =
+        server(format!("HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"));
+    let circle =
+        server("HTTP/1.1 302 Found\r\nLocation: /again.yaml\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let missing = server("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let huge = server(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 100 << 20));
+    for (name, url, expected) in [
+        ("file-hangs", format!("http://127.0.0.1:{silent}/x.yaml"), "did not come within 1 s"),
+        ("base-hangs", format!("http://127.0.0.1:{silent}/org/repo.git//k?ref=main"), "1 s"),
+        ("file-redirects", format!("http://127.0.0.1:{redirects}/x.yaml"), "link-local"),
+        ("base-redirects", format!("http://127.0.0.1:{redirects}/org/repo.git//k?ref=main"), "link-local"),
+        ("circle", format!("http://127.0.0.1:{circle}/x.yaml"), "redirects more than 5 times"),
+        ("missing", format!("http://127.0.0.1:{missing}/x.yaml"), "404"),
+        ("huge", format!("http://127.0.0.1:{huge}/x.yaml"), "at most 33554432 bytes"),
+        ("helper", "ext::sh -c touch% /tmp/x".to_owned(), "ext::sh"),
+        ("option", "ssh://-oProxyCommand=x/a/b".to_owned(), "not the address of a repository"),
+    ] {
+        let folder = place.at(name);
+        write(&folder, &[("kustomization.yaml", &format!("resources:\n- \"{url}\"\n"))]);
+        let message =
+            place.refused(&[folder.to_str().unwrap(), "--allow", "loopback,http", "--timeout", "1"]);
+        let named = url.split("//k?").next().unwrap();
+        assert!(message.contains(expected) && message.contains(named), "{name}: {message}");
+    }
+}
+
+#[test]
+fn validation_names_the_line_and_prints_nothing() {
+    let place = Place::new();
+    write(
+        &place.at("k"),
+        &[
+            ("kustomization.yaml", "resources: [pod.yaml, odd.yaml]\nnamePrefix: x-\n"),
+            ("pod.yaml", &format!("{POD}spec:\n  containerz: []\n")),
+            ("odd.yaml", "apiVersion: example.com/v1\nkind: Odd\nmetadata: {name: o}\n"),
+        ],
+    );
+    let folder = place.at("k");
+    let output = place.render(&[folder.to_str().unwrap(), "--validate"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let message = text(&output.stderr);
+    assert!(message.contains("pod.yaml:5") && message.contains("containerz"), "{message}");
+    assert!(message.contains("Warning: example.com/v1 Odd was not validated"), "{message}");
+    write(&place.at("k"), &[("pod.yaml", POD)]);
+    assert_eq!(place.rendered(&[folder.to_str().unwrap(), "--validate", "-o", "names"]).lines().count(), 2);
+}
+
+#[test]
+fn an_explanation_tells_what_made_each_object() {
+    let place = Place::new();
+    write(
+        &place.at("k"),
+        &[
+            ("kustomization.yaml", "resources: [pod.yaml]\nnamePrefix: x-\npatches:\n- path: p.yaml\n"),
+            ("pod.yaml", POD),
+            ("p.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwork: true}\n"),
+        ],
+    );
+    let folder = place.at("k");
+    let folder = folder.to_str().unwrap();
+    let explained = place.rendered(&[folder, "--explain"]);
+    for part in [
+        "pod/x-p\n",
+        "pod.yaml:1",
+        "namePrefix",
+        "metadata.name",
+        "p.yaml)",
+        " ms",
+        "1 object from 3 files in",
+    ] {
+        assert!(explained.contains(part), "{part} in {explained}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&place.rendered(&[folder, "--explain", "-o", "json"])).unwrap();
+    let steps = json["objects"][0]["transformations"].as_array().unwrap();
+    assert_eq!(steps[1]["what"], "patches[0]");
+    assert_eq!(steps[1]["line"], 4);
+    assert_eq!(steps[1]["fields"][0], "spec");
+    assert!(steps[1]["microseconds"].is_number());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let place = Place::new();
+    let big: String = (0..2000).map(|n| format!("{}---\n", POD.replace("p}", &format!("p{n}}}")))).collect();
+    write(&place.at("k"), &[("pods.yaml", &big)]);
+    let mut child = program()
+        .arg("render")
+        .arg(place.at("k"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
 }

@@ -39,7 +39,7 @@ enum Command {
     Logout,
     /// Add people, invite them again, and remove them
     Account(commands::account::Options),
-    /// Print the Kubernetes objects that a directory stands for
+    /// Print the Kubernetes objects that a directory or a Git repository stands for
     Render(commands::render::Options),
     /// Print the completions of a shell
     #[command(

@@ -20,10 +20,15 @@ pub struct TypeProblem {
 
 /// Every field that the type does not know, worded as Kubernetes does: `unknown field "spec.foo"`.
 pub fn unknown_fields(value: &Value, ty: &TypeRef) -> Vec<String> {
+    unknown_paths(value, ty).iter().map(|path| format!("unknown field {path:?}")).collect()
+}
+
+/// Every field that the type does not know, by its path (`spec.foo`, `spec.ports[0].foo`).
+pub fn unknown_paths(value: &Value, ty: &TypeRef) -> Vec<String> {
     let mut found = Vec::new();
     visit(value, ty, &mut String::new(), &mut |event| {
         if let Event::Unknown(path) = event {
-            found.push(format!("unknown field {path:?}"));
+            found.push(path);
         }
     });
     found

@@ -4,6 +4,8 @@
 //! first), generate, let components work on what is there, transform. When the outermost one is done, hashes go into
 //! names, references follow, variables are resolved. [`render`] is the way in.
 
+mod transform;
+
 use std::sync::Arc;
 
 use seaway_object::yaml::{self, Dialect, SourceMap};
@@ -12,9 +14,8 @@ use serde_json::Value;
 use crate::build_metadata::{BuildMetadata, Trail};
 use crate::config::Config;
 use crate::error::{Error, Place, Problem, Stop};
-use crate::fieldspec::{FieldSpec, merge_spec, merge_specs};
 use crate::generators::{self, Made};
-use crate::kustomization::{FILE_NAMES, Kustomization, Labels, Var};
+use crate::kustomization::{FILE_NAMES, Kustomization, Var};
 use crate::loader::Loader;
 use crate::merge2::Merging;
 use crate::objects;
@@ -24,11 +25,8 @@ use crate::remote::{self, Remote};
 use crate::resmap::ResMap;
 use crate::resource::BuildOrigin;
 use crate::schema::Schemas;
-use crate::transformers::images::ImageRule;
-use crate::transformers::names::{self, Affix};
-use crate::transformers::namespace::Namespace;
-use crate::transformers::patches::{self, ReadPatch};
-use crate::transformers::{replacements, replicas, sort, texts};
+use crate::trace::{Step, Trace};
+use crate::transformers::{names, patches, sort};
 use crate::vars;
 
 /// Objects of one rendering may not be more than this.
@@ -43,6 +41,28 @@ pub(crate) struct Context {
     /// The outermost `openapi` decides for all.
     schema_is_chosen: bool,
     metadata: BuildMetadata,
+    /// Watches what changes which object, when somebody asks.
+    pub(crate) trace: Option<Trace>,
+}
+
+impl Context {
+    fn look(&mut self, map: &mut ResMap) {
+        if let Some(trace) = &mut self.trace {
+            trace.look(map);
+        }
+    }
+
+    fn changed(&mut self, map: &mut ResMap, step: impl FnOnce() -> Step) {
+        if let Some(trace) = &mut self.trace {
+            trace.changed(map, &step());
+        }
+    }
+
+    fn start(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.start();
+        }
+    }
 }
 
 /// What a kustomization has gathered.
@@ -72,11 +92,16 @@ pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMa
     choose_schema(context, &file)?;
     let mut gathered = accumulate(context, &file, Accumulator::default())?;
     let whole = |problem: Problem| problem.at(Place::file(file.name.as_str()));
+    let step = |what: &str| Step { what: what.to_owned(), ..Step::at(Place::file(file.name.as_str())) };
+    context.look(&mut gathered.map);
     names::add_hashes(&mut gathered.map).map_err(whole)?;
+    context.changed(&mut gathered.map, || step("name hash"));
     let config = gathered.config.unwrap_or_else(Config::standard);
     refs::fix(&mut gathered.map, &config.name_references).map_err(whole)?;
+    context.changed(&mut gathered.map, || step("references"));
     let unused = vars::resolve(&mut gathered.map, &gathered.vars, &config.var_references)
         .map_err(|problem| problem.at(file.place("vars", None)))?;
+    context.changed(&mut gathered.map, || step("variables"));
     if !unused.is_empty() {
         let names = unused.join(",");
         context.warnings.push(format!("{}: well-defined vars that were never replaced: {names}", file.name));
@@ -87,6 +112,7 @@ pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMa
     let options = file.kustomization.sort_options.as_ref();
     sort::sort(&mut gathered.map, options).map_err(|problem| problem.at(file.place("sortOptions", None)))?;
     context.metadata.write(&mut gathered.map);
+    context.changed(&mut gathered.map, || Step::at(file.place("buildMetadata", None)));
     Ok(gathered.map)
 }
 
@@ -174,6 +200,17 @@ impl<'a> File<'a> {
         Place { file: self.name.clone(), line, field: name }
     }
 
+    /// What the files that an entry names are called; inline texts are none.
+    fn files<'s>(&self, paths: impl IntoIterator<Item = &'s String>) -> Vec<String> {
+        let named = paths.into_iter().filter(|path| !path.is_empty() && !path.contains('\n'));
+        named
+            .map(|path| match self.loader.root.join(path) {
+                Ok(path) => self.loader.name_of(&path),
+                Err(_) => path.clone(),
+            })
+            .collect()
+    }
+
     fn entry<'s>(&'s self, field: &'s str) -> impl Fn(usize) -> Place + 's {
         move |index| self.place(field, Some(index))
     }
@@ -191,8 +228,8 @@ fn accumulate(
     merge_config(file, &mut gathered)?;
     generate(context, file, &mut gathered)?;
     components(context, file, &mut gathered)?;
-    transform(context, file, &mut gathered)?;
-    validate(context, file, &mut gathered)?;
+    transform::transform(context, file, &mut gathered)?;
+    transform::validate(context, file, &mut gathered)?;
     vars::bind(&mut gathered.map, &mut gathered.vars, &kustomization.vars)
         .map_err(|problem| problem.at(file.place("vars", None)))?;
     if gathered.map.list.len() > MAX_OBJECTS {
@@ -266,6 +303,7 @@ fn collect(
             merge(gathered, result).map_err(|problem| problem.at(place))?;
             continue;
         }
+        context.start();
         let read = file.loader.text(path, &place);
         let Some((text, name)) = or_need(context, read)? else { continue };
         objects::check_separators(&text, &name).map_err(|problem| problem.at(place.clone()))?;
@@ -274,6 +312,10 @@ fn collect(
         if context.metadata.tracks() {
             let origin = file.trail.file(path);
             resources.iter_mut().for_each(|it| it.origin_annotation = Some(Arc::clone(&origin)));
+        }
+        if let Some(trace) = &mut context.trace {
+            let made = trace.made(&Step::at(place.clone()).using(vec![name]));
+            resources.iter_mut().for_each(|it| it.history.push(Arc::clone(&made)));
         }
         gathered.map.append_all(resources).map_err(|problem| problem.at(place))?;
     }
@@ -355,6 +397,7 @@ fn generate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) 
     for (made, field, list) in lists {
         for (index, args) in list.iter().enumerate() {
             let place = file.place(field, Some(index));
+            context.start();
             let options = args.options.clone().unwrap_or_default();
             let options = options.under(kustomization.generator_options.as_ref());
             let generated = generators::generate(made, args, &options, file.loader, &place);
@@ -363,11 +406,20 @@ fn generate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) 
                 let kind = format!("{}Generator", made.kind());
                 resource.origin_annotation = Some(file.trail.configured(file.file_name, &kind));
             }
+            if let Some(trace) = &mut context.trace {
+                let sources = args.files.iter().map(|source| generators::path_of(source));
+                let files = file.files(&sources.chain(args.envs.iter().cloned()).collect::<Vec<_>>());
+                resource.history.push(trace.made(&Step::at(place.clone()).using(files)));
+            }
             gathered.map.absorb(resource).map_err(|problem| problem.at(place))?;
         }
     }
     for (plugin, origin, place) in plugins(context, file, &kustomization.generators, "generators")? {
+        context.start();
         for mut resource in plugin.generate(file.loader, &place)? {
+            if let Some(trace) = &mut context.trace {
+                resource.history.push(trace.made(&Step::at(place.clone())));
+            }
             resource.origin_annotation = resource.origin_annotation.or_else(|| origin.clone());
             gathered.map.absorb(resource).map_err(|problem| problem.at(place.clone()))?;
         }
@@ -428,142 +480,4 @@ fn components(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator
         *gathered = accumulate(context, &inner, std::mem::take(gathered))?;
     }
     Ok(())
-}
-
-/// Everything that changes objects, in kustomize's order.
-fn transform(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
-    let kustomization = &file.kustomization;
-    let config = gathered.config.clone().unwrap_or_else(Config::standard);
-    let map = &mut gathered.map;
-    let merging = context.merging.clone();
-    let tracks = context.metadata.tracks();
-    let done = |map: &mut ResMap, kind: &str| {
-        map.drop_deleted();
-        if tracks {
-            note(map, &file.trail.configured(file.file_name, kind));
-        }
-    };
-
-    if !kustomization.patches_strategic_merge.is_empty() {
-        let entry = file.entry("patchesStrategicMerge");
-        let list = patches::strategic_merge(&kustomization.patches_strategic_merge, file.loader, &entry)?;
-        for patch in list {
-            let place = file.place("patchesStrategicMerge", None);
-            patches::apply_named(&patch, map, &merging).map_err(|problem| problem.at(place))?;
-        }
-        done(map, "PatchStrategicMergeTransformer");
-    }
-    for (index, patch) in kustomization.patches.iter().enumerate() {
-        let place = file.place("patches", Some(index));
-        let read = ReadPatch::new(patch, file.loader, &place);
-        let Some(patch) = or_need(context, read)? else { continue };
-        patch.apply(map, &merging).map_err(|problem| problem.at(place))?;
-        done(map, "PatchTransformer");
-    }
-    if !kustomization.namespace.is_empty() {
-        let namespace = Namespace {
-            namespace: kustomization.namespace.clone(),
-            specs: config.namespace.clone(),
-            ..Namespace::default()
-        };
-        namespace.apply(map).map_err(|problem| problem.at(file.place("namespace", None)))?;
-        done(map, "NamespaceTransformer");
-    }
-    let affixes = [
-        (Affix::Prefix, "namePrefix", &kustomization.name_prefix, &config.name_prefix, "PrefixTransformer"),
-        (Affix::Suffix, "nameSuffix", &kustomization.name_suffix, &config.name_suffix, "SuffixTransformer"),
-    ];
-    for (affix, field, text, specs, kind) in affixes {
-        if !text.is_empty() {
-            names::affix(map, affix, text, specs).map_err(|problem| problem.at(file.place(field, None)))?;
-            done(map, kind);
-        }
-    }
-    for (index, labels) in kustomization.labels.iter().enumerate() {
-        let place = file.place("labels", Some(index));
-        let specs = label_specs(labels, &config).map_err(|problem| problem.at(place.clone()))?;
-        texts::add(map, &labels.pairs, &specs).map_err(|problem| problem.at(place))?;
-        done(map, "LabelTransformer");
-    }
-    if !kustomization.labels.is_empty() || !kustomization.common_labels.is_empty() {
-        texts::add(map, &kustomization.common_labels, &config.common_labels)
-            .map_err(|problem| problem.at(file.place("commonLabels", None)))?;
-        done(map, "LabelTransformer");
-    }
-    if !kustomization.common_annotations.is_empty() {
-        texts::add(map, &kustomization.common_annotations, &config.common_annotations)
-            .map_err(|problem| problem.at(file.place("commonAnnotations", None)))?;
-        done(map, "AnnotationsTransformer");
-    }
-    for (index, patch) in kustomization.patches_json6902.iter().enumerate() {
-        let place = file.place("patchesJson6902", Some(index));
-        let patch = ReadPatch::json(patch, file.loader, &place)?;
-        patch.apply(map, &merging).map_err(|problem| problem.at(place))?;
-        done(map, "PatchJson6902Transformer");
-    }
-    for (index, replica) in kustomization.replicas.iter().enumerate() {
-        replicas::set(map, replica, &config.replicas)
-            .map_err(|problem| problem.at(file.place("replicas", Some(index))))?;
-        done(map, "ReplicaCountTransformer");
-    }
-    for (index, image) in kustomization.images.iter().enumerate() {
-        ImageRule::new(image)
-            .apply(map, &config.images)
-            .map_err(|problem| problem.at(file.place("images", Some(index))))?;
-        done(map, "ImageTagTransformer");
-    }
-    if !kustomization.replacements.is_empty() {
-        let entry = file.entry("replacements");
-        for (replacement, place) in replacements::load(&kustomization.replacements, file.loader, &entry)? {
-            replacements::apply(map, &replacement).map_err(|problem| problem.at(place))?;
-        }
-        done(map, "ReplacementTransformer");
-    }
-    for (plugin, origin, place) in plugins(context, file, &kustomization.transformers, "transformers")? {
-        let map = &mut gathered.map;
-        plugin.transform(map, file.loader, &place, &merging)?;
-        map.drop_deleted();
-        if let Some(origin) = &origin {
-            note(map, origin);
-        }
-    }
-    Ok(())
-}
-
-fn note(map: &mut ResMap, origin: &Arc<BuildOrigin>) {
-    for resource in &mut map.list {
-        match resource.origin_annotation {
-            Some(_) => resource.transformations.push(Arc::clone(origin)),
-            None => resource.origin_annotation = Some(Arc::clone(origin)),
-        }
-    }
-}
-
-/// Validators are transformers that may change nothing.
-fn validate(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator) -> Result<(), Stop> {
-    let merging = context.merging.clone();
-    for (plugin, _, place) in plugins(context, file, &file.kustomization.validators, "validators")? {
-        let mut copy = gathered.map.clone();
-        plugin.transform(&mut copy, file.loader, &place, &merging)?;
-        let same = copy.list.len() == gathered.map.list.len()
-            && copy.list.iter().zip(&gathered.map.list).all(|(a, b)| a.node == b.node);
-        if !same {
-            let problem = "validator shouldn't modify the resource map".to_owned();
-            return Err(Problem(problem).at(place).into());
-        }
-    }
-    Ok(())
-}
-
-fn label_specs(labels: &Labels, config: &Config) -> Result<Vec<FieldSpec>, Problem> {
-    let mut specs: Vec<FieldSpec> = labels.fields.iter().cloned().map(|spec| spec.into_spec()).collect();
-    if labels.include_selectors {
-        merge_specs(&mut specs, &config.common_labels)?;
-        return Ok(specs);
-    }
-    if labels.include_templates {
-        merge_specs(&mut specs, &config.template_labels)?;
-    }
-    merge_spec(&mut specs, &FieldSpec::new(Default::default(), "metadata/labels", true))?;
-    Ok(specs)
 }

@@ -77,6 +77,11 @@ fn set_managed_by(resource: &mut Resource) {
     }
 }
 
+/// A text as YAML, in quotes where it would mean something else without.
+fn scalar(text: &str) -> String {
+    seaway_object::yaml::to_string(&serde_json::Value::from(text)).trim_end().to_owned()
+}
+
 fn yaml(origin: &BuildOrigin) -> String {
     let mut text = String::new();
     let fields = [
@@ -87,14 +92,14 @@ fn yaml(origin: &BuildOrigin) -> String {
     ];
     for (key, value) in fields {
         if !value.is_empty() {
-            let _ = writeln!(text, "{key}: {value}");
+            let _ = writeln!(text, "{key}: {}", scalar(value));
         }
     }
     if let Some(by) = &origin.configured_by {
         text.push_str("configuredBy:\n");
         for (key, value) in ["apiVersion", "kind", "name", "namespace"].iter().zip(by) {
             if !value.is_empty() {
-                let _ = writeln!(text, "  {key}: {value}");
+                let _ = writeln!(text, "  {key}: {}", scalar(value));
             }
         }
     }

@@ -58,6 +58,8 @@ pub(crate) fn generate(
     if made == Made::Secret {
         let secret_type = if args.secret_type.is_empty() { "Opaque" } else { &args.secret_type };
         root.insert("type", Node::text(secret_type));
+        // Also when it stays empty.
+        root.insert("data", Node::Map(Map::default()));
     }
     for (key, value) in pairs(args, made, loader, place)? {
         let (field, text) = match (made, String::from_utf8(value)) {
@@ -167,6 +169,11 @@ fn file_source(source: &str) -> Result<(&str, &str), Problem> {
         },
         _ => Err(Problem("key names or file paths cannot contain '='".to_owned())),
     }
+}
+
+/// The path of a file source, `key=path` or a path.
+pub(crate) fn path_of(source: &str) -> String {
+    file_source(source).map_or(source, |(_, path)| path).to_owned()
 }
 
 /// Base64, broken into lines of 70 characters when it is longer than one.

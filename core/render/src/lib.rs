@@ -1,7 +1,8 @@
 //! A file tree and a request in, Kubernetes objects out.
 //!
 //! What it does: renders plain YAML ([`Kind::Plain`]) and kustomizations ([`Kind::Kustomize`]), the latter natively
-//! and with the results of kustomize 5.6. Every object comes with the file and line that it is from.
+//! and with the results of kustomize 5.6. Every object comes with the file and line that it is from, and with what made it
+//! ([`Transformation`]) when that is asked for. [`Cache`] keeps results; [`validate`] holds them against schemas.
 //!
 //! What it never does: touch the network, a clock or a process. A remote base that is not there yet is an answer
 //! ([`Outcome::Needs`]), not a request. It runs no plugins.
@@ -11,6 +12,7 @@
 
 mod accumulate;
 mod build_metadata;
+mod cache;
 mod config;
 mod error;
 mod fieldspec;
@@ -33,9 +35,12 @@ mod resmap;
 mod resource;
 mod schema;
 mod selector;
+mod trace;
 mod transformers;
+mod validate;
 mod vars;
 
+pub use cache::{Cache, Found, Shareable};
 pub use error::{Error, Place};
 pub use kustomization::Image;
 pub use loader::LoadRestriction;
@@ -44,3 +49,5 @@ pub use plain::PlainOptions;
 pub use remote::{Remote, RemoteBase, Remotes};
 pub use request::{Kind, Outcome, RenderRequest, Rendered, RenderedObject, detect, render, render_directory};
 pub use resource::Origin;
+pub use trace::{Stopwatch, Transformation};
+pub use validate::{Finding, Validation, validate};

@@ -154,7 +154,12 @@ fn walk_map(
         (Some(object), Some(mut patch)) => match Directive::take(&mut patch)? {
             Directive::Delete => return Ok(None),
             Directive::Replace => (patch.clone(), Some(patch)),
-            Directive::Merge => (object, Some(patch)),
+            Directive::Merge => {
+                // A part of the patch that is merged with itself.
+                let mut object = object;
+                object.remove(DIRECTIVE);
+                (object, Some(patch))
+            }
         },
     };
     let Some(patch) = patch else {
@@ -270,23 +275,22 @@ fn key_values(item: &Node, keys: &[String]) -> Vec<String> {
     keys.iter().map(value).collect()
 }
 
-/// Merge lists whose elements are told apart by `keys`.
+/// Merge lists whose elements are told apart by `keys`: those of the patch first, in its order.
 ///
-/// The result is what kustomize gives, which is not always what one would expect: with two keys (port and protocol)
-/// elements without the second one stand in each other's way. Keys that no element has do not count.
+/// The result is what kustomize gives, which is not always what one would expect. An element that lacks a key, where
+/// others have it, is not found again, and takes the place of all others; elements that hold nothing vanish. Keys that
+/// no element has do not count.
 fn merge_elements(
-    object: Vec<Node>,
+    mut object: Vec<Node>,
     patch: Option<Vec<Node>>,
     keys: &[String],
     schema: Option<&Schema>,
     path: &mut Path,
 ) -> Result<Vec<Node>, Problem> {
     let all = || patch.iter().flatten().chain(&object);
-    let mut used: Vec<String> = keys
-        .iter()
-        .filter(|key| all().any(|item| !key_values(item, &[(*key).clone()])[0].is_empty()))
-        .cloned()
-        .collect();
+    let has_any =
+        |key: &&String| all().any(|item| !key_values(item, std::slice::from_ref(key))[0].is_empty());
+    let mut used: Vec<String> = keys.iter().filter(has_any).cloned().collect();
     if used.is_empty() {
         used = keys.to_vec();
     }
@@ -297,27 +301,17 @@ fn merge_elements(
             identities.push(values);
         }
     }
-    match used.as_slice() {
-        [key] => merge_by_one(object, patch, key, &identities, schema, path),
-        keys => merge_by_several(object, patch, keys, &identities, schema, path),
+    if used.len() > 1 {
+        return merge_by_several(object, patch, &used, &identities, schema, path);
     }
-}
-
-/// Elements of the patch come first, in its order, then the others of the object.
-fn merge_by_one(
-    mut object: Vec<Node>,
-    patch: Option<Vec<Node>>,
-    key: &str,
-    identities: &[Vec<String>],
-    schema: Option<&Schema>,
-    path: &mut Path,
-) -> Result<Vec<Node>, Problem> {
-    let has = |item: &Node, value: &str| item.get(key).is_some_and(|it| it.raw_text() == value);
     let mut merged: Vec<Node> = Vec::new();
-    for value in identities.iter().flatten() {
-        let mine = object.iter().position(|item| has(item, value));
-        let theirs = patch.iter().flatten().find(|item| has(item, value));
-        path.push(format!("[{value}]"));
+    for values in &identities {
+        let is = |item: &Node| {
+            used.iter().zip(values).all(|(key, value)| item.get(key).is_some_and(|it| it.raw_text() == value))
+        };
+        let mine = object.iter().position(is);
+        let theirs = patch.iter().flatten().find(|item| is(item));
+        path.push(format!("[{}]", values.join(",")));
         let result = walk(mine.map(|at| object[at].clone()), theirs.cloned(), schema, path)?;
         path.pop();
         match result {
@@ -325,18 +319,15 @@ fn merge_by_one(
                 if let Some(at) = mine {
                     object[at] = result.clone();
                 }
-                set(&mut merged, &result, |item| has(item, value));
+                replace(&mut merged, &used, values, Some(result));
             }
-            // An element without the key takes all that have it with it.
-            _ if value.is_empty() => object.retain(|item| item.get(key).is_none()),
-            _ => object.retain(|item| !has(item, value)),
+            _ => replace(&mut object, &used, values, None),
         }
     }
     for item in object {
-        match item.get(key).map(|value| value.raw_text().to_owned()) {
-            Some(value) => set(&mut merged, &item, |other| has(other, &value)),
-            None => merged = vec![item],
-        }
+        let values: Vec<String> =
+            used.iter().filter_map(|key| item.get(key).map(|value| value.raw_text().to_owned())).collect();
+        replace(&mut merged, &used, &values, Some(item));
     }
     Ok(merged)
 }
@@ -376,7 +367,7 @@ fn merge_by_several(
             _ => object.retain(|item| !is(item)),
         }
     }
-    for item in object {
+    for item in object.into_iter().filter(|item| !item.is_null_or_empty()) {
         let identity = key_values(&item, keys);
         merged.retain(|other| !agrees(&identity, &key_values(other, keys)));
         merged.push(item);
@@ -384,14 +375,30 @@ fn merge_by_several(
     Ok(merged)
 }
 
-/// Replace the elements that are the same, or add one.
-fn set(items: &mut Vec<Node>, element: &Node, is: impl Fn(&Node) -> bool) {
+/// Put an element in the place of those that are the same, or at the end; without one, remove them. An empty value
+/// stands for any. Elements that hold nothing vanish, and so do all others when there is no value to compare.
+fn replace(items: &mut Vec<Node>, keys: &[String], values: &[String], element: Option<Node>) {
+    let is = |item: &Node| {
+        !values.is_empty()
+            && keys.iter().zip(values).all(|(key, value)| {
+                item.get(key).is_some_and(|it| value.is_empty() || it.raw_text() == value)
+            })
+    };
     let mut found = false;
-    for item in items.iter_mut().filter(|item| is(item)) {
-        *item = element.clone();
-        found = true;
+    let mut kept = Vec::with_capacity(items.len() + 1);
+    for item in items.drain(..) {
+        if item.is_null_or_empty() && item.as_seq().is_none() {
+            continue;
+        }
+        if item.as_map().is_some() && is(&item) {
+            found = true;
+            kept.extend(element.clone());
+        } else if !values.is_empty() || item.as_map().is_none() {
+            kept.push(item);
+        }
     }
-    if !found {
-        items.push(element.clone());
+    if let Some(element) = element.filter(|_| !found) {
+        kept.push(element);
     }
+    *items = kept;
 }

@@ -155,7 +155,7 @@ fn read(tree: &dyn FileTree, file: &TreePath, objects: &mut Vec<RenderedObject>)
         .map_err(|source| Error::Syntax { file: file.to_string(), source })?;
     for document in documents {
         let origin = Arc::new(Origin { file: file.to_string(), line: document.position.line });
-        objects.push(RenderedObject { value: document.value, origin });
+        objects.push(RenderedObject { value: document.value, origin, history: Vec::new() });
     }
     Ok(())
 }

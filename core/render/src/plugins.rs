@@ -1,7 +1,9 @@
 //! Built-in generators and transformers that objects configure (`generators`, `transformers`, `validators`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use seaway_object::yaml::{self, Dialect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,16 +12,18 @@ use crate::config::RawSpec;
 use crate::error::{Error, Place, Problem, Stop};
 use crate::fieldspec::FieldSpec;
 use crate::generators::{self, Made};
-use crate::kustomization::{GeneratorArgs, Image, Patch, ReplacementField, Replica, SortOptions, Target};
+use crate::kustomization::{GeneratorArgs, Image, Patch, ReplacementField, Replica, Target};
 use crate::loader::Loader;
 use crate::merge2::Merging;
+use crate::node::Node;
 use crate::resmap::ResMap;
-use crate::resource::Resource;
+use crate::resource::{Origin, Resource};
 use crate::transformers::images::ImageRule;
 use crate::transformers::names::{self, Affix};
 use crate::transformers::namespace::{Namespace, Subjects};
 use crate::transformers::patches::{self, ReadPatch};
-use crate::transformers::{replacements, replicas, sort, texts};
+use crate::transformers::value::{self, ValueTarget, ValueTargets};
+use crate::transformers::{replacements, replicas, texts};
 
 /// A generator or a transformer with its configuration.
 #[derive(Debug)]
@@ -34,7 +38,26 @@ pub(crate) enum Plugin {
     Replicas(Replica, Vec<FieldSpec>),
     Replacements(Vec<ReplacementField>),
     Hashes,
-    Sort(Option<SortOptions>),
+    Values(String, Vec<value::Place>),
+    /// A ServiceAccount that stands for an account of Google Cloud.
+    Account(Box<Account>),
+}
+
+/// The configuration of an `IAMPolicyGenerator`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Account {
+    cloud: String,
+    kubernetes_service: AccountName,
+    service_account: AccountName,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AccountName {
+    namespace: String,
+    name: String,
+    project_id: String,
 }
 
 /// The configuration of any of them; each uses a part. What none knows is ignored, as by kustomize.
@@ -58,7 +81,9 @@ struct Fields {
     image_tag: Image,
     replica: Replica,
     replacements: Vec<ReplacementField>,
-    sort_options: Option<SortOptions>,
+    value: String,
+    targets: Vec<ValueTarget>,
+    target_file_path: String,
 }
 
 /// Configure what an object describes.
@@ -81,6 +106,14 @@ pub(crate) fn configure(config: &Resource, loader: &Loader<'_>, place: &Place) -
     } {
         return generator(made, config, &mut value).map_err(fail);
     }
+    if kind == "IAMPolicyGenerator" {
+        let account: Account = read_some(kind, &value).map_err(fail)?;
+        if account.cloud != "gke" {
+            let problem = format!("cloud provider {} not supported: only gke is", account.cloud);
+            return Err(fail(Problem(problem)));
+        }
+        return Ok(Plugin::Account(Box::new(account)));
+    }
     let Fields {
         annotations,
         labels,
@@ -99,7 +132,9 @@ pub(crate) fn configure(config: &Resource, loader: &Loader<'_>, place: &Place) -
         image_tag,
         replica,
         replacements,
-        sort_options,
+        value: added,
+        targets,
+        target_file_path,
     } = read_some(kind, &value).map_err(fail)?;
     let specs: Vec<FieldSpec> = field_specs.into_iter().map(RawSpec::into_spec).collect();
     let needs_specs = || {
@@ -157,8 +192,17 @@ pub(crate) fn configure(config: &Resource, loader: &Loader<'_>, place: &Place) -
         "ReplicaCountTransformer" => Plugin::Replicas(replica, specs),
         "ReplacementTransformer" => Plugin::Replacements(replacements),
         "HashTransformer" => Plugin::Hashes,
-        "SortOrderTransformer" => Plugin::Sort(sort_options),
-        "HelmChartInflationGenerator" | "ValueAddTransformer" | "IAMPolicyGenerator" => {
+        "ValueAddTransformer" => {
+            let mut targets = targets;
+            if !target_file_path.is_empty() {
+                targets.extend(value_targets(&target_file_path, loader, place)?);
+            }
+            let root = || loader.root.file_name().unwrap_or_default().to_owned();
+            let added = if added.is_empty() { root() } else { added };
+            let places: Result<_, Problem> = targets.iter().map(value::Place::new).collect();
+            Plugin::Values(added, places.map_err(fail)?)
+        }
+        "HelmChartInflationGenerator" => {
             return Err(Error::Unsupported {
                 place: place.clone(),
                 what: format!("the built-in {kind}"),
@@ -187,7 +231,8 @@ fn read_some<T: DeserializeOwned>(kind: &str, value: &Value) -> Result<T, Proble
         "ImageTagTransformer" => &["imageTag", "fieldSpecs"],
         "ReplicaCountTransformer" => &["replica", "fieldSpecs"],
         "ReplacementTransformer" => &["replacements"],
-        "SortOrderTransformer" => &["sortOptions"],
+        "IAMPolicyGenerator" => &["cloud", "kubernetesService", "serviceAccount"],
+        "ValueAddTransformer" => &["value", "targets", "targetFilePath"],
         _ => &[],
     };
     let object = value.as_object().into_iter().flatten();
@@ -214,6 +259,35 @@ fn generator(made: Made, config: &Resource, value: &mut Value) -> Result<Plugin,
     Ok(Plugin::Generator(made, Box::new(args)))
 }
 
+/// Further targets of a `ValueAddTransformer`.
+fn value_targets(path: &str, loader: &Loader<'_>, place: &Place) -> Result<Vec<ValueTarget>, Stop> {
+    let (text, name) = loader.text(path, place)?;
+    let documents = loader.documents(&text, &name)?;
+    let Some(document) = documents.first() else { return Ok(Vec::new()) };
+    let value = yaml::resolve(document, Dialect::Kubernetes)
+        .map_err(|source| Error::Syntax { file: name.clone(), source })?;
+    let read: ValueTargets =
+        crate::kustomization::read(&value).map_err(|problem| problem.at(Place::file(name)))?;
+    Ok(read.targets)
+}
+
+impl Account {
+    fn generate(&self, place: &Place) -> Resource {
+        let (own, cloud) = (&self.kubernetes_service, &self.service_account);
+        let address = format!("{}@{}.iam.gserviceaccount.com", cloud.name, cloud.project_id);
+        let mut metadata = serde_json::json!({
+            "annotations": {"iam.gke.io/gcp-service-account": address},
+            "name": own.name,
+        });
+        if !own.namespace.is_empty() {
+            metadata["namespace"] = Value::from(own.namespace.as_str());
+        }
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+        let origin = Origin { file: place.file.clone(), line: place.line.unwrap_or_default() };
+        Resource::new(Node::from_value(&object), Arc::new(origin))
+    }
+}
+
 impl Plugin {
     /// The objects that a generator makes.
     pub(crate) fn generate(&self, loader: &Loader<'_>, place: &Place) -> Result<Vec<Resource>, Stop> {
@@ -222,6 +296,7 @@ impl Plugin {
                 let options = args.options.clone().unwrap_or_default();
                 Ok(vec![generators::generate(*made, args, &options, loader, place)?])
             }
+            Self::Account(account) => Ok(vec![account.generate(place)]),
             _ => Err(Problem("is not a generator".to_owned()).at(place.clone()).into()),
         }
     }
@@ -235,7 +310,7 @@ impl Plugin {
         merging: &Merging,
     ) -> Result<(), Stop> {
         let result = match self {
-            Self::Generator(..) => Err(Problem("is not a transformer".to_owned())),
+            Self::Generator(..) | Self::Account(_) => Err(Problem("is not a transformer".to_owned())),
             Self::Texts(pairs, specs) => texts::add(map, pairs, specs),
             Self::Namespace(namespace) => namespace.apply(map),
             Self::Affix(affixes, specs) => {
@@ -252,10 +327,7 @@ impl Plugin {
                 loaded.iter().try_for_each(|(replacement, _)| replacements::apply(map, replacement))
             }
             Self::Hashes => names::add_hashes(map),
-            Self::Sort(options) => {
-                let fifo = SortOptions { order: "fifo".to_owned(), ..SortOptions::default() };
-                sort::sort(map, Some(options.as_ref().unwrap_or(&fifo)))
-            }
+            Self::Values(value, places) => value::add(map, value, places),
         };
         result.map_err(|problem| problem.at(place.clone()).into())
     }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use seaway_source::FileTree;
+use seaway_source::{Digest, FileTree, TreePath};
+use serde::{Deserialize, Serialize};
 
-use crate::error::Problem;
+use crate::error::{Error, Problem};
 
 /// A kustomization in another repository.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RemoteBase {
     /// What `git clone` takes.
     pub repository: String,
@@ -19,8 +20,17 @@ pub struct RemoteBase {
     pub path: String,
 }
 
+impl RemoteBase {
+    /// What a URL names, in any of kustomize's notations: `https://host/org/repo//path?ref=v1`,
+    /// `git@host:org/repo.git/path`, `ssh://git@host/org/repo`, `github.com/org/repo/path`, `git::…`,
+    /// `file:///repo//path`, Azure's `_git/`. `Ok(None)` when it names nothing remote.
+    pub fn parse(url: &str) -> Result<Option<Self>, Error> {
+        parse_base(url).map_err(|Problem(problem)| Error::Request(problem))
+    }
+}
+
 /// Something that has to be fetched before a rendering can go on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Remote {
     /// A kustomization in another repository.
     Base(RemoteBase),
@@ -50,7 +60,7 @@ impl fmt::Display for Remote {
 #[derive(Debug, Clone, Default)]
 pub struct Remotes {
     repositories: HashMap<(String, Option<String>), Arc<dyn FileTree>>,
-    files: HashMap<String, Arc<[u8]>>,
+    files: HashMap<String, (Digest, Arc<[u8]>)>,
 }
 
 impl Remotes {
@@ -66,7 +76,8 @@ impl Remotes {
 
     /// Add a file by its URL.
     pub fn add_file(&mut self, url: impl Into<String>, content: impl Into<Arc<[u8]>>) {
-        self.files.insert(url.into(), content.into());
+        let content = content.into();
+        self.files.insert(url.into(), (Digest::of(&content), content));
     }
 
     pub(crate) fn repository(&self, base: &RemoteBase) -> Option<&Arc<dyn FileTree>> {
@@ -74,7 +85,28 @@ impl Remotes {
     }
 
     pub(crate) fn file(&self, url: &str) -> Option<&Arc<[u8]>> {
-        self.files.get(url)
+        self.files.get(url).map(|(_, content)| content)
+    }
+
+    /// The tree and the path of a file of a remote base, by what it is called in messages.
+    pub(crate) fn named(&self, name: &str) -> Option<(&dyn FileTree, TreePath)> {
+        self.repositories.iter().find_map(|((repository, _), tree)| {
+            let path = name.strip_prefix(repository.as_str())?.strip_prefix("//")?;
+            let path = TreePath::new(path).ok()?;
+            matches!(tree.find(&path), Ok(Some(_))).then(|| (tree.as_ref(), path))
+        })
+    }
+
+    /// Lines that tell all of it from any other; `None` when a tree has no identity.
+    pub(crate) fn identify(&self, line: &mut dyn FnMut(&str)) -> Option<()> {
+        let mut lines = Vec::with_capacity(self.repositories.len() + self.files.len());
+        for (name, tree) in &self.repositories {
+            lines.push(format!("{name:?} {:?}\n", tree.identity()?));
+        }
+        lines.extend(self.files.iter().map(|(url, (digest, _))| format!("{url:?} {digest}\n")));
+        lines.sort();
+        lines.iter().for_each(|text| line(text));
+        Some(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seaway_source::{Directory, EntryKind, FileTree, Inputs, Recording, TreePath};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::accumulate::{self, Context};
@@ -18,10 +19,11 @@ use crate::plain::{self, PlainOptions};
 use crate::remote::{Remote, Remotes};
 use crate::resmap::ResMap;
 use crate::resource::{Origin, Resource};
+use crate::trace::{Stopwatch, Trace, Transformation};
 use crate::transformers::images::ImageRule;
 
 /// How files become objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// The objects that the files hold, as they are.
     Plain,
@@ -55,6 +57,8 @@ pub struct RenderRequest<'a> {
     pub plain: PlainOptions,
     /// What has been fetched already.
     pub remotes: Remotes,
+    /// Note what makes each object ([`RenderedObject::history`]), with times.
+    pub explain: Option<Stopwatch>,
 }
 
 impl<'a> RenderRequest<'a> {
@@ -70,21 +74,25 @@ impl<'a> RenderRequest<'a> {
             restriction: LoadRestriction::default(),
             plain: PlainOptions::default(),
             remotes: Remotes::default(),
+            explain: None,
         }
     }
 }
 
 /// An object and where it is from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RenderedObject {
     /// The object.
     pub value: Value,
     /// The file and line that it is from.
     pub origin: Arc<Origin>,
+    /// What made it, in order; empty unless [`RenderRequest::explain`] asks for it.
+    #[serde(skip)]
+    pub history: Vec<Arc<Transformation>>,
 }
 
 /// What a request gives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rendered {
     /// How it was rendered.
     pub kind: Kind,
@@ -98,7 +106,7 @@ pub struct Rendered {
 }
 
 /// What a request leads to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Outcome {
     /// Objects.
     Rendered(Rendered),
@@ -123,6 +131,11 @@ pub fn detect(tree: &dyn FileTree, path: &TreePath) -> Result<Kind, Error> {
 
 /// Render. Equal requests over trees that answer alike give equal results.
 pub fn render(request: &RenderRequest<'_>) -> Result<Outcome, Error> {
+    Ok(render_recorded(request)?.0)
+}
+
+/// As [`render`], with what was asked of the tree beside it when the outcome does not hold that.
+pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, Inputs), Error> {
     let recording = Recording::new(request.tree);
     let path = TreePath::new(request.path)
         .map_err(|source| Error::Source { named_by: Place::file("the requested path"), source })?;
@@ -140,7 +153,7 @@ pub fn render(request: &RenderRequest<'_>) -> Result<Outcome, Error> {
         Kind::Plain => plain::render(&recording, &path, &request.plain)?,
         Kind::Kustomize => match kustomize(&recording, &path, request, &mut warnings)? {
             Ok(objects) => objects,
-            Err(needs) => return Ok(Outcome::Needs(needs)),
+            Err(needs) => return Ok((Outcome::Needs(needs), recording.into_inputs())),
         },
         Kind::Script | Kind::Helm => {
             return Err(Error::Unsupported {
@@ -156,7 +169,8 @@ pub fn render(request: &RenderRequest<'_>) -> Result<Outcome, Error> {
     if let Some(namespace) = &request.namespace {
         set_namespace(&mut objects, namespace);
     }
-    Ok(Outcome::Rendered(Rendered { kind, objects, inputs: recording.into_inputs(), warnings }))
+    let rendered = Rendered { kind, objects, inputs: recording.into_inputs(), warnings };
+    Ok((Outcome::Rendered(rendered), Inputs::default()))
 }
 
 fn kustomize(
@@ -173,6 +187,7 @@ fn kustomize(
     };
     let loader = Loader::new(tree, root, request.restriction, &request.remotes);
     let mut context = Context::default();
+    context.trace = request.explain.clone().map(Trace::new);
     let result = accumulate::render(&mut context, &loader);
     // While something is missing, whatever else is wrong may follow from that.
     if !context.needs.is_empty() {
@@ -189,7 +204,8 @@ fn kustomize(
         let origin = &resource.origin;
         let place = || Place { file: origin.file.clone(), line: Some(origin.line), field: String::new() };
         let value = resource.to_value().map_err(|problem| problem.at(place()))?;
-        objects.push(RenderedObject { value, origin: Arc::clone(origin) });
+        let history = resource.history.clone();
+        objects.push(RenderedObject { value, origin: Arc::clone(origin), history });
     }
     Ok(Ok(objects))
 }

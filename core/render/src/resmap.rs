@@ -47,6 +47,7 @@ impl ResMap {
                 new.set_name(old.name());
                 new.set_namespace(old.namespace());
                 new.inherit(old);
+                new.transformations.clone_from(&old.transformations);
                 if behavior == Behavior::Merge {
                     for field in ["data", "binaryData"] {
                         merge_texts(&mut new, field, old);

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Problem;
 use crate::id::{Gvk, ResId};
 use crate::node::{Kind, Map, Node};
+use crate::trace::Transformation;
 
 /// Where an object comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The file that holds the object, or that configures its generator, as a path from the tree's root. A file of a
     /// remote base is prefixed with its repository.
@@ -69,6 +71,10 @@ pub(crate) struct Resource {
     pub(crate) origin_annotation: Option<Arc<BuildOrigin>>,
     /// What `buildMetadata: [transformerAnnotations]` prints.
     pub(crate) transformations: Vec<Arc<BuildOrigin>>,
+    /// What made it so far, when somebody asks.
+    pub(crate) history: Vec<Arc<Transformation>>,
+    /// Tells it apart while its history is written; 0 until then.
+    pub(crate) serial: u32,
 }
 
 /// An entry of the annotations that `buildMetadata` asks for.
@@ -97,6 +103,8 @@ impl Resource {
             variables: Vec::new(),
             origin_annotation: None,
             transformations: Vec::new(),
+            history: Vec::new(),
+            serial: 0,
         }
     }
 
@@ -163,12 +171,21 @@ impl Resource {
 
     /// Take over the past of the object that this one replaces.
     pub(crate) fn inherit(&mut self, old: &Resource) {
+        self.history.splice(0..0, old.history.iter().cloned());
         self.previous.clone_from(&old.previous);
         self.prefixes.clone_from(&old.prefixes);
         self.suffixes.clone_from(&old.suffixes);
         self.behavior = old.behavior;
         self.hash = self.hash && old.hash;
         self.variables.clone_from(&old.variables);
+    }
+
+    /// Whether kustomize would have notes about the object in its annotations by now.
+    pub(crate) fn is_noted(&self) -> bool {
+        !self.previous.is_empty()
+            || self.hash
+            || self.behavior != Behavior::Unspecified
+            || self.origin_annotation.is_some()
     }
 
     pub(crate) fn is_deleted(&self) -> bool {

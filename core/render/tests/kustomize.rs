@@ -103,3 +103,38 @@ fn patches_of_every_kind() {
 fn references_between_objects() {
     check("references.txt");
 }
+
+#[test]
+fn compositions_generators_and_plugins() {
+    check("composition.txt");
+}
+
+#[test]
+fn replacements_selectors_and_merge_keys() {
+    check("selections.txt");
+}
+
+#[test]
+fn fields_that_are_known_without_being_told() {
+    check("defaults.txt");
+}
+
+#[test]
+fn json_patches_of_the_deprecated_field_and_empty_generators() {
+    check("json6902.txt");
+}
+
+#[test]
+fn details_that_are_easily_missed() {
+    check("details.txt");
+}
+
+#[test]
+fn every_field_of_a_kustomization() {
+    check("fields.txt");
+}
+
+#[test]
+fn built_in_plugins_configured_by_objects() {
+    check("plugins.txt");
+}

@@ -402,6 +402,100 @@ fn hostile_input_is_refused_and_never_hangs() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_named_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::File::create(folder.path().join("huge.yaml")).unwrap().set_len(100 << 20).unwrap();
+    write("pod.yaml", POD);
+    let message = || {
+        let outcome = seaway_render::render_directory(folder.path(), folder.path(), None);
+        outcome.unwrap_err().to_string()
+    };
+    for (kustomization, place) in [
+        ("resources:\n- huge.yaml\n", "kustomization.yaml:2: resources[0]"),
+        ("resources: [pod.yaml]\npatches:\n- path: huge.yaml\n", "kustomization.yaml:3: patches[0].path"),
+        (
+            "configMapGenerator:\n- name: g\n  files: [huge.yaml]\n",
+            "kustomization.yaml:2: configMapGenerator[0].files[0]",
+        ),
+    ] {
+        write("kustomization.yaml", kustomization);
+        let message = message();
+        assert!(message.starts_with(place), "{message}");
+        assert!(message.contains("huge.yaml: 104857600 bytes are more than the limit"), "{message}");
+    }
+    std::fs::File::create(folder.path().join("kustomization.yaml")).unwrap().set_len(100 << 20).unwrap();
+    assert!(
+        message().contains("kustomization.yaml: 104857600 bytes are more than the limit"),
+        "{}",
+        message()
+    );
+}
+
+#[test]
+fn a_circle_of_bases_is_named_wherever_it_leads() {
+    let circle = tree(&[
+        ("a/kustomization.yaml", "resources:\n- ../b\n"),
+        ("b/kustomization.yaml", "components:\n- ../c\n"),
+        ("c/kustomization.yaml", "kind: Component\nresources:\n- ../a\n"),
+    ]);
+    let message = error(&circle, "a");
+    assert!(message.starts_with("c/kustomization.yaml:3: resources[0]: cycle detected"), "{message}");
+
+    let url = "https://example.com/org/repo//a?ref=v1";
+    let text = format!("resources: ['{url}']\n");
+    let top = tree(&[("kustomization.yaml", &text)]);
+    let base = tree(&[("a/kustomization.yaml", &text)]);
+    let mut remotes = Remotes::default();
+    remotes.add_repository("https://example.com/org/repo.git", Some("v1".to_owned()), Arc::new(base));
+    let request = RenderRequest { remotes, ..RenderRequest::new(&top, "") };
+    let message = render(&request).unwrap_err().to_string();
+    assert!(
+        message.starts_with("https://example.com/org/repo.git//a/kustomization.yaml:1: resources[0]: cycle"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_patch_that_matches_nothing_is_named() {
+    let patch = |target: &str, text: &str| {
+        tree(&[
+            ("kustomization.yaml", &format!("resources: [pod.yaml]\npatches:\n- {target}patch: '{text}'\n")),
+            ("pod.yaml", POD),
+        ])
+    };
+    let by_name = patch("", r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"}}"#);
+    let message = error(&by_name, "");
+    assert!(message.starts_with("kustomization.yaml:3: patches[0]: no matches for Id Pod"), "{message}");
+    // With a target, kustomize patches nothing and says nothing.
+    let by_target = patch("target: {kind: Service}\n  ", r#"[{"op": "remove", "path": "/spec"}]"#);
+    let rendered = rendered(&RenderRequest::new(&by_target, ""));
+    assert_eq!(rendered.to_text(Format::Names), "pod/p\n");
+    assert_eq!(
+        rendered.warnings,
+        ["kustomization.yaml:3: patches[0]: the target is no object here: nothing is patched"]
+    );
+}
+
+#[test]
+fn regular_expressions_that_explode_elsewhere_take_no_time() {
+    let text = "a".repeat(60);
+    for pattern in ["(a+)+$b", "(a|aa)+$b", "(.*a){25}b"] {
+        let tree = tree(&[
+            (
+                "kustomization.yaml",
+                &format!(
+                    "resources: [pod.yaml]\npatches: [{{target: {{name: '{pattern}'}}, patch: '[]'}}]\nimages: [{{name: '{pattern}', newTag: x}}]\n"
+                ),
+            ),
+            ("pod.yaml", &POD.replace("name: p", &format!("name: {text}"))),
+        ]);
+        let outcome = render(&RenderRequest::new(&tree, ""));
+        assert!(outcome.is_ok() || outcome.unwrap_err().to_string().contains("kustomization.yaml"));
+    }
+}
+
+#[test]
 fn text_comes_as_yaml_json_and_names() {
     let tree = tree(&[
         ("pod.yaml", POD),

@@ -318,6 +318,11 @@ impl FileTree for CommitTree {
         lock(&self.objects.0.digests).insert(node.id, digest, 1);
         Ok(digest)
     }
+
+    fn identity(&self) -> Option<String> {
+        // The limit decides which files can be read.
+        Some(format!("git-tree {} up to {}", self.root.id, self.max_file))
+    }
 }
 
 impl fmt::Debug for CommitTree {

@@ -26,10 +26,11 @@ pub use recording::{Answer, Inputs, Recording};
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// What lies at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A file.
     File,
@@ -47,7 +48,7 @@ pub struct Entry {
 }
 
 /// One line of a directory listing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListEntry {
     /// The name within the directory.
     pub name: String,
@@ -55,9 +56,28 @@ pub struct ListEntry {
     pub kind: EntryKind,
 }
 
-/// SHA-256 of a file's content.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// SHA-256 of a file's content; `sha256:` and hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        match text.strip_prefix("sha256:").map(|digits| hex::decode_to_slice(digits, &mut bytes)) {
+            Some(Ok(())) => Ok(Self(bytes)),
+            _ => Err(Error::BadPath { path: text, reason: "is no SHA-256 digest" }),
+        }
+    }
+}
 
 impl Digest {
     /// The digest of some bytes.
@@ -100,5 +120,11 @@ pub trait FileTree: fmt::Debug + Send + Sync {
     /// The digest of the content of the file at `path`.
     fn digest(&self, path: &TreePath) -> Result<Digest, Error> {
         Ok(Digest::of(&self.read(path)?))
+    }
+
+    /// A name of the whole content, when the tree has one without reading everything: trees with equal names answer
+    /// alike, always. `None` for a tree that may change.
+    fn identity(&self) -> Option<String> {
+        None
     }
 }

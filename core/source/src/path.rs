@@ -3,12 +3,29 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
 /// A path within a tree: `/`-separated, relative to the tree's root, without `.`, `..` and empty parts. The root
 /// itself is the empty path. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct TreePath(Arc<str>);
+
+impl From<TreePath> for String {
+    fn from(path: TreePath) -> Self {
+        path.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for TreePath {
+    type Error = Error;
+
+    fn try_from(path: String) -> Result<Self, Error> {
+        Self::new(&path)
+    }
+}
 
 /// Longer paths are refused: no file system has them.
 const MAX_LENGTH: usize = 4096;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
 
 /// What a tree answered. Absent names and failures are answers too.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// To [`FileTree::find`]: what lies there and where it really is, or nothing.
     Found(Option<(EntryKind, TreePath)>),
@@ -20,7 +21,7 @@ pub enum Answer {
     Failed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Question {
     Find,
     Read,
@@ -31,6 +32,20 @@ enum Question {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
     answers: BTreeMap<(TreePath, Question), Answer>,
+}
+
+impl Serialize for Inputs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.answers.iter().map(|((path, question), answer)| (path, question, answer)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = Vec::<(TreePath, Question, Answer)>::deserialize(deserializer)?;
+        let answers = list.into_iter().map(|(path, question, answer)| ((path, question), answer));
+        Ok(Self { answers: answers.collect() })
+    }
 }
 
 impl Inputs {

@@ -148,6 +148,13 @@ fn var_references() -> Vec<FieldSpec> {
     specs.push(read("Service", "spec/ports/port"));
     specs.push(read("Service", "spec/ports/targetPort"));
     specs.push(read("", "metadata/labels"));
+    specs.push(read("", "metadata/annotations"));
+    specs.push(read("Deployment", "spec/template/metadata/annotations"));
+    specs.push(read("PersistentVolume", "spec/nfs/server"));
+    specs.push(read("Pod", "spec/volumes/nfs/server"));
+    for kind in ["DaemonSet", "Deployment", "Job", "ReplicaSet"] {
+        specs.push(read(kind, "spec/template/spec/volumes/nfs/server"));
+    }
     specs
 }
 
@@ -205,6 +212,12 @@ fn name_references() -> Vec<NameReference> {
             ],
         ),
         target("scheduling.k8s.io", "v1", "PriorityClass", in_pods("priorityClassName")),
+        target(
+            "admissionregistration.k8s.io",
+            "",
+            "ValidatingAdmissionPolicy",
+            vec![read("ValidatingAdmissionPolicyBinding", "spec/policyName")],
+        ),
         target("networking.k8s.io/v1", "v1", "IngressClass", vec![read("Ingress", "spec/ingressClassName")]),
     ]
 }

@@ -8,3 +8,4 @@ pub(crate) mod replacements;
 pub(crate) mod replicas;
 pub(crate) mod sort;
 pub(crate) mod texts;
+pub(crate) mod value;

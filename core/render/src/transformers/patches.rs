@@ -19,6 +19,8 @@ use crate::selector::Selector;
 enum Content {
     Merge(Vec<Resource>),
     Json(Vec<Operation>),
+    /// As an entry of `patchesJson6902`: who the object was is not remembered.
+    ForgetfulJson(Vec<Operation>),
 }
 
 /// A patch, read.
@@ -80,7 +82,12 @@ impl ReadPatch {
         if exact.name.is_empty() {
             return Err(fail("must specify the target name".to_owned()));
         }
-        Ok(Self { content: Content::Json(operations), target: target(Some(exact), place)? })
+        Ok(Self { content: Content::ForgetfulJson(operations), target: target(Some(exact), place)? })
+    }
+
+    /// Whether the patch has a target, and no object is one. kustomize says nothing then.
+    pub(crate) fn misses(&self, map: &ResMap) -> bool {
+        self.target.as_ref().is_some_and(|target| map.select(target).is_empty())
     }
 
     pub(crate) fn apply(&self, map: &mut ResMap, merging: &Merging) -> Result<(), Problem> {
@@ -100,11 +107,15 @@ impl ReadPatch {
                 }
                 Ok(())
             }
-            Content::Json(operations) => {
+            Content::Json(operations) | Content::ForgetfulJson(operations) => {
                 let Some(target) = &self.target else {
                     return Err(Problem("must specify a target for a JSON patch".to_owned()));
                 };
+                let remembers = matches!(self.content, Content::Json(_));
                 for index in map.select(target) {
+                    if remembers {
+                        map.list[index].remember_id();
+                    }
                     apply_json(&mut map.list[index], operations)?;
                 }
                 Ok(())
@@ -203,10 +214,13 @@ fn json_operations(text: &str) -> Option<Result<Vec<Operation>, Problem>> {
 
 fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), Problem> {
     let id = resource.id();
-    resource.remember_id();
+    let is_noted = resource.is_noted();
     let fail = |Problem(problem): Problem| Problem(format!("{id}: {problem}"));
-    // kustomize keeps notes in the annotations while it works, so there always are some to add to.
-    if let Some(metadata) = resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut()) {
+    // kustomize keeps notes in the annotations while it works: then there are some to add to.
+    if is_noted
+        && let Some(metadata) =
+            resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut())
+    {
         let annotations = metadata.entry("annotations", Kind::Map);
         if annotations.is_null() {
             *annotations = Kind::Map.empty();

@@ -1,0 +1,225 @@
+//! Results that are kept: in memory, and in a folder behind it.
+//!
+//! A result is found by its request; it counts as long as the tree answers every question as it did when the result
+//! was made ([`Inputs`]). A commit that touches nothing of what was asked costs a look at just that, and the same
+//! tree again costs nothing.
+
+mod folder;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use seaway_source::{FileTree, Inputs};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::request::{self, Outcome, RenderRequest};
+use folder::Folder;
+
+/// Results of one request that are kept: as many branches are rendered side by side without forgetting each other.
+const VARIANTS: usize = 8;
+/// Trees that a result is known to hold in.
+const TREES: usize = 16;
+
+/// Names a request, without its tree.
+type Key = [u8; 32];
+
+/// Where a result was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// In memory.
+    Memory,
+    /// In the folder.
+    Folder,
+    /// Nowhere: it was rendered.
+    Rendered,
+}
+
+/// A result with everything that it depends on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    outcome: Outcome,
+    /// What was asked when something must be fetched first; the inputs of a rendering are its own.
+    asked: Inputs,
+}
+
+impl Kept {
+    fn inputs(&self) -> &Inputs {
+        match &self.outcome {
+            Outcome::Rendered(rendered) => &rendered.inputs,
+            Outcome::Needs(_) => &self.asked,
+        }
+    }
+
+    /// About how much room it takes: objects, and answers.
+    fn weight(&self) -> usize {
+        let objects = match &self.outcome {
+            Outcome::Rendered(rendered) => rendered.objects.len() * 4,
+            Outcome::Needs(_) => 0,
+        };
+        1 + objects + self.inputs().iter().count()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Variant {
+    kept: Arc<Kept>,
+    /// Identities of trees that it holds in, latest last.
+    trees: VecDeque<String>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    young: HashMap<Key, Vec<Variant>>,
+    old: HashMap<Key, Vec<Variant>>,
+    weight: usize,
+}
+
+impl Memory {
+    /// The results of a request, and that it was asked for lately.
+    fn variants(&mut self, key: &Key) -> Option<&mut Vec<Variant>> {
+        if !self.young.contains_key(key) {
+            let variants = self.old.remove(key)?;
+            self.weight += variants.iter().map(|variant| variant.kept.weight()).sum::<usize>();
+            self.young.insert(*key, variants);
+        }
+        self.young.get_mut(key)
+    }
+
+    fn insert(&mut self, key: Key, kept: Arc<Kept>, tree: Option<String>, limit: usize) {
+        let weight = kept.weight();
+        if self.weight + weight > limit / 2 {
+            // What was not asked for since the last time goes.
+            self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
+        }
+        self.weight += weight;
+        let mut variants = self.young.remove(&key).or_else(|| self.old.remove(&key)).unwrap_or_default();
+        variants.retain(|variant| variant.kept.inputs() != kept.inputs());
+        variants.insert(0, Variant { kept, trees: tree.into_iter().collect() });
+        variants.truncate(VARIANTS);
+        self.young.insert(key, variants);
+    }
+}
+
+/// Keeps results. Cheap to clone; clones share what they keep.
+#[derive(Debug, Clone)]
+pub struct Cache(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    memory: Mutex<Memory>,
+    limit: usize,
+    folder: Option<Folder>,
+}
+
+/// What a request gives, shared with the cache.
+#[derive(Debug, Clone)]
+pub struct Shareable(Arc<Kept>);
+
+impl std::ops::Deref for Shareable {
+    type Target = Outcome;
+
+    fn deref(&self) -> &Outcome {
+        &self.0.outcome
+    }
+}
+
+impl Cache {
+    /// Objects and answers that are kept in memory unless [`Cache::with_limit`] says otherwise: some tens of MiB.
+    pub const LIMIT: usize = 200_000;
+
+    /// A cache in memory alone.
+    pub fn in_memory() -> Self {
+        Self(Arc::new(Shared { memory: Mutex::default(), limit: Self::LIMIT, folder: None }))
+    }
+
+    /// A cache with a folder behind it, which may take up to `max_bytes` and may be shared by several processes. It is
+    /// made when it is absent, for the user alone: what is rendered may hold secrets. What is damaged in it, or cannot
+    /// be written, is as if it were not there.
+    pub fn with_folder(folder: &Path, max_bytes: u64) -> std::io::Result<Self> {
+        let folder = Folder::open(folder, max_bytes)?;
+        Ok(Self(Arc::new(Shared { memory: Mutex::default(), limit: Self::LIMIT, folder: Some(folder) })))
+    }
+
+    /// The same with another limit of objects and answers in memory. What was kept is forgotten.
+    pub fn with_limit(self, limit: usize) -> Self {
+        let folder = self.0.folder.clone();
+        Self(Arc::new(Shared { memory: Mutex::default(), limit, folder }))
+    }
+
+    /// As [`crate::render`], from what is kept when that still holds. Errors are not kept, nor is what was asked to be
+    /// explained.
+    pub fn render(&self, request: &RenderRequest<'_>) -> Result<(Shareable, Found), Error> {
+        let key = self.key(request);
+        if let Some(key) = &key
+            && let Some((kept, found)) = self.find(key, request.tree)
+        {
+            return Ok((Shareable(kept), found));
+        }
+        let (outcome, asked) = request::render_recorded(request)?;
+        let asked = if matches!(outcome, Outcome::Needs(_)) { asked } else { Inputs::default() };
+        let kept = Arc::new(Kept { outcome, asked });
+        if let Some(key) = key {
+            self.lock().insert(key, Arc::clone(&kept), request.tree.identity(), self.0.limit);
+            if let Some(folder) = &self.0.folder {
+                folder.write(&key, &kept);
+            }
+        }
+        Ok((Shareable(kept), Found::Rendered))
+    }
+
+    /// Whether [`Cache::render`] would find the result, without rendering: what a commit does not touch is found.
+    pub fn holds(&self, request: &RenderRequest<'_>) -> bool {
+        self.key(request).is_some_and(|key| self.find(&key, request.tree).is_some())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, key: &Key, tree: &dyn FileTree) -> Option<(Arc<Kept>, Found)> {
+        let identity = tree.identity();
+        let variants = self.lock().variants(key).map(|variants| variants.clone()).unwrap_or_default();
+        if let Some(identity) = &identity
+            && let Some(variant) = variants.iter().find(|variant| variant.trees.contains(identity))
+        {
+            return Some((Arc::clone(&variant.kept), Found::Memory));
+        }
+        // The tree is asked without the lock: others go on meanwhile.
+        if let Some(variant) = variants.iter().find(|variant| variant.kept.inputs().hold_in(tree)) {
+            let mut memory = self.lock();
+            if let (Some(identity), Some(variants)) = (identity, memory.variants(key))
+                && let Some(same) = variants.iter_mut().find(|other| Arc::ptr_eq(&other.kept, &variant.kept))
+            {
+                same.trees.push_back(identity);
+                if same.trees.len() > TREES {
+                    same.trees.pop_front();
+                }
+            }
+            return Some((Arc::clone(&variant.kept), Found::Memory));
+        }
+        let kept = self.0.folder.as_ref()?.read(key).find(|kept| kept.inputs().hold_in(tree))?;
+        let kept = Arc::new(kept);
+        self.lock().insert(*key, Arc::clone(&kept), identity, self.0.limit);
+        Some((kept, Found::Folder))
+    }
+
+    /// The request's name; `None` when its result cannot be kept.
+    fn key(&self, request: &RenderRequest<'_>) -> Option<Key> {
+        if request.explain.is_some() {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        let RenderRequest { path, kind, parameters, images, namespace, restriction, plain, .. } = request;
+        // Debug output of these types is unambiguous: every text in it is quoted.
+        hash.update(format!(
+            "{} {path:?} {kind:?} {parameters:?} {images:?} {namespace:?} {restriction:?} {plain:?}\n",
+            env!("SEAWAY_RENDERER")
+        ));
+        request.remotes.identify(&mut |line| hash.update(line))?;
+        Some(hash.finalize().into())
+    }
+}
