@@ -182,11 +182,15 @@ impl Api {
             headers: head.headers.clone(),
             form,
         };
-        if matches!(context.path.subresource.as_str(), "exec" | "attach") && context.path.plural == "pods" {
-            let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-            return match upgrade {
-                Some(upgrade) => crate::streams::upgrade(context, upgrade).await,
-                None => Err(ApiError::bad_request("Upgrade request required")),
+        if matches!(context.path.subresource.as_str(), "exec" | "attach" | "portforward")
+            && context.path.plural == "pods"
+        {
+            let Some(upgrade) = head.extensions.remove::<hyper::upgrade::OnUpgrade>() else {
+                return Err(ApiError::bad_request("Upgrade request required"));
+            };
+            return match context.path.subresource.as_str() {
+                "portforward" => crate::port_forward::upgrade(context, upgrade).await,
+                _ => crate::streams::upgrade(context, upgrade).await,
             };
         }
         let body = match head.method {

@@ -25,12 +25,14 @@ mod negotiation;
 mod node_streams;
 mod pages;
 mod pki;
+mod port_forward;
 mod rbac;
 mod request;
 mod resources;
 mod reviews;
 mod server;
 mod signer;
+mod spdy;
 mod status;
 mod store;
 mod streams;
@@ -44,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use identity::Identity;
 pub use node_streams::{
-    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams,
+    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams, PodPorts,
 };
 pub use pki::{PkiError, Secret};
 pub use store::DatabaseError;

@@ -1,4 +1,4 @@
-//! The seam to the node: what the API passes on for `kubectl logs`, `exec` and `attach`.
+//! The seam to the node: what the API passes on for `kubectl logs`, `exec`, `attach` and `port-forward`.
 //!
 //! The API server knows no pods' processes. Whoever runs them implements [`NodeStreams`] and hands it to
 //! [`crate::ApiServer::serve_node`]; until then the API says that no node runs here.
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// A container of a pod.
@@ -64,6 +65,15 @@ pub struct ExecSession {
     pub exit: BoxFuture<'static, std::io::Result<i32>>,
 }
 
+/// A running pod's ports, as its own programs reach them on `localhost`.
+pub trait PodPorts: Send + Sync + 'static {
+    /// Connects to one.
+    fn connect(&self, port: u16) -> BoxFuture<'static, std::io::Result<TcpStream>>;
+
+    /// Resolves when the pod does not run any more.
+    fn ended(&self) -> BoxFuture<'static, ()>;
+}
+
 /// Lines of a log as they are read.
 pub type LogStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
@@ -96,4 +106,14 @@ pub trait NodeStreams: Send + Sync + 'static {
         container: ContainerRef,
         options: ExecOptions,
     ) -> BoxFuture<'static, Result<ExecSession, NodeError>>;
+
+    /// The ports of a running pod. A node that does not forward any says so.
+    fn ports(
+        &self,
+        namespace: String,
+        pod: String,
+    ) -> BoxFuture<'static, Result<Box<dyn PodPorts>, NodeError>> {
+        let _ = (namespace, pod);
+        Box::pin(async { Err(NodeError::Internal("this node forwards no ports".into())) })
+    }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -35,13 +35,13 @@ const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const CLOSE: u8 = 255;
 const CHUNK: usize = 32 * 1024;
 
-fn node(context: &Context) -> Result<Arc<dyn NodeStreams>> {
+pub(crate) fn node(context: &Context) -> Result<Arc<dyn NodeStreams>> {
     context.api.node.get().cloned().ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "no node runs in this server")
     })
 }
 
-fn node_error(error: NodeError) -> ApiError {
+pub(crate) fn node_error(error: NodeError) -> ApiError {
     match error {
         NodeError::BadRequest(message) => ApiError::bad_request(message),
         NodeError::NotFound(message) => ApiError::new(StatusCode::NOT_FOUND, "NotFound", message),
@@ -116,7 +116,7 @@ pub(crate) async fn logs(context: &Context) -> Result<Response<Body>> {
 }
 
 /// A WebSocket is opened by a GET, which the authorizer knows as `get`; who may only read must not run commands.
-fn may_create(context: &Context) -> Result<()> {
+pub(crate) fn may_create(context: &Context) -> Result<()> {
     let attributes = Attributes {
         verb: "create".into(),
         resource: format!("pods/{}", context.path.subresource),
@@ -131,24 +131,46 @@ fn may_create(context: &Context) -> Result<()> {
     Err(ApiError::forbidden("", "pods", &context.path.name, why))
 }
 
+/// What makes a request a WebSocket (RFC 6455, 4.2).
+pub(crate) struct Handshake {
+    accept: String,
+    protocol: &'static str,
+}
+
+impl Handshake {
+    /// The first of the subprotocols that the client offers; `None` when it wants none of them, or no WebSocket.
+    pub(crate) fn of(headers: &HeaderMap, protocols: &[&'static str]) -> Option<(Self, &'static str)> {
+        let header = |name: &http::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let key = header(&SEC_WEBSOCKET_KEY);
+        if !header(&UPGRADE).eq_ignore_ascii_case("websocket") || key.is_empty() {
+            return None;
+        }
+        let offered: Vec<&str> = header(&SEC_WEBSOCKET_PROTOCOL).split(',').map(str::trim).collect();
+        let protocol = protocols.iter().copied().find(|p| offered.contains(p))?;
+        Some((Self { accept: derive_accept_key(key.as_bytes()), protocol }, protocol))
+    }
+
+    /// The answer that switches to it.
+    pub(crate) fn answer(&self) -> Response<Body> {
+        let mut response = Response::new(Empty::new().boxed_unsync());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(self.protocol));
+        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        response
+    }
+}
+
 /// `pods/exec` and `pods/attach`: starts the command, then answers with the upgrade.
 pub(crate) async fn upgrade(context: Context, upgrade: OnUpgrade) -> Result<Response<Body>> {
     if &*context.served.storage != "/pods" {
         return Err(ApiError::no_such_resource());
     }
     may_create(&context)?;
-    let header =
-        |name: &http::HeaderName| context.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let websocket = header(&UPGRADE).eq_ignore_ascii_case("websocket");
-    let offered: Vec<&str> = header(&SEC_WEBSOCKET_PROTOCOL).split(',').map(str::trim).collect();
-    let protocol = PROTOCOLS.into_iter().find(|p| offered.contains(p));
-    let (Some(protocol), true, false) = (protocol, websocket, header(&SEC_WEBSOCKET_KEY).is_empty()) else {
-        return Err(ApiError::bad_request(format!(
-            "exec and attach are served over WebSocket with the subprotocol {}: use kubectl 1.30 or newer",
-            PROTOCOLS[0]
-        )));
-    };
-    let accept = derive_accept_key(header(&SEC_WEBSOCKET_KEY).as_bytes());
     let options = ExecOptions {
         command: match context.path.subresource.as_str() {
             "exec" => context.query.all("command").to_vec(),
@@ -160,26 +182,37 @@ pub(crate) async fn upgrade(context: Context, upgrade: OnUpgrade) -> Result<Resp
     if context.path.subresource == "exec" && options.command.is_empty() {
         return Err(ApiError::bad_request("you must specify at least one command for the container"));
     }
-    let session = node(&context)?.exec(container(&context)?, options).await.map_err(node_error)?;
+    // What is wrong with the request is told before what is wrong with its protocol: kubectl tries an older protocol after
+    // any refusal, and shows what the last one said.
+    let container = container(&context)?;
+    let Some((handshake, _)) = Handshake::of(&context.headers, &PROTOCOLS) else {
+        return Err(ApiError::bad_request(format!(
+            "exec and attach are served over WebSocket with the subprotocol {}: use kubectl 1.30 or newer",
+            PROTOCOLS[0]
+        )));
+    };
+    let session = match node(&context)?.exec(container, options).await {
+        Ok(session) => Ok(session),
+        // The container cannot run it, or runs no more; that is the outcome of a command.
+        Err(NodeError::Internal(problem) | NodeError::NotFound(problem)) => Err(problem),
+        Err(refused) => return Err(node_error(refused)),
+    };
     let stopping = context.api.stopping.clone();
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let carried = async {
+            match session {
+                Ok(session) => carry(socket, session).await,
+                Err(problem) => refuse(socket, problem).await,
+            }
+        };
         tokio::select! {
-            () = carry(socket, session) => {}
+            () = carried => {}
             () = stopping.cancelled() => {}
         }
     });
-    let mut response = Response::new(Empty::new().boxed_unsync());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
-    if let Ok(accept) = HeaderValue::from_str(&accept) {
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    Ok(response)
+    Ok(handshake.answer())
 }
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -200,12 +233,9 @@ async fn carry(socket: Socket, session: ExecSession) {
         };
         // All that was printed goes out before the outcome does.
         let (code, (), ()) = tokio::join!(exit, stdout, stderr);
-        let mut message = vec![3];
-        message.extend_from_slice(outcome(&code).to_string().as_bytes());
-        let _ = out.send(Message::Binary(message.into())).await;
-        // Without a code clients take the end for an abrupt one.
-        let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let _ = out.send(Message::Close(Some(normal))).await;
+        for message in ending(&code) {
+            let _ = out.send(message).await;
+        }
     };
     // Whichever ends first drops the other, and with it the last sender: the writer ends too.
     tokio::select! {
@@ -213,6 +243,24 @@ async fn carry(socket: Socket, session: ExecSession) {
         () = input => {}
     }
     let _ = writer.await;
+}
+
+/// Tells why a command could not be run.
+async fn refuse(mut socket: Socket, problem: String) {
+    for message in ending(&Err(std::io::Error::other(problem))) {
+        let _ = socket.send(message).await;
+    }
+    // The client answers the end; reading that keeps its last bytes from breaking the connection.
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+/// The outcome, and the end of the connection.
+fn ending(code: &std::io::Result<i32>) -> [Message; 2] {
+    let mut message = vec![3];
+    message.extend_from_slice(outcome(code).to_string().as_bytes());
+    // Without a code clients take the end for an abrupt one.
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    [Message::Binary(message.into()), Message::Close(Some(normal))]
 }
 
 async fn send(mut sink: SplitSink<Socket, Message>, mut messages: mpsc::Receiver<Message>) {
@@ -286,7 +334,7 @@ fn outcome(code: &std::io::Result<i32>) -> Value {
         }),
         Err(error) => json!({
             "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
-            "message": format!("the command could not be run: {error}"),
+            "message": format!("Internal error occurred: error executing command in container: {error}"),
         }),
     }
 }

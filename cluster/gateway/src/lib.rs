@@ -6,12 +6,13 @@
 //! Service, EndpointSlice and Pod objects through a [`kube::Client`], turns
 //! them into an immutable [`table::RoutingTable`] and writes the status of the
 //! Gateway API objects. All Gateways of a class whose controller is
-//! [`CONTROLLER_NAME`] share one plain and, when there is a certificate, one
-//! TLS socket; the ports of their listeners only matter to `parentRefs`.
+//! [`CONTROLLER_NAME`] share one socket, on which
+//! clients begin with plain HTTP or, when a listener names a certificate, with
+//! TLS; the ports of their listeners only matter to `parentRefs`.
 //!
 //! What it never does: open sockets to pods itself (they live in another
-//! network namespace; the caller passes a [`proxy::Dial`]), read Secrets, or
-//! look at a request's body.
+//! network namespace; the caller passes a [`proxy::Dial`]), read Secrets that
+//! no listener names, or look at a request's body.
 //!
 //! Where to start: [`table::build()`] is the pure heart (objects in, table and
 //! statuses out); `proxy::forward` is the life of one request; `controller`

@@ -8,9 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// The folder of all of Seaway's groups.
 const OURS: &str = "seaway";
-/// Processes of one container: a fork bomb ends here.
-const MAX_PROCESSES: u64 = 4096;
-
 /// What a container may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -24,10 +21,17 @@ pub(crate) struct Limits {
 
 /// How this host's control groups are used.
 #[derive(Clone, Debug)]
-pub(crate) enum Cgroups {
-    /// One tree.
+pub(crate) struct Cgroups {
+    trees: Trees,
+    /// Of one container: a fork bomb ends here.
+    max_processes: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Trees {
+    /// One for all.
     Unified(PathBuf),
-    /// One tree for each of memory, cpu and pids.
+    /// One for each of memory, cpu and pids.
     Separate { memory: PathBuf, cpu: Option<PathBuf>, pids: Option<PathBuf> },
     /// None can be made; why.
     Unavailable(String),
@@ -41,9 +45,8 @@ pub(crate) struct Group {
     memory_events: Option<PathBuf>,
 }
 
-impl Cgroups {
-    /// Finds out what is possible. `node` keeps the groups of two nodes on one machine apart.
-    pub(crate) fn detect(node: &str) -> Self {
+impl Trees {
+    fn detect(node: &str) -> Self {
         let root = Path::new("/sys/fs/cgroup");
         let ours = |tree: PathBuf| tree.join(OURS).join(node);
         if root.join("cgroup.controllers").exists() {
@@ -66,6 +69,21 @@ impl Cgroups {
             Err(e) => Self::Unavailable(e.to_string()),
         }
     }
+}
+
+impl Cgroups {
+    /// Finds out what is possible. `node` keeps the groups of two nodes on one machine apart.
+    pub(crate) fn detect(node: &str, max_processes: u64) -> Self {
+        Self { trees: Trees::detect(node), max_processes }
+    }
+
+    /// Why nothing is enforced.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        match &self.trees {
+            Trees::Unavailable(problem) => Some(problem),
+            _ => None,
+        }
+    }
 
     /// Makes a container's groups and opens the files by which its process joins them.
     pub(crate) fn create(&self, id: &str, limits: Limits) -> std::io::Result<(Option<Group>, Vec<OwnedFd>)> {
@@ -77,11 +95,11 @@ impl Cgroups {
             Ok::<_, std::io::Error>(folder)
         };
         let write = |folder: &Path, file: &str, value: String| std::fs::write(folder.join(file), value);
-        match self {
-            Self::Unavailable(_) => return Ok((None, Vec::new())),
-            Self::Unified(tree) => {
+        match &self.trees {
+            Trees::Unavailable(_) => return Ok((None, Vec::new())),
+            Trees::Unified(tree) => {
                 let folder = add(tree)?;
-                write(&folder, "pids.max", MAX_PROCESSES.to_string())?;
+                write(&folder, "pids.max", self.max_processes.to_string())?;
                 if let Some(memory) = limits.memory {
                     write(&folder, "memory.max", memory.to_string())?;
                     let _ = write(&folder, "memory.swap.max", "0".to_owned());
@@ -96,7 +114,7 @@ impl Cgroups {
                 }
                 group.memory_events = Some(folder.join("memory.events"));
             }
-            Self::Separate { memory, cpu, pids } => {
+            Trees::Separate { memory, cpu, pids } => {
                 let folder = add(memory)?;
                 if let Some(memory) = limits.memory {
                     write(&folder, "memory.limit_in_bytes", memory.to_string())?;
@@ -117,7 +135,7 @@ impl Cgroups {
                 }
                 if let Some(tree) = pids {
                     let folder = add(tree)?;
-                    write(&folder, "pids.max", MAX_PROCESSES.to_string())?;
+                    write(&folder, "pids.max", self.max_processes.to_string())?;
                 }
             }
         }
@@ -147,10 +165,10 @@ impl Cgroups {
     }
 
     fn trees(&self) -> Vec<&PathBuf> {
-        match self {
-            Self::Unavailable(_) => Vec::new(),
-            Self::Unified(tree) => vec![tree],
-            Self::Separate { memory, cpu, pids } => {
+        match &self.trees {
+            Trees::Unavailable(_) => Vec::new(),
+            Trees::Unified(tree) => vec![tree],
+            Trees::Separate { memory, cpu, pids } => {
                 [Some(memory), cpu.as_ref(), pids.as_ref()].into_iter().flatten().collect()
             }
         }

@@ -4,7 +4,6 @@
 //! ordinary processes in namespaces of their own. There is no container engine, and no privilege is needed.
 //!
 //! It never schedules (another crate binds pods to nodes), never serves HTTP (logs and exec are plain functions here),
-//! never runs ephemeral containers (`kubectl debug`; it says so in the pod's status, `kubectl exec` is what there is),
 //! and never gives a pod a way to the host: its network ends at the node's bridge.
 //!
 //! Start reading at [`sandbox`] for how a process is kept, at [`image`] for what it runs, and at `kubelet/state.rs` for

@@ -7,10 +7,12 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node as ApiNode, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use seaway_node::image::{ImageConfig, LayoutWriter};
 use seaway_node::{ExecOptions, LogOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::cluster::{Cluster, container, pod};
+use support::{busybox_layer, programs_layer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SLEEP: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
@@ -155,6 +157,64 @@ async fn services_have_names_and_addresses_that_lead_to_ready_pods() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "hello from server\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_carry_datagrams_and_have_ports_on_the_hosts_loopback() {
+    let Some(cluster) = Cluster::start().await else { return };
+    // Debian's busybox has no datagrams; every Debian has a small perl.
+    if !std::path::Path::new("/usr/bin/perl").exists() {
+        println!("skipped: perl is not installed (apt-get install perl-base)");
+        return cluster.end().await;
+    }
+    let perl = programs_layer(&["/usr/bin/perl"], &["/usr/lib/x86_64-linux-gnu/perl-base"]);
+    let config = ImageConfig { env: Some(vec!["PATH=/bin:/usr/bin".to_owned()]), ..ImageConfig::default() };
+    let mut writer = LayoutWriter::create(cluster.folder.path().join("layout")).unwrap();
+    writer.add("perl:1", &config, &[busybox_layer().unwrap(), perl]).unwrap();
+    let run = |script: &str| {
+        let mut spec = pod(script);
+        spec["containers"][0]["image"] = json!("perl:1");
+        spec
+    };
+    let script = "nc -ll -p 8080 -e echo over tcp & exec perl -MSocket -e 'socket S,PF_INET,SOCK_DGRAM,17; \
+                  bind S,sockaddr_in(5353,INADDR_ANY); while($p=recv S,$b,99,0){send S,\"$b pong\",0,$p}'";
+    cluster.run("server", run(script)).await;
+    let server = cluster.until_ready("server").await;
+    let service = json!({"metadata": {"name": "echo"}, "spec": {"type": "NodePort", "ports": [
+        {"name": "web", "protocol": "TCP", "port": 80, "targetPort": 8080},
+        {"name": "ping", "protocol": "UDP", "port": 53, "targetPort": 5353}]}});
+    let service: Service = serde_json::from_value(service).unwrap();
+    let services: Api<Service> = Api::namespaced(cluster.admin(), "default");
+    let service = services.create(&PostParams::default(), &service).await.unwrap();
+    let slice: EndpointSlice = serde_json::from_value(json!({
+        "metadata": {"name": "echo-1", "labels": {"kubernetes.io/service-name": "echo"}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": [server["status"]["podIP"]], "conditions": {"ready": true}}],
+        "ports": [{"name": "web", "port": 8080, "protocol": "TCP"}, {"name": "ping", "port": 5353, "protocol": "UDP"}]}))
+    .unwrap();
+    let slices: Api<EndpointSlice> = Api::namespaced(cluster.admin(), "default");
+    slices.create(&PostParams::default(), &slice).await.unwrap();
+    let ask = "perl -MSocket -e 'socket S,PF_INET,SOCK_DGRAM,17; connect S,sockaddr_in(53,inet_aton(\"echo\")); \
+         for(1..9){send S,\"ping\",0; vec($r,fileno S,1)=1; \
+         if(select $r,undef,undef,1){recv S,$b,99,0; print $b; exit 0}} exit 1'";
+    cluster.run("client", run("sleep 1000")).await;
+    cluster.until_ready("client").await;
+    assert_eq!(cluster.exec("client", ask).await, (0, "ping pong".to_owned()));
+
+    let port = service.spec.unwrap().ports.unwrap()[0].node_port.unwrap();
+    let mut answer = String::new();
+    for _ in 0..100 {
+        if let Ok(mut stream) =
+            tokio::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).await
+        {
+            answer.clear();
+            if stream.read_to_string(&mut answer).await.is_ok() && !answer.is_empty() {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(answer, "over tcp\n");
     cluster.end().await;
 }
 

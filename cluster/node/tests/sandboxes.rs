@@ -54,6 +54,7 @@ fn shell(script: &str) -> ProcessSpec {
         supplemental_groups: Vec::new(),
         capabilities: capabilities(&[], &[]).unwrap(),
         no_new_privileges: false,
+        seccomp: true,
         terminal: false,
         oom_score: None,
     }
@@ -285,6 +286,34 @@ async fn a_process_gets_the_user_rights_and_folder_that_it_asks_for() {
     process.argv = vec!["missing-program".to_owned()];
     let error = start(&pod, node.container("user", "three", process)).await.unwrap_err().to_string();
     assert!(error.contains("executable file not found in $PATH"), "{error}");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn calls_that_change_the_machine_are_refused_and_those_of_programs_are_not() {
+    let Some(node) = node().await else { return };
+    let pod = node.pod("calls").await;
+    // Each has the right to do it, as far as capabilities go, or needs none.
+    let script = "grep -h Seccomp: /proc/self/status; unshare -U true && echo MADE; unshare -n true && echo MADE; \
+                  mount -t tmpfs x /tmp && echo MADE; hostname other && echo MADE; dmesg >/dev/null && echo MADE; \
+                  date -s 2001-01-01 2>&1 >/dev/null | grep -q 'not permitted' || echo MADE; (sleep 0.01 & wait) && setarch -h 2>/dev/null; \
+                  su web -c 'id -u'; chown web /tmp && chroot / true && echo fine";
+    let mut spec = node.container("calls", "one", shell(script));
+    spec.process.capabilities = capabilities(&["SYS_TIME".to_owned(), "SYSLOG".to_owned()], &[]).unwrap();
+    let (_, text) = node.run(&pod, spec.clone()).await;
+    assert!(
+        text.starts_with("Seccomp:\t2\n") && text.ends_with("fine\n") && !text.contains("MADE"),
+        "{text}"
+    );
+    let mut free = node.container(
+        "calls",
+        "two",
+        shell("grep -h Seccomp: /proc/self/status; unshare -U true && echo MADE"),
+    );
+    free.process.seccomp = false;
+    let (_, text) = node.run(&pod, free).await;
+    // Without privileges there is another filter, which lets programs believe that they changed their user.
+    assert!(text.contains("MADE"), "{text}");
     pod.end().await;
 }
 

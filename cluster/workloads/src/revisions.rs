@@ -19,6 +19,8 @@ use crate::writer::Writer;
 
 /// Label of pods, and of a DaemonSet's revisions, with the name or hash of their template.
 pub(crate) const HASH: &str = "controller-revision-hash";
+/// Label of a StatefulSet's revisions with the hash; there the label above is of pods alone.
+const OWN_HASH: &str = "controller.kubernetes.io/hash";
 
 /// The revisions of one owner.
 pub(crate) struct History {
@@ -43,7 +45,7 @@ pub(crate) fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec>
     serde_json::from_value(revision.data.0["spec"]["template"].clone()).ok()
 }
 
-/// The hash part of a revision's name.
+/// The hash part of the name of a DaemonSet's revision.
 pub(crate) fn hash(revision: &ControllerRevision) -> String {
     revision.labels().get(HASH).cloned().unwrap_or_default()
 }
@@ -51,7 +53,8 @@ pub(crate) fn hash(revision: &ControllerRevision) -> String {
 fn new<O: Kind>(owner: &O, template: &PodTemplateSpec, number: i64, collisions: i32) -> ControllerRevision {
     let hash = template::hash(template, Some(collisions));
     let mut labels = template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
-    labels.insert(HASH.into(), hash.clone());
+    let label = if O::kind(&()) == "StatefulSet" { OWN_HASH } else { HASH };
+    labels.insert(label.into(), hash.clone());
     ControllerRevision {
         metadata: ObjectMeta {
             name: Some(format!("{}-{hash}", owner.name_any())),

@@ -1,4 +1,4 @@
-//! DaemonSets, CronJobs and disruption budgets on a running API with a node.
+//! DaemonSets, CronJobs, disruption budgets and preemption on a running API with a node.
 #![allow(clippy::unwrap_used)]
 
 #[path = "cluster/mod.rs"]
@@ -8,10 +8,11 @@ mod cluster;
 use cluster::Cluster;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::ResourceExt;
-use kube::api::EvictParams;
+use kube::api::{Api, EvictParams, PostParams};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,5 +98,36 @@ async fn a_budget_allows_one_eviction_at_a_time() {
     cluster.node.holds_back.store(false, std::sync::atomic::Ordering::Relaxed);
     cluster.until_object("web", "one allowed again", allows(1)).await;
     drop(api);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_of_higher_priority_takes_the_place_of_a_lesser_one() {
+    let cluster = Cluster::start().await;
+    let classes: Api<PriorityClass> = Api::all(cluster.client.clone());
+    for (name, value) in [("low", 1), ("high", 1000)] {
+        let class = json!({"metadata": {"name": name}, "value": value});
+        classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+    }
+    let pod = |name: &str, class: &str| {
+        json!({"metadata": {"name": name}, "spec": {"priorityClassName": class, "containers": [
+            {"name": "c", "image": "web:1", "resources": {"requests": {"cpu": "3"}}}]}})
+    };
+    let runs = |p: &Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    cluster.create::<Pod>(pod("lesser", "low")).await;
+    cluster.until_object::<Pod>("lesser", "its start", runs).await;
+    cluster.create::<Pod>(pod("greater", "high")).await;
+    cluster.until_object::<Pod>("greater", "its start", runs).await;
+    let names: Vec<_> = cluster.list::<Pod>().await.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(names, ["greater"]);
+    let reason = |e: &Event| {
+        (e.reason.clone().unwrap_or_default(), e.involved_object.name.clone().unwrap_or_default())
+    };
+    let preempted = ("Preempted".to_owned(), "lesser".to_owned());
+    cluster
+        .until("the event", || async {
+            cluster.list::<Event>().await.iter().any(|e| reason(e) == preempted).then_some(())
+        })
+        .await;
     cluster.stop().await;
 }

@@ -106,6 +106,38 @@ async fn a_stateful_set_keeps_names_and_volumes_over_updates_and_scaling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn claims_are_deleted_when_the_set_is_smaller_or_gone_if_asked_so() {
+    let cluster = Cluster::start().await;
+    let mut set = db(3);
+    set["spec"]["persistentVolumeClaimRetentionPolicy"] =
+        json!({"whenDeleted": "Retain", "whenScaled": "Delete"});
+    cluster.create::<StatefulSet>(set).await;
+    rolled_out(&cluster).await;
+    let claims = || async {
+        let all = cluster.list::<PersistentVolumeClaim>().await;
+        all.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    let until = |expected: &'static [&'static str]| {
+        cluster.until("the claims", move || async move { (claims().await == expected).then_some(()) })
+    };
+    cluster.patch::<StatefulSet>("db", json!({"spec": {"replicas": 1}})).await;
+    until(&["data-db-0"]).await;
+    cluster.patch::<StatefulSet>("db", json!({"spec": {"replicas": 2}})).await;
+    rolled_out(&cluster).await;
+    until(&["data-db-0", "data-db-1"]).await;
+
+    // Changed for a set that has claims already.
+    let policy = json!({"whenDeleted": "Delete", "whenScaled": "Retain"});
+    let change = json!({"spec": {"replicas": 1, "persistentVolumeClaimRetentionPolicy": policy}});
+    cluster.patch::<StatefulSet>("db", change).await;
+    rolled_out(&cluster).await;
+    until(&["data-db-0", "data-db-1"]).await;
+    cluster.delete::<StatefulSet>("db").await;
+    until(&[]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_a_pod_uses_stays_until_the_pod_is_gone() {
     let cluster = Cluster::start().await;
     cluster

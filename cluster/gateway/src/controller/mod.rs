@@ -5,6 +5,7 @@ mod defaults;
 mod kinds;
 mod publish;
 mod rights;
+mod secrets;
 mod store;
 mod watch;
 
@@ -21,6 +22,7 @@ use crate::proxy::{Dial, Limits, Proxy, ProxyOptions, TlsListener};
 use crate::table::{DataPlane, DesiredStatus, build};
 use kinds::Kind;
 pub use rights::cluster_role_rules;
+use secrets::Secrets;
 use store::Store;
 
 /// Changes often come together (a rollout, an apply): one table for all within this time.
@@ -75,7 +77,8 @@ impl Gateway {
         let (statuses, wanted) = tokio::sync::watch::channel(Vec::new());
         tasks.spawn(publish::publish(client.clone(), wanted, Arc::clone(&store)));
         let (tables, ready) = tokio::sync::watch::channel(false);
-        tasks.spawn(serve(store, Arc::clone(&proxy), statuses, tables));
+        let secrets = Secrets::new(client.clone(), Arc::clone(&store));
+        tasks.spawn(serve(store, secrets, Arc::clone(&proxy), statuses, tables));
         tasks.spawn(defaults::create(
             client,
             proxy.local_addr().port(),
@@ -120,6 +123,7 @@ impl Gateway {
 /// One table for each change of the objects.
 async fn serve(
     store: Arc<Store>,
+    mut secrets: Secrets,
     proxy: Arc<Proxy>,
     statuses: tokio::sync::watch::Sender<Vec<DesiredStatus>>,
     ready: tokio::sync::watch::Sender<bool>,
@@ -130,11 +134,19 @@ async fn serve(
         let Some(objects) = store.objects() else { continue };
         let plane = DataPlane {
             tls: proxy.tls_addr().is_some(),
+            certificates: secrets.states(),
             address: reachable(proxy.local_addr().ip()).to_string(),
             now: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         };
         let built = build(&objects, &plane);
+        secrets.follow(&built.secrets);
+        let certificate = |(host, key)| Some((host, secrets.certificate(&key)?));
+        proxy.set_certificates(built.certificates.into_iter().filter_map(certificate).collect());
         proxy.set_table(built.table);
+        if !secrets.are_known() {
+            // They come in a moment; until then nobody is told that they are missing.
+            continue;
+        }
         ready.send_replace(true);
         if !built.statuses.is_empty() {
             statuses.send_replace(built.statuses);

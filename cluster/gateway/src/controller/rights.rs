@@ -16,6 +16,8 @@ pub fn cluster_role_rules() -> Vec<Value> {
         rule(GROUP, &["gatewayclasses", "gateways"], &["create"]),
         rule("", &["namespaces"], &["create"]),
         rule("", &["namespaces", "pods", "services"], read),
+        // Only those that listeners name are read.
+        rule("", &["secrets"], read),
         rule("discovery.k8s.io", &["endpointslices"], read),
     ]
 }

@@ -88,6 +88,19 @@ async fn connection(
     tls: Option<TlsAcceptor>,
 ) {
     let _ = stream.set_nodelay(true);
+    let tls = match tls {
+        None if shared.certificates.are_there() => {
+            let first = tokio::select! {
+                first = begins_with_tls(&stream, shared.limits.head_time) => first,
+                () = shared.draining.cancelled() => return,
+            };
+            match first {
+                None => return,
+                Some(is_tls) => is_tls.then(|| TlsAcceptor::from(Arc::clone(&shared.tls))),
+            }
+        }
+        own => own,
+    };
     let client = Client { address: peer.ip().to_canonical(), secure: tls.is_some() };
     match tls {
         None => serve_connection(&shared, &server, stream, client).await,
@@ -103,6 +116,16 @@ async fn connection(
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
         }
+    }
+}
+
+/// Whether a client's first byte is that of a TLS handshake, which no HTTP begins with. `None` when none comes in time.
+async fn begins_with_tls(stream: &TcpStream, limit: Duration) -> Option<bool> {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    match tokio::time::timeout(limit, stream.peek(&mut first)).await {
+        Ok(Ok(1..)) => Some(first[0] == HANDSHAKE),
+        _ => None,
     }
 }
 

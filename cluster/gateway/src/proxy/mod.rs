@@ -7,6 +7,7 @@
 mod accept;
 mod answer;
 mod body;
+mod certificates;
 mod exchange;
 mod forward;
 mod headers;
@@ -29,7 +30,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::table::RoutingTable;
+use crate::table::{HostPattern, RoutingTable};
+use certificates::Certificates;
+pub use certificates::{Certificate, certificate};
 use live::Live;
 
 /// Opens a connection to a pod. Pods live in another network namespace: whoever
@@ -105,6 +108,9 @@ pub(crate) struct Shared {
     dial: Dial,
     random: Random,
     limits: Limits,
+    certificates: Arc<Certificates>,
+    /// For clients that begin with TLS on the plain socket.
+    tls: Arc<ServerConfig>,
     tasks: TaskTracker,
     /// No new connections or requests.
     draining: CancellationToken,
@@ -138,7 +144,10 @@ impl Shared {
 impl Proxy {
     /// Listens and serves; with an empty table until [`Proxy::set_table`].
     pub async fn start(options: ProxyOptions) -> Result<Self, Error> {
+        let certificates = Arc::<Certificates>::default();
         let shared = Arc::new(Shared {
+            tls: certificates::server_config(Arc::clone(&certificates)),
+            certificates,
             live: watch::Sender::new(Arc::default()),
             metrics: Arc::default(),
             dial: options.dial,
@@ -169,6 +178,12 @@ impl Proxy {
         let shared = &self.shared;
         let previous = shared.live();
         shared.live.send_replace(Arc::new(Live::new(table, &previous, &shared.metrics)));
+    }
+
+    /// Shows these certificates to clients that begin with TLS, on the same socket as plain HTTP: each for the hosts of
+    /// its pattern, the narrowest first.
+    pub fn set_certificates(&self, certificates: Vec<(HostPattern, Certificate)>) {
+        self.shared.certificates.set(certificates);
     }
 
     /// Where HTTP is served.

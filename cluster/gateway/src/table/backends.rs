@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::grants::{End, Grants};
 use super::objects::Objects;
-use super::spec::{BackendRefSpec, GrantPeer, GrantSpec, Meta};
+use super::spec::{BackendRefSpec, Meta};
 
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,23 +52,17 @@ pub(crate) struct Backends<'a> {
     services: HashMap<(&'a str, &'a str), &'a Value>,
     slices: HashMap<(&'a str, &'a str), Vec<&'a Value>>,
     revisions: HashMap<(&'a str, &'a str), Arc<str>>,
-    grants: HashMap<&'a str, Vec<GrantSpec>>,
+    grants: &'a Grants<'a>,
     resolved: HashMap<BackendKey, Arc<Backend>>,
 }
 
 impl<'a> Backends<'a> {
-    pub(crate) fn new(objects: &'a Objects) -> Self {
+    pub(crate) fn new(objects: &'a Objects, grants: &'a Grants<'a>) -> Self {
         let mut slices: HashMap<_, Vec<_>> = HashMap::new();
         for slice in &objects.endpoint_slices {
             let label = slice.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str);
             if let Some(service) = label {
                 slices.entry((text(slice, "/metadata/namespace"), service)).or_default().push(&**slice);
-            }
-        }
-        let mut grants: HashMap<_, Vec<_>> = HashMap::new();
-        for grant in &objects.reference_grants {
-            if let Some(spec) = grant.get("spec").and_then(|spec| GrantSpec::deserialize(spec).ok()) {
-                grants.entry(text(grant, "/metadata/namespace")).or_default().push(spec);
             }
         }
         let mut hashes: BTreeMap<&str, Arc<str>> = BTreeMap::new();
@@ -111,7 +105,9 @@ impl<'a> Backends<'a> {
         }
         let target = reference.namespace.as_deref().unwrap_or(namespace);
         let name = reference.name.as_str();
-        if target != namespace && !self.granted(namespace, target, name) {
+        let from = End { group: crate::GROUP, kind: "HTTPRoute", namespace };
+        let to = End { group: "", kind: "Service", namespace: target };
+        if !self.grants.allow(from, to, name) {
             return unresolved(
                 "RefNotPermitted",
                 format!(
@@ -156,22 +152,6 @@ impl<'a> Backends<'a> {
         let backend = Arc::new(Backend { key: key.clone(), endpoints });
         self.resolved.insert(key, Arc::clone(&backend));
         Ok(backend)
-    }
-
-    fn granted(&self, from: &str, target: &str, service: &str) -> bool {
-        let is_route = |peer: &GrantPeer| {
-            peer.group == crate::GROUP && peer.kind == "HTTPRoute" && peer.namespace.as_deref() == Some(from)
-        };
-        let is_service = |peer: &GrantPeer| {
-            peer.group.is_empty()
-                && peer.kind == "Service"
-                && peer.name.as_deref().is_none_or(|name| name.is_empty() || name == service)
-        };
-        self.grants
-            .get(target)
-            .into_iter()
-            .flatten()
-            .any(|grant| grant.from.iter().any(is_route) && grant.to.iter().any(is_service))
     }
 
     /// Ready endpoints that are not terminating; if there are none, those that

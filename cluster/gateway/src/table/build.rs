@@ -1,7 +1,7 @@
 //! The steps from objects to a table: Gateways, routes, attachments, rules,
 //! the index by host, and the statuses.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::attach::{Attachment, attach};
 use super::backends::{Backends, namespace_labels};
+use super::certificates::SecretKey;
 use super::gateways::{GatewayView, gateways};
+use super::grants::Grants;
 use super::hostname::HostPattern;
 use super::lookup::{Candidate, RoutingTable};
 use super::matching::Rank;
@@ -25,6 +27,10 @@ pub struct Built {
     pub table: RoutingTable,
     /// The statuses that differ from what the objects have now.
     pub statuses: Vec<DesiredStatus>,
+    /// Which certificate is shown for which host; of several for one host the first.
+    pub certificates: Vec<(HostPattern, SecretKey)>,
+    /// Secrets that listeners name and may read, also those that do not exist.
+    pub secrets: BTreeSet<SecretKey>,
 }
 
 /// A route with all that was found out about it.
@@ -45,9 +51,10 @@ impl RouteView<'_> {
 /// Builds the table and the statuses. Never fails: what is wrong with an object
 /// becomes its condition, and the rest is served.
 pub fn build(objects: &Objects, plane: &DataPlane) -> Built {
-    let gateways = gateways(objects, plane);
+    let grants = Grants::new(objects);
+    let gateways = gateways(objects, &grants, plane);
     let labels = namespace_labels(objects);
-    let mut backends = Backends::new(objects);
+    let mut backends = Backends::new(objects, &grants);
     let routes: Vec<RouteView<'_>> = objects
         .http_routes
         .iter()
@@ -66,9 +73,15 @@ pub fn build(objects: &Objects, plane: &DataPlane) -> Built {
         })
         .collect();
     let statuses = status::changed(objects, plane, &gateways, &routes);
+    let listeners = || gateways.iter().flat_map(|gateway| &gateway.listeners);
+    let certificates = listeners().filter(|listener| listener.programmed);
+    let certificates = certificates
+        .flat_map(|listener| listener.certificates.iter().map(|key| (listener.host.clone(), key.clone())));
+    let certificates = certificates.collect();
+    let secrets = listeners().flat_map(|listener| listener.secrets.iter().cloned()).collect();
     let mut table = index(&gateways, routes);
     table.backends = backends.into_resolved();
-    Built { table, statuses }
+    Built { table, statuses, certificates, secrets }
 }
 
 /// The order of candidates on one host: the match's rank, the oldest route, its

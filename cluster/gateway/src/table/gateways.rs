@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::certificates::{Certificates, SecretKey, resolve};
 use super::conditions::Condition;
+use super::grants::Grants;
 use super::hostname::HostPattern;
 use super::objects::{DataPlane, Objects};
 use super::spec::{GatewaySpec, ListenerSpec, Meta, RouteNamespacesSpec};
@@ -31,6 +33,10 @@ pub(crate) struct Listener {
     pub(crate) namespaces: RouteNamespacesSpec,
     /// Whether requests are routed by it.
     pub(crate) programmed: bool,
+    /// Secrets with certificates for it, that are there.
+    pub(crate) certificates: Vec<SecretKey>,
+    /// Secrets that it names and may read.
+    pub(crate) secrets: Vec<SecretKey>,
     pub(crate) conditions: Vec<Condition>,
 }
 
@@ -48,7 +54,11 @@ pub(crate) fn our_classes(objects: &Objects) -> HashSet<&str> {
 }
 
 /// The Gateways of our classes, in the order of the list.
-pub(crate) fn gateways<'a>(objects: &'a Objects, plane: &DataPlane) -> Vec<GatewayView<'a>> {
+pub(crate) fn gateways<'a>(
+    objects: &'a Objects,
+    grants: &Grants<'_>,
+    plane: &DataPlane,
+) -> Vec<GatewayView<'a>> {
     let classes = our_classes(objects);
     objects
         .gateways
@@ -56,15 +66,26 @@ pub(crate) fn gateways<'a>(objects: &'a Objects, plane: &DataPlane) -> Vec<Gatew
         .filter_map(|object| {
             let spec = object.get("spec").and_then(|spec| GatewaySpec::deserialize(spec).ok())?;
             classes.contains(spec.gateway_class_name.as_str()).then(|| {
-                let listeners =
-                    spec.listeners.iter().map(|each| judge(each, &spec.listeners, plane)).collect();
-                GatewayView { object, meta: Meta::of(object), spec, listeners }
+                let meta = Meta::of(object);
+                let judged = spec.listeners.iter().map(|each| {
+                    let tls = each.tls.as_ref().map(|tls| tls.certificate_refs.as_slice());
+                    let refs = tls.filter(|refs| each.protocol == "HTTPS" && !refs.is_empty());
+                    let certificates = refs.map(|refs| resolve(refs, &meta.namespace, grants, plane));
+                    judge(each, &spec.listeners, certificates, plane)
+                });
+                let listeners = judged.collect();
+                GatewayView { object, meta, spec, listeners }
             })
         })
         .collect()
 }
 
-fn judge(spec: &ListenerSpec, all: &[ListenerSpec], plane: &DataPlane) -> Listener {
+fn judge(
+    spec: &ListenerSpec,
+    all: &[ListenerSpec],
+    certificates: Option<Certificates>,
+    plane: &DataPlane,
+) -> Listener {
     let secure = spec.protocol == "HTTPS";
     let host = HostPattern::parse(spec.hostname.as_deref().unwrap_or(""));
     let accepted = match spec.protocol.as_str() {
@@ -74,11 +95,11 @@ fn judge(spec: &ListenerSpec, all: &[ListenerSpec], plane: &DataPlane) -> Listen
             "UnsupportedValue",
             format!("{:?} is not a host name", spec.hostname.as_deref().unwrap_or("")),
         ),
-        "HTTPS" if !plane.tls => Condition::new(
+        "HTTPS" if certificates.is_none() && !plane.tls => Condition::new(
             "Accepted",
             false,
             "UnsupportedProtocol",
-            "the gateway was started without a certificate, so it has no TLS socket",
+            "the gateway has no certificate of its own; name one in tls.certificateRefs",
         ),
         "HTTPS" if spec.tls.as_ref().and_then(|tls| tls.mode.as_deref()) == Some("Passthrough") => {
             Condition::new("Accepted", false, "UnsupportedProtocol", "TLS cannot be passed through")
@@ -103,7 +124,14 @@ fn judge(spec: &ListenerSpec, all: &[ListenerSpec], plane: &DataPlane) -> Listen
         .map(|kind| kind.kind.as_str())
         .collect();
     let http_routes = speaks_http && (kinds.is_empty() || unknown.len() < kinds.len());
-    let resolved = if unknown.is_empty() {
+    let (usable, secrets, references) = match certificates {
+        None => (vec![], vec![], None),
+        Some(each) => (each.usable, each.wanted, Some(each.resolved)),
+    };
+    let has_certificate = references.is_none() || !usable.is_empty();
+    let resolved = if let Some(references) = references.filter(|_| unknown.is_empty()) {
+        references
+    } else if unknown.is_empty() {
         let message =
             if secure { "The gateway's own certificate is served" } else { "No references to resolve" };
         Condition::new("ResolvedRefs", true, "ResolvedRefs", message)
@@ -111,7 +139,7 @@ fn judge(spec: &ListenerSpec, all: &[ListenerSpec], plane: &DataPlane) -> Listen
         let message = format!("route kinds {} are not supported; use HTTPRoute", unknown.join(", "));
         Condition::new("ResolvedRefs", false, "InvalidRouteKinds", message)
     };
-    let programmed = accepted.status && !conflict.status && http_routes;
+    let programmed = accepted.status && !conflict.status && http_routes && has_certificate;
     let program = if programmed {
         Condition::new("Programmed", true, "Programmed", "The listener serves requests")
     } else {
@@ -134,6 +162,8 @@ fn judge(spec: &ListenerSpec, all: &[ListenerSpec], plane: &DataPlane) -> Listen
             .and_then(|allowed| allowed.namespaces.clone())
             .unwrap_or_default(),
         programmed,
+        certificates: usable,
+        secrets,
         conditions: vec![accepted, program, resolved, conflict],
     }
 }

@@ -8,9 +8,11 @@
 mod attach;
 mod backends;
 mod build;
+mod certificates;
 mod conditions;
 mod filters;
 mod gateways;
+mod grants;
 mod hostname;
 mod lookup;
 mod matching;
@@ -23,6 +25,7 @@ mod tests;
 
 pub use backends::{Backend, BackendKey, Endpoint};
 pub use build::{Built, build};
+pub use certificates::SecretKey;
 pub use filters::{Filters, HeaderEdits, PathChange, Redirect, Rewrite};
 pub use hostname::{HostPattern, host_of};
 pub use lookup::{RoutingTable, Selected};

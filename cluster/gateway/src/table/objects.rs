@@ -1,8 +1,11 @@
 //! What a table is built from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+
+use super::certificates::SecretKey;
 
 /// The objects of each kind as the API serves them. A kind that the API does
 /// not know is an empty list.
@@ -29,8 +32,10 @@ pub struct Objects {
 /// What the data plane has, beside the objects.
 #[derive(Clone, Debug, Default)]
 pub struct DataPlane {
-    /// Whether there is a TLS socket: without one HTTPS listeners are refused.
+    /// Whether there is a TLS socket with a certificate of its own: HTTPS listeners without one are refused otherwise.
     pub tls: bool,
+    /// Secrets that listeners name: usable, or why not. Those that do not exist are absent.
+    pub certificates: BTreeMap<SecretKey, Result<(), String>>,
     /// The address that clients reach, for the status of Gateways.
     pub address: String,
     /// RFC 3339 time for conditions that change.

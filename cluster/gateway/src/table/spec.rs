@@ -52,9 +52,19 @@ pub(crate) struct ListenerSpec {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct ListenerTlsSpec {
     pub(crate) mode: Option<String>,
+    pub(crate) certificate_refs: Vec<SecretRefSpec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SecretRefSpec {
+    pub(crate) group: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

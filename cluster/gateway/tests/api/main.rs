@@ -292,3 +292,151 @@ async fn default_objects_that_exist_are_left_alone() {
     gateway.shutdown().await;
     api.stop().await;
 }
+
+/// The name on the certificate that a client is shown, and the answer to its GET over TLS.
+async fn get_with_tls(gateway: &Gateway, host: &str) -> Result<(String, String), String> {
+    use tokio_rustls::rustls;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let trust = Arc::new(AnyCertificate(provider.clone()));
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(trust)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(gateway.local_addr()).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned()).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
+    let shown = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/").header("host", host).body(Empty::<Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    Ok((hex(&shown), String::from_utf8_lossy(&body).into_owned()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[derive(Debug)]
+struct AnyCertificate(Arc<tokio_rustls::rustls::crypto::CryptoProvider>);
+
+mod verifier {
+    use super::AnyCertificate;
+    use tokio_rustls::rustls::client::danger::{
+        HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+    };
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use tokio_rustls::rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+    impl ServerCertVerifier for AnyCertificate {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_serves_the_certificate_of_its_secret_also_when_that_is_renewed() {
+    let world = World::start().await;
+    let admin = world.admin();
+    install_kinds(&admin).await;
+    let backend = backend("over tls").await;
+    let open = json!({"namespaces": {"from": "All"}});
+    create(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})).await;
+    create(
+        &admin,
+        json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": "GatewayClass", "metadata": {"name": "own"},
+        "spec": {"controllerName": CONTROLLER_NAME}}),
+    )
+    .await;
+    create(&admin, json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": "Gateway", "metadata": {"name": "gw", "namespace": "shop"},
+        "spec": {"gatewayClassName": "own", "listeners": [
+            {"name": "https", "port": 443, "protocol": "HTTPS", "hostname": "*.shop.localhost", "allowedRoutes": open,
+             "tls": {"certificateRefs": [{"name": "web"}]}},
+            {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": open}]}}))
+    .await;
+    create(&admin, json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": "HTTPRoute", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"parentRefs": [{"name": "gw"}], "hostnames": ["web.shop.localhost", "shop.localhost"],
+                 "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]}}))
+    .await;
+    create(
+        &admin,
+        json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"ports": [{"port": 80}]}}),
+    )
+    .await;
+    create(
+        &admin,
+        json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4", "ports": [{"port": backend.port()}],
+        "endpoints": [{"addresses": ["10.244.0.9"], "conditions": {"ready": true}}]}),
+    )
+    .await;
+    let gateway_object = reference("Gateway", Some("shop"));
+    let listener = async || conditions(&admin, &gateway_object, "gw", "/status/listeners/0/conditions").await;
+    eventually(true, async || listener().await.iter().any(|c| c.contains("ResolvedRefs=False"))).await;
+    assert!(get_with_tls(&world.gateway, "web.shop.localhost").await.is_err());
+
+    let pair = || rcgen::generate_simple_self_signed(vec!["*.shop.localhost".to_owned()]).unwrap();
+    let (first, second) = (pair(), pair());
+    let data = |pair: &rcgen::CertifiedKey<rcgen::KeyPair>| json!({"tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem()});
+    create(
+        &admin,
+        json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": "web", "namespace": "shop"}, "stringData": data(&first)}),
+    )
+    .await;
+    let shown = async || get_with_tls(&world.gateway, "web.shop.localhost").await.ok();
+    let answer =
+        |pair: &rcgen::CertifiedKey<rcgen::KeyPair>| Some((hex(pair.cert.der()), "over tls".to_owned()));
+    eventually(answer(&first), shown).await;
+    // Plain HTTP is served on the same socket.
+    assert_eq!(get(&world.gateway).await, (200, "over tls".to_owned()));
+    eventually(true, async || listener().await.iter().any(|c| c.contains("ResolvedRefs=True"))).await;
+
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop"}});
+    let change = Patch::Merge(json!({"stringData": data(&second)}));
+    api_of(&admin, &secret).patch("web", &PatchParams::default(), &change).await.unwrap();
+    eventually(answer(&second), shown).await;
+    api_of(&admin, &secret).delete("web", &DeleteParams::default()).await.unwrap();
+    eventually(None, shown).await;
+    world.stop().await;
+}

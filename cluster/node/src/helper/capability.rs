@@ -47,6 +47,11 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+/// Whether a set holds a capability, named without `CAP_`.
+pub(super) fn has(set: u64, name: &str) -> bool {
+    NAMES.iter().position(|known| *known == name).is_some_and(|number| set >> number & 1 == 1)
+}
+
 /// What Docker and containerd leave a container.
 const DEFAULT: [&str; 14] = [
     "CHOWN",

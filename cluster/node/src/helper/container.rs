@@ -5,7 +5,7 @@ use super::emulation;
 use super::filesystem::enter_root;
 use super::pod::Child;
 use super::protocol::{ContainerSpec, ProcessSpec};
-use super::{clone_into, pidfd, wire};
+use super::{clone_into, pidfd, seccomp, wire};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -66,6 +66,35 @@ pub(super) fn start_exec(
     fds: Vec<OwnedFd>,
     rootless: bool,
 ) -> Result<(Pid, Child)> {
+    let enter = container.namespaces;
+    let make = CloneFlags::empty();
+    start_inside(id, container, (enter, make), fds, spec.terminal, |fds| run(spec, fds, rootless))
+}
+
+/// Starts a container with a root of its own that sees the processes of a running one.
+pub(super) fn start_beside(
+    id: u64,
+    container: &Child,
+    spec: &ContainerSpec,
+    fds: Vec<OwnedFd>,
+    rootless: bool,
+) -> Result<(Pid, Child)> {
+    let enter = container.namespaces & CloneFlags::CLONE_NEWPID;
+    start_inside(id, container, (enter, CloneFlags::CLONE_NEWNS), fds, spec.process.terminal, |fds| {
+        enter_root(spec, rootless)?;
+        run(&spec.process, fds, rootless)
+    })
+}
+
+/// Starts a process in some namespaces of a running container, and in new ones.
+fn start_inside(
+    id: u64,
+    container: &Child,
+    (enter, make): (CloneFlags, CloneFlags),
+    fds: Vec<OwnedFd>,
+    terminal: bool,
+    body: impl FnOnce(Vec<OwnedFd>) -> Result<Infallible>,
+) -> Result<(Pid, Child)> {
     let (verdict, report) = pipe2(OFlag::O_CLOEXEC).map_err(because("make a pipe"))?;
     let (number, tell) = pipe2(OFlag::O_CLOEXEC).map_err(because("make a pipe"))?;
     // Only a child of the process that enters a process namespace is in it. So this is done by a process between,
@@ -73,16 +102,17 @@ pub(super) fn start_exec(
     match clone_into(CloneFlags::empty()).map_err(because("fork"))? {
         ForkResult::Child => {
             drop(verdict);
-            let entered = join_cgroups(&fds, spec.terminal).and_then(|()| {
-                setns(&container.pidfd, container.namespaces).map_err(because("enter the container"))
+            let entered = join_cgroups(&fds, terminal).and_then(|()| match enter.is_empty() {
+                true => Ok(()),
+                false => setns(&container.pidfd, enter).map_err(because("enter the container")),
             });
             if let Err(problem) = entered {
                 give_up(report, Err(problem));
             }
-            match clone_into(CloneFlags::CLONE_PARENT) {
+            match clone_into(make | CloneFlags::CLONE_PARENT) {
                 Ok(ForkResult::Child) => {
                     drop(tell);
-                    give_up(report, run(spec, fds, rootless))
+                    give_up(report, body(fds))
                 }
                 Ok(ForkResult::Parent { child }) => {
                     let _ = nix::unistd::write(&tell, &child.as_raw().to_ne_bytes());
@@ -107,7 +137,7 @@ pub(super) fn start_exec(
             }
             let child = Pid::from_raw(i32::from_ne_bytes(bytes));
             let pidfd = pidfd(child).map_err(because("watch the process"))?;
-            let namespaces = container.namespaces;
+            let namespaces = enter | make;
             Ok((child, Child { id, pidfd, verdict: Some(verdict), namespaces }))
         }
     }
@@ -160,6 +190,9 @@ fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, rootless: bool) -> Result<Infallib
         setgroups(&groups).map_err(because("set groups"))?;
     }
     bound(spec.capabilities).map_err(because("limit capabilities"))?;
+    if spec.seccomp {
+        seccomp::install(spec.capabilities).map_err(seccomp::because)?;
+    }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setresgid(gid, gid, gid).map_err(because(format!("become group {gid}")))?;
     setresuid(uid, uid, uid).map_err(because(format!("become user {uid}")))?;

@@ -14,6 +14,7 @@
 
 #![allow(unsafe_code)] // fork and clone; the reason stands at each block.
 
+mod bpf;
 pub(crate) mod capability;
 mod container;
 mod emulation;
@@ -21,6 +22,7 @@ mod filesystem;
 mod netlink;
 mod pod;
 pub(crate) mod protocol;
+mod seccomp;
 pub(crate) mod wire;
 
 use netlink::{Netlink, link_index};

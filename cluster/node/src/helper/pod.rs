@@ -1,6 +1,6 @@
 //! A pod's init: what its containers share, and their parent.
 
-use super::container::{start_container, start_exec};
+use super::container::{start_beside, start_container, start_exec};
 use super::netlink::{Netlink, link_index};
 use super::protocol::{Exit, Failure, PodEvent, PodRequest, PodSetup};
 use super::{failed, failed_io, filesystem, wire};
@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// The pod's link, as it is called inside.
@@ -134,7 +134,17 @@ impl PodInit {
 
     fn serve(&mut self, request: PodRequest, fds: Vec<OwnedFd>) -> std::io::Result<()> {
         let (id, started) = match request {
-            PodRequest::Start { id, container } => (id, start_container(id, &container, fds, self.rootless)),
+            PodRequest::Start { id, container, processes_of: None } => {
+                (id, start_container(id, &container, fds, self.rootless))
+            }
+            PodRequest::Start { id, container, processes_of: Some(target) } => {
+                let target = self.children.values().find(|c| c.id == target);
+                let started = match target {
+                    Some(target) => start_beside(id, target, &container, fds, self.rootless),
+                    None => Err("the container whose processes it should see is not running".to_owned()),
+                };
+                (id, started)
+            }
             PodRequest::Exec { id, container, process } => {
                 let target = self.children.values().find(|c| c.id == container);
                 let started = match target {
@@ -149,6 +159,16 @@ impl PodInit {
                     let _ = kill(pid, signal);
                 }
                 return Ok(());
+            }
+            PodRequest::Socket { id } => {
+                return match super::tcp_socket() {
+                    Ok(socket) => {
+                        wire::send(&self.channel, &PodEvent::Socket { id, errno: 0 }, &[socket.as_raw_fd()])
+                    }
+                    Err(errno) => {
+                        wire::send(&self.channel, &PodEvent::Socket { id, errno: errno as i32 }, &[])
+                    }
+                };
             }
             PodRequest::End => return Ok(()),
         };

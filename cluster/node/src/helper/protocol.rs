@@ -72,12 +72,15 @@ pub(crate) struct PodSetup {
 /// Asked of a pod's init.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PodRequest {
-    /// Start a container. Beside: standard input, output, error, then `cgroup.procs` files to join.
-    Start { id: u64, container: Box<ContainerSpec> },
+    /// Start a container, in a process namespace of its own or in that of a running container. Beside: standard input,
+    /// output, error, then `cgroup.procs` files to join.
+    Start { id: u64, container: Box<ContainerSpec>, processes_of: Option<u64> },
     /// Start a process in a running container. Beside: as above.
     Exec { id: u64, container: u64, process: Box<ProcessSpec> },
     /// Send a signal to a process.
     Signal { id: u64, signal: i32 },
+    /// A TCP socket in the pod's network that is not connected yet; answered by [`PodEvent::Socket`].
+    Socket { id: u64 },
     /// Kill everything, then say [`PodEvent::Ended`] and exit.
     End,
 }
@@ -95,6 +98,8 @@ pub(crate) enum PodEvent {
     NotStarted { id: u64, problem: String },
     /// It has ended.
     Exited { id: u64, exit: Exit },
+    /// A socket travels beside, or the operating system's number says why there is none.
+    Socket { id: u64, errno: i32 },
     /// Everything in the pod has ended.
     Ended,
 }
@@ -163,6 +168,8 @@ pub struct ProcessSpec {
     pub capabilities: u64,
     /// It cannot gain rights by executing a set-user-id program.
     pub no_new_privileges: bool,
+    /// The usual filter of system calls applies to it.
+    pub seccomp: bool,
     /// Its standard streams are a terminal.
     pub terminal: bool,
     /// `oom_score_adj`, when it is to be set.

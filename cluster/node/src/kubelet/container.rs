@@ -142,6 +142,17 @@ pub(crate) fn container_spec(material: &Material<'_>) -> Result<ContainerSpec> {
     let wanted = security.capabilities.unwrap_or_default();
     let capabilities = capabilities(&wanted.add.unwrap_or_default(), &wanted.drop.unwrap_or_default())
         .map_err(|problem| spec_error(container, &problem))?;
+    let profile = security.seccomp_profile.or(pod_security.seccomp_profile);
+    let seccomp = match profile.as_ref().map(|profile| profile.type_.as_str()) {
+        // As a kubelet with `--seccomp-default`: who wants none says so.
+        None | Some("RuntimeDefault") => true,
+        Some("Unconfined") => false,
+        Some(other) => {
+            let problem =
+                format!("seccomp profile {other} is not possible; use RuntimeDefault or Unconfined");
+            return Err(spec_error(container, &problem));
+        }
+    };
     Ok(ContainerSpec {
         root: part("root"),
         layers: image.layers.clone(),
@@ -165,6 +176,7 @@ pub(crate) fn container_spec(material: &Material<'_>) -> Result<ContainerSpec> {
             supplemental_groups,
             capabilities,
             no_new_privileges: security.allow_privilege_escalation == Some(false),
+            seccomp,
             terminal: container.tty == Some(true),
             oom_score: None,
         },

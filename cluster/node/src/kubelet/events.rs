@@ -70,8 +70,11 @@ impl Events {
         reason: &str,
         message: String,
     ) {
-        let is_init = |name: &str| {
-            pod.spec.as_ref().is_some_and(|s| s.init_containers.iter().flatten().any(|c| c.name == name))
+        let spec = pod.spec.as_ref();
+        let is_init =
+            |name: &str| spec.is_some_and(|s| s.init_containers.iter().flatten().any(|c| c.name == name));
+        let is_ephemeral = |name: &str| {
+            spec.is_some_and(|s| s.ephemeral_containers.iter().flatten().any(|c| c.name == name))
         };
         let object = ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -81,7 +84,11 @@ impl Events {
             uid: pod.metadata.uid.clone(),
             resource_version: pod.metadata.resource_version.clone(),
             field_path: container.map(|name| {
-                let list = if is_init(name) { "initContainers" } else { "containers" };
+                let list = match (is_init(name), is_ephemeral(name)) {
+                    (true, _) => "initContainers",
+                    (_, true) => "ephemeralContainers",
+                    _ => "containers",
+                };
                 format!("spec.{list}{{{name}}}")
             }),
         };

@@ -5,6 +5,7 @@
 
 mod collect;
 mod container;
+mod disk;
 mod environment;
 mod events;
 mod exec;
@@ -28,8 +29,8 @@ use crate::cgroup::Cgroups;
 use crate::error::{Error, Result};
 use crate::image::{Credentials, ImageStore, LayoutFolder, Limits, RegistryOptions, StoreOptions};
 use crate::logs::{self, LogOptions, Rotation};
-use crate::network::{ServiceTable, dns, proxy};
-use crate::sandbox::{NamespaceOptions, NodeNamespace, Process};
+use crate::network::{ServiceTable, datagrams, dns, proxy};
+use crate::sandbox::{NamespaceOptions, NodeNamespace, Process, Sandbox};
 use bytes::Bytes;
 use collect::{collect, sweep};
 use events::Events;
@@ -86,6 +87,12 @@ pub struct NodeOptions {
     pub longest_backoff: Duration,
     /// How much of a container's log is kept.
     pub log_rotation: Rotation,
+    /// Processes and threads that one container may have.
+    pub max_processes: u64,
+    /// So many bytes of the data folder's disk stay free: below that, the pod that uses most of it is ended.
+    pub disk_reserve: u64,
+    /// How often the space that pods use is measured.
+    pub disk_interval: Duration,
 }
 
 impl NodeOptions {
@@ -106,6 +113,9 @@ impl NodeOptions {
             first_backoff: backoff.first,
             longest_backoff: backoff.longest,
             log_rotation: Rotation::default(),
+            max_processes: 4096,
+            disk_reserve: 512 << 20,
+            disk_interval: Duration::from_secs(10),
         }
     }
 
@@ -165,9 +175,9 @@ impl Node {
         register::register(&client, &options.name, address, &options.data_dir).await?;
         let events = Events::start(client.clone(), options.name.clone());
         events.node(&options.name, false, "Starting", "Starting kubelet.".to_owned());
-        let cgroups = Cgroups::detect(&options.name);
+        let cgroups = Cgroups::detect(&options.name, options.max_processes);
         cgroups.clear();
-        if let Cgroups::Unavailable(problem) = &cgroups {
+        if let Some(problem) = cgroups.problem() {
             let message = format!("memory, CPU and process limits are not enforced: {problem}");
             tracing::warn!("{message}");
             events.node(&options.name, true, "LimitsNotEnforced", message);
@@ -203,12 +213,21 @@ impl Node {
         tasks.spawn(keep_namespace(shared.clone(), namespace.clone()));
         tasks.spawn(watch_pods(shared.clone()));
         tasks.spawn(collect(shared.clone()));
+        tasks.spawn(disk::watch(shared.clone()));
         Ok(Self { shared, tasks, namespace })
     }
 
     /// Connects to a port of a pod.
     pub async fn dial(&self, pod: Ipv4Addr, port: u16) -> Result<TcpStream> {
         self.shared.namespace().await?.dial(SocketAddrV4::new(pod, port)).await
+    }
+
+    /// The namespaces of a running pod: its ports are reached by [`Sandbox::dial`]. Keeping the handle keeps the pod's
+    /// address, so let it go when it has ended.
+    ///
+    /// Fails with [`Error::NotFound`] for a pod that does not run here.
+    pub fn sandbox(&self, namespace: &str, pod: &str) -> Result<Sandbox> {
+        self.shared.sandbox(namespace, pod)
     }
 
     /// A dialer to hand to others, such as the gateway. It keeps working when the namespace is replaced.
@@ -322,7 +341,9 @@ async fn keep_namespace(shared: Arc<Shared>, current: watch::Sender<Option<Arc<N
             };
             let addresses =
                 proxy::serve(namespace.clone(), shared.services.clone(), shared.options.api_server);
+            let packets = datagrams::serve(namespace.clone(), shared.services.clone());
             tokio::select! {
+                () = packets => {}
                 () = namespace.lost() => {}
                 () = names => {}
                 () = addresses => {}
@@ -433,6 +454,7 @@ fn apply(shared: &Arc<Shared>, workers: &mut HashMap<PodKey, mpsc::UnboundedSend
         return;
     }
     shared.adopt(&key);
-    let worker = Worker::spawn(shared.clone(), pod, key.clone());
+    let worker = Worker::spawn(shared.clone(), pod.clone(), key.clone());
+    shared.employ(&key, pod, worker.clone());
     workers.insert(key, worker);
 }

@@ -105,6 +105,33 @@ pub(crate) fn port(container: &Container, port: &IntOrString) -> Result<u16> {
     })
 }
 
+/// What a probe that took too long is said to have failed with, in the kubelet's words.
+pub(crate) fn timed_out(container: &Container, address: Ipv4Addr, probe: &Probe, limit: Duration) -> String {
+    let number = |named: &IntOrString| port(container, named).unwrap_or(0);
+    if let Some(exec) = &probe.exec {
+        let command = exec.command.clone().unwrap_or_default().join(" ");
+        return format!("command timed out: \"{command}\" timed out after {}s", limit.as_secs());
+    }
+    if let Some(action) = &probe.http_get {
+        let problem = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        return format!("Get \"{}\": {problem}", url(address, number(&action.port), action));
+    }
+    match &probe.tcp_socket {
+        Some(action) => format!("dial tcp {address}:{}: i/o timeout", number(&action.port)),
+        None => format!("no answer within {}s", limit.as_secs()),
+    }
+}
+
+fn path(action: &HTTPGetAction) -> String {
+    let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}
+
+fn url(address: Ipv4Addr, port: u16, action: &HTTPGetAction) -> String {
+    let scheme = if action.scheme.as_deref() == Some("HTTPS") { "https" } else { "http" };
+    format!("{scheme}://{address}:{port}{}", path(action))
+}
+
 /// Connects.
 pub(crate) async fn tcp(namespace: &NodeNamespace, address: Ipv4Addr, port: u16) -> Result<(), String> {
     let connected = namespace.dial(SocketAddrV4::new(address, port)).await;
@@ -119,11 +146,8 @@ pub(crate) async fn http(
     action: &HTTPGetAction,
 ) -> Result<(), String> {
     let https = action.scheme.as_deref() == Some("HTTPS");
-    let scheme = if https { "https" } else { "http" };
-    let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let url = format!("{scheme}://{address}:{port}{path}");
-    let mut request = http::Request::get(&path);
+    let url = url(address, port, action);
+    let mut request = http::Request::get(path(action));
     let mut has_host = false;
     for header in action.http_headers.iter().flatten() {
         has_host |= header.name.eq_ignore_ascii_case("host");
@@ -161,7 +185,11 @@ where
     let (mut sender, connection) = handshake.map_err(|e| e.to_string())?;
     let connection = tokio::spawn(connection);
     let result = async {
-        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let response =
+            sender.send_request(request).await.map_err(|e| match e.is_canceled() || e.is_closed() {
+                true => "EOF".to_owned(),
+                false => e.to_string(),
+            })?;
         let status = response.status().as_u16();
         // A redirect to elsewhere is good enough, as the kubelet sees it.
         if (200..400).contains(&status) {

@@ -2,7 +2,7 @@
 
 use super::container::{Material, PodFolders, container_spec, find, limits, termination_log};
 use super::environment::PodFacts;
-use super::probe::{Counter, Pace, ProbeKind, http, port, tcp};
+use super::probe::{Counter, Pace, ProbeKind, http, port, tcp, timed_out};
 use super::shared::{Live, PodKey, Shared};
 use super::volumes::PodVolumes;
 use super::worker::Input;
@@ -10,7 +10,7 @@ use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::image::{Image, remove_tree};
 use crate::logs::{self, LogFile, LogOptions};
-use crate::sandbox::{Exit, Process, ProcessSpec, Sandbox, Streams};
+use crate::sandbox::{ContainerSpec, Exit, Process, ProcessSpec, Sandbox, Streams};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
@@ -50,6 +50,8 @@ pub(crate) struct ContainerRun {
     pub(crate) sandbox: Sandbox,
     /// The number of the run.
     pub(crate) run: i32,
+    /// The running container whose processes it sees, in place of its own alone.
+    pub(crate) processes_of: Option<String>,
 }
 
 impl ContainerRun {
@@ -126,7 +128,7 @@ impl ContainerRun {
         let process_spec = spec.process.clone();
         let (process, stdin) = if container.tty == Some(true) {
             let (streams, terminal) = Streams::terminal().map_err(|e| self.start_error(&e))?;
-            let process = self.sandbox.start(spec, streams, joins).await?;
+            let process = self.launch(spec, streams, joins).await?;
             let terminal = terminal.receive().await.map_err(|e| self.start_error(&e))?;
             let stdin = terminal.try_clone().map_err(|e| self.start_error(&e))?;
             let output = terminal_reader(terminal).map_err(|e| self.start_error(&e))?;
@@ -145,7 +147,7 @@ impl ContainerRun {
                 _ => (null().map_err(|e| self.start_error(&e))?, None),
             };
             let streams = Streams::Files(input, output_end, error_end);
-            let process = self.sandbox.start(spec, streams, joins).await;
+            let process = self.launch(spec, streams, joins).await;
             tokio::spawn(logs::collect(log, output, Some(error), Timestamp::now));
             (process?, stdin)
         };
@@ -164,6 +166,16 @@ impl ContainerRun {
             },
         );
         Ok((process, group))
+    }
+
+    async fn launch(&self, spec: ContainerSpec, streams: Streams, joins: Vec<OwnedFd>) -> Result<Process> {
+        let Some(name) = &self.processes_of else { return self.sandbox.start(spec, streams, joins).await };
+        let target = self.shared.with_live(&self.key, name, |live| live.process.clone());
+        let target = target.ok_or_else(|| Error::Start {
+            container: self.container.name.clone(),
+            problem: format!("unable to find target container \"{name}\""),
+        })?;
+        self.sandbox.start_beside(&target, spec, streams, joins).await
     }
 
     fn start_error(&self, error: &std::io::Error) -> Error {
@@ -371,7 +383,7 @@ impl Prober {
             ticks.tick().await;
             let result = match timeout(pace.timeout, self.once(probe)).await {
                 Ok(result) => result,
-                Err(_) => Err(format!("no answer within {} s", pace.timeout.as_secs())),
+                Err(_) => Err(timed_out(&self.container, self.sandbox.address(), probe, pace.timeout)),
             };
             if let Err(problem) = &result {
                 let message = format!("{} probe failed: {problem}", kind.name());

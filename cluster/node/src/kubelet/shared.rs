@@ -4,11 +4,13 @@ use super::NodeOptions;
 use super::events::Events;
 use super::run::beside;
 use super::volumes::VolumeSources;
+use super::worker::Input;
 use crate::cgroup::{Cgroups, Group};
 use crate::error::{Error, Result};
 use crate::image::ImageStore;
 use crate::network::ServiceTable;
 use crate::sandbox::{NodeNamespace, Process, ProcessSpec, Sandbox};
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// The helper is started again so quickly that waiting is better than failing.
@@ -71,9 +73,16 @@ pub(crate) struct Shared {
     pods: Mutex<HashMap<(String, String), PodEntry>>,
 }
 
+/// A pod with its worker.
+pub(crate) type Employed = (PodKey, Arc<Pod>, mpsc::UnboundedSender<Input>);
+
 #[derive(Debug)]
 struct PodEntry {
     key: PodKey,
+    /// Who looks after it, unless it was over when the node first saw it.
+    worker: Option<(Arc<Pod>, mpsc::UnboundedSender<Input>)>,
+    /// Its namespaces, while it has any.
+    sandbox: Option<Sandbox>,
     live: HashMap<String, Live>,
 }
 
@@ -113,8 +122,24 @@ impl Shared {
     }
 
     pub(crate) fn adopt(&self, key: &PodKey) {
-        let entry = PodEntry { key: key.clone(), live: HashMap::new() };
+        let entry = PodEntry { key: key.clone(), worker: None, sandbox: None, live: HashMap::new() };
         self.pods.lock().insert((key.namespace.clone(), key.name.clone()), entry);
+    }
+
+    pub(crate) fn employ(&self, key: &PodKey, pod: Arc<Pod>, worker: mpsc::UnboundedSender<Input>) {
+        if let Some(entry) = self.pods.lock().get_mut(&(key.namespace.clone(), key.name.clone())) {
+            entry.worker = Some((pod, worker));
+        }
+    }
+
+    /// All pods that have a worker.
+    pub(crate) fn workers(&self) -> Vec<Employed> {
+        let pods = self.pods.lock();
+        let employed = pods.values().filter_map(|pod| {
+            let (object, worker) = pod.worker.clone()?;
+            Some((pod.key.clone(), object, worker))
+        });
+        employed.filter(|(.., worker)| !worker.is_closed()).collect()
     }
 
     pub(crate) fn forget(&self, key: &PodKey) {
@@ -123,6 +148,22 @@ impl Shared {
         if pods.get(&place).is_some_and(|p| p.key.uid == key.uid) {
             pods.remove(&place);
         }
+    }
+
+    /// The pod's namespaces as of now.
+    pub(crate) fn settle(&self, key: &PodKey, sandbox: Option<Sandbox>) {
+        let mut pods = self.pods.lock();
+        let pod = pods.get_mut(&(key.namespace.clone(), key.name.clone()));
+        if let Some(pod) = pod.filter(|pod| pod.key.uid == key.uid) {
+            pod.sandbox = sandbox;
+        }
+    }
+
+    /// The namespaces of a pod that runs.
+    pub(crate) fn sandbox(&self, namespace: &str, name: &str) -> Result<Sandbox> {
+        let pods = self.pods.lock();
+        let sandbox = pods.get(&(namespace.to_owned(), name.to_owned())).and_then(|pod| pod.sandbox.clone());
+        sandbox.ok_or_else(|| Error::NotFound { what: format!("running pod \"{namespace}/{name}\"") })
     }
 
     pub(crate) fn began(&self, key: &PodKey, container: &str, live: Live) {

@@ -3,8 +3,10 @@
 //! The worker tells it what happened ([`PodState`]'s methods), asks [`PodState::step`] what to do, and does that. Time
 //! comes in as an argument. What Kubernetes shows of the state is made in [`super::status`].
 
+mod container;
+
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use std::time::Duration;
 
 /// How long to wait before trying again.
@@ -54,6 +56,8 @@ pub(crate) enum Kind {
     /// Declared among the init containers, runs beside the others (`restartPolicy: Always`).
     Sidecar,
     Main,
+    /// Added to a pod that runs, by somebody who looks at it. It counts for nothing.
+    Ephemeral,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +183,7 @@ impl PodState {
         };
         let before = |name: &str| {
             let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+            let all = all.chain(status.ephemeral_container_statuses.iter().flatten());
             all.clone().find(|s| s.name == name)
         };
         let init = spec.init_containers.iter().flatten().map(|c| {
@@ -186,6 +191,8 @@ impl PodState {
             (c, if sidecar { Kind::Sidecar } else { Kind::Init })
         });
         let containers = init.chain(spec.containers.iter().map(|c| (c, Kind::Main)));
+        let ephemeral: Vec<Container> = ephemeral_containers(pod).collect();
+        let containers = containers.chain(ephemeral.iter().map(|c| (c, Kind::Ephemeral)));
         let started = status.start_time.as_ref().map_or(now, |t| t.0);
         let deadline = spec.active_deadline_seconds.map(|s| started + SignedDuration::from_secs(s));
         let mut state = Self {
@@ -210,12 +217,25 @@ impl PodState {
                 RestartPolicy::OnFailure => last.code == 0,
                 RestartPolicy::Never => true,
             };
-            if let Some(last) = container.last.clone().filter(|l| container.kind == Kind::Main && stays(l)) {
+            let stays = |last: &Ended| match container.kind {
+                Kind::Main => stays(last),
+                kind => kind == Kind::Ephemeral,
+            };
+            if let Some(last) = container.last.clone().filter(stays) {
                 container.run = Run::Ended { how: last, retry: None };
                 container.restarts -= 1;
             }
         }
         state
+    }
+
+    /// The pod as the API has it now: ephemeral containers may have come.
+    pub(crate) fn add_ephemeral(&mut self, pod: &Pod, now: Timestamp) {
+        for container in ephemeral_containers(pod) {
+            if self.containers.iter().all(|known| known.name != container.name) {
+                self.containers.push(ContainerState::new(&container, Kind::Ephemeral, None, now));
+            }
+        }
     }
 
     /// What to do now. Asked after everything that happened and at [`PodState::wake_at`].
@@ -251,7 +271,7 @@ impl PodState {
             let blocks = match container.kind {
                 Kind::Init => !matches!(&container.run, Run::Ended { how, retry: None } if how.code == 0),
                 Kind::Sidecar => !container.has_started,
-                Kind::Main => false,
+                Kind::Main | Kind::Ephemeral => false,
             };
             if blocks {
                 break;
@@ -401,6 +421,7 @@ impl PodState {
         }
         let again = !ending
             && match (container.kind, policy) {
+                (Kind::Ephemeral, _) => false,
                 (Kind::Sidecar, _) => !self.is_over(),
                 (_, RestartPolicy::Never) => false,
                 (Kind::Main, RestartPolicy::Always) => true,
@@ -484,90 +505,14 @@ impl PodState {
     }
 }
 
+/// A pod's ephemeral containers as ordinary ones, which they resemble but for what they count.
+pub(crate) fn ephemeral_containers(pod: &Pod) -> impl Iterator<Item = Container> {
+    let containers = pod.spec.iter().flat_map(|s| s.ephemeral_containers.iter().flatten());
+    containers.filter_map(|c| serde_json::from_value(serde_json::to_value(c).ok()?).ok())
+}
+
 /// The reason that a run ended with the node.
 const LOST: &str = "Unknown";
-
-impl ContainerState {
-    fn new(container: &Container, kind: Kind, before: Option<&ContainerStatus>, now: Timestamp) -> Self {
-        let mut last = None;
-        let mut restarts = 0;
-        if let Some(before) = before {
-            restarts = before.restart_count;
-            let state = before.state.as_ref();
-            if let Some(running) = state.and_then(|s| s.running.as_ref()) {
-                last = Some(Ended {
-                    code: 255,
-                    signal: None,
-                    reason: LOST.to_owned(),
-                    message: None,
-                    started: running.started_at.as_ref().map_or(now, |t| t.0),
-                    finished: now,
-                    container_id: before.container_id.clone().unwrap_or_default(),
-                });
-                restarts += 1;
-            } else if let Some(ended) = state.and_then(|s| s.terminated.as_ref()) {
-                last = Some(ended_before(ended, now));
-                restarts += 1;
-            } else if let Some(ended) = before.last_state.as_ref().and_then(|s| s.terminated.as_ref()) {
-                last = Some(ended_before(ended, now));
-                restarts += 1;
-            }
-        }
-        Self {
-            name: container.name.clone(),
-            image_name: container.image.clone().unwrap_or_default(),
-            kind,
-            image: ImageState::Needed,
-            run: Run::Waiting,
-            restarts,
-            last,
-            has_started: false,
-            is_ready: false,
-            has_startup_probe: container.startup_probe.is_some(),
-            has_readiness_probe: container.readiness_probe.is_some(),
-            delay: Duration::ZERO,
-            pull_delay: Duration::ZERO,
-        }
-    }
-
-    /// Pull, start, start again: whichever is due.
-    fn advance(&mut self, index: usize, now: Timestamp) -> Option<Action> {
-        match &self.run {
-            Run::Starting | Run::Running { .. } | Run::Ended { retry: None, .. } => return None,
-            Run::Refused { retry, .. } if now < *retry => return None,
-            Run::Ended { retry: Some(retry), .. } if now < *retry => return None,
-            Run::Waiting | Run::Refused { .. } | Run::Ended { .. } => {}
-        }
-        match &self.image {
-            ImageState::Pulling => None,
-            ImageState::Failed { retry, .. } if now < *retry => None,
-            ImageState::Needed | ImageState::Failed { .. } => {
-                self.image = ImageState::Pulling;
-                Some(Action::Pull(index))
-            }
-            ImageState::Ready { .. } => {
-                if let Run::Ended { how, .. } = &self.run {
-                    self.last = Some(how.clone());
-                    self.restarts += 1;
-                }
-                self.run = Run::Starting;
-                Some(Action::Start(index))
-            }
-        }
-    }
-}
-
-fn ended_before(ended: &k8s_openapi::api::core::v1::ContainerStateTerminated, now: Timestamp) -> Ended {
-    Ended {
-        code: ended.exit_code,
-        signal: ended.signal,
-        reason: ended.reason.clone().unwrap_or_else(|| "Error".to_owned()),
-        message: ended.message.clone(),
-        started: ended.started_at.as_ref().map_or(now, |t| t.0),
-        finished: ended.finished_at.as_ref().map_or(now, |t| t.0),
-        container_id: ended.container_id.clone().unwrap_or_default(),
-    }
-}
 
 /// From when on a failed pull is shown as `ImagePullBackOff`: soon, but not at once.
 pub(crate) fn backoff_shown(at: Timestamp, retry: Timestamp) -> Timestamp {

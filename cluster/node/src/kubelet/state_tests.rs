@@ -1,7 +1,7 @@
 //! What the state machine promises, told as stories of pods.
 #![allow(clippy::unwrap_used)]
 
-use super::state::{Action, BackOff, Ended, PodState};
+use super::state::{Action, BackOff, Ended, PodState, Run};
 use super::status::{phase, pod_status};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
@@ -93,16 +93,31 @@ fn simple(policy: &str) -> Value {
 }
 
 #[test]
-fn of_ephemeral_containers_the_status_says_that_they_do_not_run() {
-    let mut spec = simple("Never");
-    spec["ephemeralContainers"] = json!([{"name": "debug", "image": "busybox"}]);
-    let mut story = Story::of(spec).prepared();
+fn an_ephemeral_container_comes_later_runs_once_and_counts_for_nothing() {
+    let mut story = Story::of(simple("Always")).prepared();
     story.runs(0);
-    let statuses = story.status().ephemeral_container_statuses.unwrap();
-    let ended = statuses[0].state.as_ref().unwrap().terminated.as_ref().unwrap();
-    assert_eq!((statuses[0].name.as_str(), ended.reason.as_deref()), ("debug", Some("NotSupported")));
-    assert!(ended.message.as_ref().unwrap().contains("does not run ephemeral containers"));
-    assert_eq!(story.condition("Ready").0, "True", "the pod itself is well");
+    assert_eq!(story.condition("Ready").0, "True");
+    let spec = story.pod.spec.as_mut().unwrap();
+    let debug = json!([{"name": "debug", "image": "busybox", "targetContainerName": "c"}]);
+    spec.ephemeral_containers = serde_json::from_value(debug).unwrap();
+    story.state.add_ephemeral(&story.pod, story.now);
+    story.state.add_ephemeral(&story.pod, story.now);
+    assert_eq!(story.step(), [Action::Pull(1)]);
+    story.state.image(1, Ok("image".to_owned()), story.now);
+    assert_eq!(story.step(), [Action::Start(1)]);
+    story.state.started(1, "id".to_owned(), story.now);
+    let shown =
+        |story: &Story| story.status().ephemeral_container_statuses.unwrap()[0].clone().state.unwrap();
+    assert!(shown(&story).running.is_some());
+    story.exits(1, 3);
+    assert_eq!(shown(&story).terminated.unwrap().exit_code, 3);
+    assert_eq!((story.step(), phase(&story.state)), (vec![], "Running"));
+    assert_eq!(story.condition("Ready").0, "True");
+    // After a restart of the node it stays ended, while the others run again.
+    story.pod.status = Some(story.status());
+    let again = PodState::new(&story.pod, BackOff::default(), story.now);
+    assert!(matches!(again.containers[0].run, Run::Waiting));
+    assert!(matches!(&again.containers[1].run, Run::Ended { how, retry: None } if how.code == 3));
 }
 
 #[test]

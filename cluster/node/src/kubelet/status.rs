@@ -4,7 +4,7 @@ use super::state::{ContainerState, Ended, Ending, ImageState, Kind, PodState, Ru
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, EphemeralContainer, HostIP, Pod, PodCondition, PodIP, PodStatus,
+    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::Ipv4Addr;
@@ -17,8 +17,8 @@ pub(crate) fn pod_status(pod: &Pod, state: &PodState, host: Ipv4Addr, now: Times
         Some(Ending::Failed { reason, message }) => (Some(reason.clone()), Some(message.clone())),
         _ => (None, None),
     };
-    let of = |main: bool| {
-        let chosen = state.containers.iter().filter(|c| (c.kind == Kind::Main) == main);
+    let of = |kinds: &[Kind]| {
+        let chosen = state.containers.iter().filter(|c| kinds.contains(&c.kind));
         let statuses: Vec<ContainerStatus> = chosen.map(|c| container_status(pod, state, c, now)).collect();
         (!statuses.is_empty()).then_some(statuses)
     };
@@ -32,9 +32,9 @@ pub(crate) fn pod_status(pod: &Pod, state: &PodState, host: Ipv4Addr, now: Times
         pod_ip: state.address.map(|ip| ip.to_string()),
         pod_ips: state.address.map(|ip| vec![PodIP { ip: ip.to_string() }]),
         start_time: Some(Time(state.started)),
-        init_container_statuses: of(false),
-        container_statuses: of(true),
-        ephemeral_container_statuses: not_run(pod),
+        init_container_statuses: of(&[Kind::Init, Kind::Sidecar]),
+        container_statuses: of(&[Kind::Main]),
+        ephemeral_container_statuses: of(&[Kind::Ephemeral]),
         observed_generation: pod.metadata.generation,
         qos_class: before.qos_class,
         ..PodStatus::default()
@@ -65,7 +65,7 @@ fn initialized(state: &PodState) -> bool {
     state.containers.iter().all(|c| match c.kind {
         Kind::Init => matches!(&c.run, Run::Ended { how, .. } if how.code == 0),
         Kind::Sidecar => c.has_started || state.is_over() || state.ending.is_some(),
-        Kind::Main => true,
+        Kind::Main | Kind::Ephemeral => true,
     })
 }
 
@@ -93,7 +93,7 @@ fn conditions(pod: &Pod, state: &PodState, phase: &str, now: Timestamp) -> Vec<P
         .filter(|c| match c.kind {
             Kind::Init => !matches!(&c.run, Run::Ended { how, .. } if how.code == 0),
             Kind::Sidecar => !c.has_started,
-            Kind::Main => false,
+            Kind::Main | Kind::Ephemeral => false,
         })
         .map(|c| c.name.as_str())
         .collect();
@@ -107,7 +107,7 @@ fn conditions(pod: &Pod, state: &PodState, phase: &str, now: Timestamp) -> Vec<P
     let unready: Vec<&str> = state
         .containers
         .iter()
-        .filter(|c| c.kind != Kind::Init && !c.is_ready)
+        .filter(|c| matches!(c.kind, Kind::Main | Kind::Sidecar) && !c.is_ready)
         .map(|c| c.name.as_str())
         .collect();
     let gates = pod.spec.as_ref().and_then(|s| s.readiness_gates.as_ref());
@@ -149,27 +149,6 @@ fn conditions(pod: &Pod, state: &PodState, phase: &str, now: Timestamp) -> Vec<P
     made
 }
 
-/// Ephemeral containers are not run here. Each is told to have ended, so that nobody waits for it.
-fn not_run(pod: &Pod) -> Option<Vec<ContainerStatus>> {
-    let containers = pod.spec.as_ref()?.ephemeral_containers.as_ref().filter(|list| !list.is_empty())?;
-    let status = |container: &EphemeralContainer| ContainerStatus {
-        name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
-        state: Some(ApiState {
-            terminated: Some(ContainerStateTerminated {
-                // As a container that could not be started.
-                exit_code: 128,
-                reason: Some("NotSupported".to_owned()),
-                message: Some("this node does not run ephemeral containers: use kubectl exec".to_owned()),
-                ..ContainerStateTerminated::default()
-            }),
-            ..ApiState::default()
-        }),
-        ..ContainerStatus::default()
-    };
-    Some(containers.iter().map(status).collect())
-}
-
 fn container_status(
     pod: &Pod,
     pod_state: &PodState,
@@ -198,6 +177,7 @@ fn container_status(
         ready: match state.kind {
             Kind::Init => matches!(&state.run, Run::Ended { how, .. } if how.code == 0),
             Kind::Sidecar | Kind::Main => state.is_ready,
+            Kind::Ephemeral => false,
         },
         started: Some(running && state.has_started),
         restart_count: state.restarts,

@@ -1,20 +1,20 @@
 //! One pod's worker: does what the state machine asks, tells it what happened, and writes the pod's status.
 
+mod perform;
+
 use super::container::{PodFolders, unsupported};
 use super::environment::PodFacts;
-use super::prepare::create_sandbox;
 use super::probe::ProbeKind;
-use super::pull::pull;
 use super::report::API_RETRY;
-use super::run::{ContainerRun, Outcome};
+use super::run::Outcome;
 use super::shared::{PodKey, Shared};
-use super::state::{Action, Ended, PodState, Run};
+use super::state::{Ended, PodState, Run, ephemeral_containers};
 use super::volumes::PodVolumes;
 use crate::error::{Error, Result};
 use crate::image::{Image, remove_tree};
 use crate::sandbox::{Process, Sandbox};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,14 @@ use tokio::task::JoinSet;
 
 /// Content of the API in volumes is looked at again so often.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// Why a pod is ended that used too much of the disk.
+const EVICTED: &str = "Evicted";
+
+fn containers(pod: &Pod) -> Vec<Container> {
+    let spec = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
+    spec.cloned().chain(ephemeral_containers(pod)).collect()
+}
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -40,11 +48,15 @@ pub(crate) enum Input {
     HookDone(usize, i32, Result<(), String>),
     Probed(usize, i32, ProbeKind, bool),
     Exited(usize, i32, Outcome),
+    /// It uses more of the disk than it may, as the message says.
+    Evict(String),
 }
 
 pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) pod: Arc<Pod>,
+    /// All of its containers, in the order of the state's.
+    containers: Vec<Container>,
     pub(super) key: PodKey,
     pub(super) folders: PodFolders,
     pub(super) state: PodState,
@@ -95,6 +107,7 @@ impl Worker {
             let worker = Self {
                 folders: PodFolders { root: shared.pods_folder().join(&key.uid) },
                 shared,
+                containers: containers(&pod),
                 pod,
                 key,
                 state,
@@ -160,8 +173,7 @@ impl Worker {
     }
 
     fn container(&self, index: usize) -> Option<&Container> {
-        let spec = self.pod.spec.as_ref()?;
-        spec.init_containers.iter().flatten().chain(&spec.containers).nth(index)
+        self.containers.get(index)
     }
 
     fn facts(&self) -> PodFacts {
@@ -201,6 +213,8 @@ impl Worker {
                 };
                 let changed = grace(&pod) != grace(&self.pod);
                 self.pod = pod;
+                self.containers = containers(&self.pod);
+                self.state.add_ephemeral(&self.pod, now);
                 if changed {
                     self.take_deletion();
                 }
@@ -226,6 +240,7 @@ impl Worker {
                     let _ = inputs.send(Input::SandboxEnded(generation));
                 });
                 self.state.sandbox(Ok(sandbox.address()), now);
+                self.shared.settle(&self.key, Some(sandbox.clone()));
                 self.sandbox = Some(sandbox);
             }
             Input::Sandbox(Err(e)) => {
@@ -235,6 +250,7 @@ impl Worker {
             }
             Input::SandboxEnded(generation) if generation == self.generation && self.sandbox.is_some() => {
                 self.sandbox = None;
+                self.shared.settle(&self.key, None);
                 self.running.clear();
                 if self.state.ending.is_none() && !self.state.is_over() {
                     self.event(
@@ -245,11 +261,19 @@ impl Worker {
                     );
                 }
                 self.state.sandbox_ended(now);
+                self.make_room();
             }
             Input::SandboxEnded(_) => {}
             Input::Image(index, result) => self.take_image(index, result, now),
             Input::Started(index, run, id, process) => self.take_started(index, run, id, process, now),
             Input::NotStarted(index, error) => self.take_not_started(index, error, now),
+            Input::Evict(message) => {
+                if self.state.ending.is_none() && !self.state.is_over() {
+                    self.event(None, true, EVICTED, message.clone());
+                    self.state.fail(EVICTED, message);
+                    self.state.set_grace(0);
+                }
+            }
             Input::HookDone(index, run, result) => self.take_hook(index, run, result),
             Input::Probed(index, run, kind, passed) => self.take_probe(index, run, kind, passed),
             Input::Exited(index, run, outcome) => {
@@ -416,183 +440,5 @@ impl Worker {
             );
             self.event(Some(index), true, "BackOff", message);
         }
-    }
-
-    /// Ends a container that is to be started again.
-    fn stop(&mut self, index: usize, grace: Option<u64>, message: String) {
-        let default = self.pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
-        self.state.set_grace(default.and_then(|g| u64::try_from(g).ok()).unwrap_or(30));
-        if let Some(Action::Stop(index, grace)) = self.state.stop(index, grace) {
-            self.event(Some(index), false, "Killing", message);
-            self.stop_process(index, grace);
-        }
-    }
-
-    async fn perform(&mut self, action: Action) {
-        match action {
-            Action::PrepareVolumes => {
-                let (shared, pod, folder, facts) =
-                    (self.shared.clone(), self.pod.clone(), self.folders.volumes(), self.facts());
-                let inputs = self.inputs.clone();
-                self.tasks.spawn(async move {
-                    let result = shared.volumes.prepare(&pod, &folder, facts, false).await;
-                    let _ = inputs.send(Input::Volumes(result));
-                });
-            }
-            Action::CreateSandbox => {
-                let create = create_sandbox(
-                    self.shared.clone(),
-                    self.pod.clone(),
-                    self.key.clone(),
-                    self.folders.clone(),
-                    self.volumes.memory.clone(),
-                );
-                let inputs = self.inputs.clone();
-                self.tasks.spawn(async move {
-                    let _ = inputs.send(Input::Sandbox(create.await));
-                });
-            }
-            Action::Pull(index) => self.pull(index),
-            Action::Start(index) => self.start(index),
-            Action::Stop(index, grace) => {
-                let name = self.state.containers[index].name.clone();
-                self.event(Some(index), false, "Killing", format!("Stopping container {name}"));
-                self.stop_process(index, grace);
-            }
-            Action::EndSandbox => {
-                if let Some(sandbox) = self.sandbox.clone() {
-                    self.tasks.spawn(async move { sandbox.end().await });
-                } else {
-                    self.state.sandbox_ended(Timestamp::now());
-                }
-            }
-            Action::Remove => self.remove().await,
-        }
-    }
-
-    fn pull(&mut self, index: usize) {
-        let Some(container) = self.container(index).cloned() else { return };
-        let (shared, pod, inputs) = (self.shared.clone(), self.pod.clone(), self.inputs.clone());
-        self.tasks.spawn(async move {
-            let result = pull(&shared, &pod, &container).await;
-            let _ = inputs.send(Input::Image(index, result));
-        });
-    }
-
-    fn start(&mut self, index: usize) {
-        let now = Timestamp::now();
-        let (Some(container), Some(sandbox), Some(image)) =
-            (self.container(index).cloned(), self.sandbox.clone(), self.images.get(&index).cloned())
-        else {
-            self.state.refused(index, "CreateContainerError", "the pod's sandbox has ended".to_owned(), now);
-            return;
-        };
-        let run = ContainerRun {
-            shared: self.shared.clone(),
-            pod: self.pod.clone(),
-            key: self.key.clone(),
-            folders: self.folders.clone(),
-            volumes: self.volumes.clone(),
-            facts: self.facts(),
-            container,
-            image,
-            sandbox,
-            run: self.state.containers[index].restarts,
-        };
-        let inputs = self.inputs.clone();
-        self.tasks.spawn(async move { run.run(index, inputs).await });
-    }
-
-    fn start_probes(&mut self, index: usize, run: i32) {
-        let (Some(container), Some(running), Some(sandbox)) =
-            (self.container(index).cloned(), self.running.get(&index), self.sandbox.as_ref())
-        else {
-            return;
-        };
-        let process = running.process.clone();
-        let probes = super::run::probes(
-            self.shared.clone(),
-            self.pod.clone(),
-            self.key.clone(),
-            container,
-            sandbox.clone(),
-            process,
-            (index, run, self.inputs.clone()),
-        );
-        let handle = self.tasks.spawn(probes);
-        if let Some(running) = self.running.get_mut(&index) {
-            running.probes = Some(handle);
-        }
-    }
-
-    fn hook(
-        &self,
-        index: usize,
-        hook: LifecycleHandler,
-    ) -> Option<impl Future<Output = Result<(), String>> + Send + use<>> {
-        let (container, running, sandbox) =
-            (self.container(index)?.clone(), self.running.get(&index)?, self.sandbox.clone()?);
-        let process = running.process.clone();
-        let (shared, key) = (self.shared.clone(), self.key.clone());
-        Some(async move { super::run::hook(&shared, &key, &container, &sandbox, &process, &hook).await })
-    }
-
-    /// Hook, signal, patience, kill.
-    fn stop_process(&mut self, index: usize, grace: u64) {
-        let Some(running) = self.running.get_mut(&index) else { return };
-        if let Some(probes) = running.probes.take() {
-            probes.abort();
-        }
-        let process = running.process.clone();
-        let signal = self.images.get(&index).and_then(|i| i.config.stop_signal.as_deref()).map_or(
-            libc::SIGTERM,
-            |name| {
-                let named = name.parse::<nix::sys::signal::Signal>().map(|s| s as i32);
-                named.ok().or_else(|| name.parse().ok()).unwrap_or(libc::SIGTERM)
-            },
-        );
-        let lifecycle = self.container(index).and_then(|c| c.lifecycle.as_ref());
-        let pre_stop = lifecycle.and_then(|l| l.pre_stop.clone());
-        let hook = pre_stop.and_then(|hook| self.hook(index, hook));
-        let (shared, pod) = (self.shared.clone(), self.pod.clone());
-        let name = self.state.containers[index].name.clone();
-        self.tasks.spawn(async move {
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(grace);
-            if let Some(hook) = hook.filter(|_| grace > 0) {
-                match tokio::time::timeout_at(deadline, hook).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(problem)) => {
-                        let message = format!("PreStopHook failed: {problem}");
-                        shared.events.pod(&pod, Some(&name), true, "FailedPreStopHook", message);
-                    }
-                    Err(_) => {
-                        let message = format!("PreStopHook did not end within {grace} s");
-                        shared.events.pod(&pod, Some(&name), true, "FailedPreStopHook", message);
-                    }
-                }
-            }
-            if grace > 0 {
-                process.signal(signal);
-                // A hook that took all the time leaves a little for the program, as the kubelet does.
-                let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(2.min(grace)));
-                if tokio::time::timeout_at(deadline, process.wait()).await.is_ok() {
-                    return;
-                }
-            }
-            process.signal(libc::SIGKILL);
-        });
-    }
-
-    fn refresh_volumes(&mut self) {
-        if self.sandbox.is_none() || self.state.ending.is_some() {
-            return;
-        }
-        let (shared, pod, folder, facts) =
-            (self.shared.clone(), self.pod.clone(), self.folders.volumes(), self.facts());
-        self.tasks.spawn(async move {
-            if let Err(e) = shared.volumes.prepare(&pod, &folder, facts, true).await {
-                shared.events.pod(&pod, None, true, "FailedMount", format!("MountVolume.SetUp failed: {e}"));
-            }
-        });
     }
 }

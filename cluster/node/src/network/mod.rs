@@ -1,9 +1,10 @@
 //! Names and service addresses of the node's network.
 //!
 //! [`ServiceTable`] is what Services and EndpointSlices say, as data. [`dns`] answers names from it, [`proxy`] accepts
-//! connections to service addresses and carries them to ready endpoints. Both run in Seaway, on sockets that the
-//! node's namespace opened, so a pod reaches them and nothing else of the host.
+//! connections to service addresses and carries them to ready endpoints, [`datagrams`] does so for UDP. They run in
+//! Seaway, on sockets that the node's namespace opened, so a pod reaches them and nothing else of the host.
 
+pub(crate) mod datagrams;
 pub(crate) mod dns;
 pub(crate) mod proxy;
 
@@ -38,6 +39,8 @@ pub(crate) struct ServicePort {
     pub(crate) name: String,
     pub(crate) protocol: String,
     pub(crate) port: u16,
+    /// Where a Service of type NodePort or LoadBalancer is reached on the host's own loopback address.
+    pub(crate) node_port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,7 @@ impl ServiceTable {
                 name: port.name.clone().unwrap_or_default(),
                 protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
                 port: u16::try_from(port.port).unwrap_or(0),
+                node_port: port.node_port.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0),
             });
             let entry = ServiceEntry {
                 address: spec.cluster_ip.as_ref().and_then(|ip| ip.parse().ok()),
@@ -107,6 +111,30 @@ impl ServiceTable {
 
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
         self.services.keys().any(|(n, _)| n == namespace)
+    }
+
+    /// The service addresses with a port of a protocol.
+    pub(crate) fn ports<'a>(
+        &'a self,
+        protocol: &'a str,
+        is_ours: impl Fn(Ipv4Addr) -> bool + 'a,
+    ) -> impl Iterator<Item = SocketAddrV4> + 'a {
+        let addressed =
+            self.services.values().filter_map(move |e| Some((e.address.filter(|a| is_ours(*a))?, e)));
+        addressed.flat_map(move |(address, entry)| {
+            let ports = entry.ports.iter().filter(move |p| p.protocol == protocol && p.port != 0);
+            ports.map(move |p| SocketAddrV4::new(address, p.port))
+        })
+    }
+
+    /// Where what is sent to a port of a service address may go.
+    pub(crate) fn backends(&self, address: SocketAddrV4, protocol: &str) -> Vec<SocketAddrV4> {
+        let entry = self.services.values().find(|e| e.address == Some(*address.ip()));
+        let port = |e: &ServiceEntry| {
+            let port = e.ports.iter().find(|p| p.port == address.port() && p.protocol == protocol)?;
+            Some(e.backends(port))
+        };
+        entry.and_then(port).unwrap_or_default()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &ServiceEntry)> {

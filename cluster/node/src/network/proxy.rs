@@ -3,10 +3,10 @@
 //! A proxy rather than packet rules: it needs no privilege and no kernel module, and every port of every service is a
 //! socket that can be seen. What it costs is that endpoints see the bridge as the client.
 
-use super::ServiceTable;
+use super::{ServiceEntry, ServicePort, ServiceTable};
 use crate::sandbox::NodeNamespace;
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,7 +19,30 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Endpoints that are tried for one connection.
 const TRIES: usize = 3;
 
-/// Keeps one listener for each TCP port of each service, until dropped.
+/// Where connections for a service are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Place {
+    /// A port of its address, in the pods' network.
+    Service(SocketAddrV4),
+    /// Its node port, on the host's loopback address alone.
+    Node(u16),
+}
+
+impl Place {
+    fn is(self, entry: &ServiceEntry, port: &ServicePort) -> bool {
+        match self {
+            Self::Service(address) => entry.address == Some(*address.ip()) && port.port == address.port(),
+            Self::Node(number) => port.node_port == Some(number),
+        }
+    }
+}
+
+fn node_ports(table: &ServiceTable) -> impl Iterator<Item = Place> {
+    let ports = table.iter().flat_map(|(_, _, entry)| &entry.ports).filter(|port| port.protocol == "TCP");
+    ports.filter_map(|port| port.node_port).map(Place::Node)
+}
+
+/// Keeps one listener for each TCP port of each service, and for each node port, until dropped.
 ///
 /// `api_server` is where connections to the service `default/kubernetes` go: an address of the host.
 pub(crate) async fn serve(
@@ -28,39 +51,43 @@ pub(crate) async fn serve(
     api_server: Option<SocketAddr>,
 ) {
     let mut tasks = JoinSet::new();
-    let mut listeners: HashMap<SocketAddrV4, AbortHandle> = HashMap::new();
+    let mut listeners: HashMap<Place, AbortHandle> = HashMap::new();
+    let mut refused: BTreeSet<Place> = BTreeSet::new();
     loop {
         let now = table.borrow_and_update().clone();
-        let wanted: BTreeSet<SocketAddrV4> = now
-            .iter()
-            .filter_map(|(_, _, entry)| {
-                Some((entry.address.filter(|a| namespace.is_service_address(*a))?, entry))
-            })
-            .flat_map(|(address, entry)| {
-                let tcp = entry.ports.iter().filter(|p| p.protocol == "TCP" && p.port != 0);
-                tcp.map(move |p| SocketAddrV4::new(address, p.port))
-            })
-            .collect();
-        listeners.retain(|address, task| {
-            let keep = wanted.contains(address) && !task.is_finished();
+        let services = now.ports("TCP", |a| namespace.is_service_address(a)).map(Place::Service);
+        let wanted: BTreeSet<Place> = services.chain(node_ports(&now)).collect();
+        listeners.retain(|place, task| {
+            let keep = wanted.contains(place) && !task.is_finished();
             if !keep {
                 task.abort();
             }
             keep
         });
         let mut failed = false;
-        for address in wanted {
-            if listeners.contains_key(&address) {
+        refused.retain(|place| wanted.contains(place));
+        for place in wanted {
+            if listeners.contains_key(&place) {
                 continue;
             }
-            match namespace.listen(address).await {
-                Ok(listener) => {
-                    let task = accept(namespace.clone(), listener, address, table.clone(), api_server);
-                    listeners.insert(address, tasks.spawn(task));
+            let listener = match place {
+                Place::Service(address) => namespace.listen(address).await.map_err(|e| e.to_string()),
+                Place::Node(port) => {
+                    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|e| e.to_string())
                 }
-                Err(e) => {
+            };
+            match listener {
+                Ok(listener) => {
+                    refused.remove(&place);
+                    let task = accept(namespace.clone(), listener, place, table.clone(), api_server);
+                    listeners.insert(place, tasks.spawn(task));
+                }
+                Err(error) => {
                     failed = true;
-                    tracing::warn!(%address, error = %e, "cannot listen on a service address");
+                    // Once is enough; it is tried again all the same.
+                    if refused.insert(place) {
+                        tracing::warn!(?place, %error, "cannot listen for a service");
+                    }
                 }
             }
         }
@@ -75,7 +102,7 @@ pub(crate) async fn serve(
 async fn accept(
     namespace: Arc<NodeNamespace>,
     listener: TcpListener,
-    address: SocketAddrV4,
+    place: Place,
     table: watch::Receiver<Arc<ServiceTable>>,
     api_server: Option<SocketAddr>,
 ) {
@@ -89,7 +116,7 @@ async fn accept(
         };
         let (namespace, table, turn) = (namespace.clone(), table.clone(), turn.clone());
         connections.spawn(async move {
-            carry(&namespace, stream, peer.ip(), address, &table, &turn, api_server).await;
+            carry(&namespace, stream, peer.ip(), place, &table, &turn, api_server).await;
         });
     }
 }
@@ -98,19 +125,19 @@ async fn carry(
     namespace: &NodeNamespace,
     mut client: TcpStream,
     peer: IpAddr,
-    address: SocketAddrV4,
+    place: Place,
     table: &watch::Receiver<Arc<ServiceTable>>,
     turn: &AtomicUsize,
     api_server: Option<SocketAddr>,
 ) {
     let (backends, sticky, is_api) = {
         let table = table.borrow().clone();
-        let Some((space, name, entry)) = table.iter().find(|(_, _, e)| e.address == Some(*address.ip()))
-        else {
-            return;
-        };
-        let port = entry.ports.iter().find(|p| p.port == address.port() && p.protocol == "TCP");
-        let backends = port.map(|p| entry.backends(p)).unwrap_or_default();
+        let found = table.iter().find_map(|(space, name, entry)| {
+            let port = entry.ports.iter().find(|port| port.protocol == "TCP" && place.is(entry, port))?;
+            Some((space, name, entry, port))
+        });
+        let Some((space, name, entry, port)) = found else { return };
+        let backends = entry.backends(port);
         (backends, entry.sticky, (space, name) == ("default", "kubernetes"))
     };
     let mut server = None;

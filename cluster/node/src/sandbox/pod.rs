@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -101,6 +101,7 @@ struct Shared {
     name: String,
     requests: mpsc::UnboundedSender<(PodRequest, Vec<OwnedFd>)>,
     processes: Mutex<HashMap<u64, Pending>>,
+    sockets: Mutex<HashMap<u64, oneshot::Sender<std::io::Result<OwnedFd>>>>,
     next: AtomicU64,
     ended: watch::Receiver<bool>,
 }
@@ -136,8 +137,8 @@ impl Sandbox {
         }
         let (requests, mut queue) = mpsc::unbounded_channel::<(PodRequest, Vec<OwnedFd>)>();
         let (ended_sender, ended) = watch::channel(false);
-        let shared =
-            Arc::new(Shared { name, requests, processes: Mutex::default(), next: AtomicU64::new(1), ended });
+        let (processes, sockets) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { name, requests, processes, sockets, next: AtomicU64::new(1), ended });
         tokio::spawn(async move {
             while let Some((request, fds)) = queue.recv().await {
                 if send(&mut write, &request, &fds).await.is_err() {
@@ -168,7 +169,20 @@ impl Sandbox {
         streams: Streams,
         cgroups: Vec<OwnedFd>,
     ) -> Result<Process> {
-        let make = |id| PodRequest::Start { id, container: Box::new(container) };
+        let make = |id| PodRequest::Start { id, container: Box::new(container), processes_of: None };
+        self.launch(make, streams, cgroups).await
+    }
+
+    /// Starts a container that sees the processes of a running one.
+    pub async fn start_beside(
+        &self,
+        other: &Process,
+        container: ContainerSpec,
+        streams: Streams,
+        cgroups: Vec<OwnedFd>,
+    ) -> Result<Process> {
+        let processes_of = Some(other.id);
+        let make = |id| PodRequest::Start { id, container: Box::new(container), processes_of };
         self.launch(make, streams, cgroups).await
     }
 
@@ -183,6 +197,23 @@ impl Sandbox {
         let container = container.id;
         let make = |id| PodRequest::Exec { id, container, process: Box::new(process) };
         self.launch(make, streams, cgroups).await
+    }
+
+    /// Connects to a port as the pod's own programs do, on its loopback address.
+    pub async fn dial(&self, port: u16) -> std::io::Result<TcpStream> {
+        let gone = || std::io::Error::new(std::io::ErrorKind::NotConnected, "the pod has ended");
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (opened, wait) = oneshot::channel();
+        self.shared.sockets.lock().insert(id, opened);
+        if *self.shared.ended.borrow()
+            || self.shared.requests.send((PodRequest::Socket { id }, Vec::new())).is_err()
+        {
+            self.shared.sockets.lock().remove(&id);
+            return Err(gone());
+        }
+        let socket = wait.await.map_err(|_| gone())??;
+        let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+        socket.connect((Ipv4Addr::LOCALHOST, port).into()).await
     }
 
     async fn launch(
@@ -253,7 +284,7 @@ impl Process {
 const KILLED: Exit = Exit { code: 137, signal: Some(9) };
 
 async fn read_events(read: &mut OwnedReadHalf, shared: &std::sync::Weak<Shared>) {
-    while let Ok(Some((event, _))) = receive::<PodEvent>(read).await {
+    while let Ok(Some((event, mut fds))) = receive::<PodEvent>(read).await {
         let Some(shared) = shared.upgrade() else { return };
         let mut processes = shared.processes.lock();
         match event {
@@ -272,6 +303,11 @@ async fn read_events(read: &mut OwnedReadHalf, shared: &std::sync::Weak<Shared>)
                     let _ = process.exit.send(Some(exit));
                 }
             }
+            PodEvent::Socket { id, errno } => {
+                if let Some(opened) = shared.sockets.lock().remove(&id) {
+                    let _ = opened.send(fds.pop().ok_or_else(|| std::io::Error::from_raw_os_error(errno)));
+                }
+            }
             PodEvent::Ended => return,
             PodEvent::Ready | PodEvent::Failed(_) => {}
         }
@@ -283,5 +319,6 @@ impl Shared {
         for (_, process) in self.processes.lock().drain() {
             let _ = process.exit.send(Some(KILLED));
         }
+        self.sockets.lock().clear();
     }
 }

@@ -25,6 +25,11 @@ pub struct Cluster {
 impl Cluster {
     /// An API and a node; `None` (and why) where this machine has no busybox or forbids namespaces.
     pub async fn start() -> Option<Self> {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, with other options of the node.
+    pub async fn start_with(change: impl FnOnce(&mut NodeOptions)) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         busybox_layout(&folder.path().join("layout"))?;
         let mut options = Options::new(folder.path().join("api"));
@@ -37,7 +42,7 @@ impl Cluster {
         while accounts.get_opt("default").await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        cluster.start_node().await.then_some(cluster)
+        cluster.start_node_with(change).await.then_some(cluster)
     }
 
     /// The node acts as an account of its own, with the rights that it asks for and no more.
@@ -58,6 +63,10 @@ impl Cluster {
     }
 
     pub async fn start_node(&mut self) -> bool {
+        self.start_node_with(|_| {}).await
+    }
+
+    pub async fn start_node_with(&mut self, change: impl FnOnce(&mut NodeOptions)) -> bool {
         let client = self.server.client(Identity::user("test-node", Vec::<String>::new()));
         let mut options = NodeOptions::new(client, self.folder.path().join("node"), &self.name);
         options.layouts = vec![LayoutFolder::new(self.folder.path().join("layout"))];
@@ -68,6 +77,7 @@ impl Cluster {
             helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))),
             ..NamespaceOptions::default()
         };
+        change(&mut options);
         match Node::start(options).await {
             Ok(node) => {
                 self.node = Some(node);

@@ -61,7 +61,7 @@ impl Reconcile for Deployments {
 
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, Error> {
         let cluster = &self.writer.cluster;
-        let Some(mut deployment) = cluster.deployments.get(key) else { return Ok(None) };
+        let Some(deployment) = cluster.deployments.get(key) else { return Ok(None) };
         let selector = owners::selector(Some(&deployment.spec.selector));
         let claim = owners::claim(&*deployment, &selector, cluster.replica_sets.list(&key.namespace));
         let sets = owners::settle(&self.writer, &*deployment, claim).await?;
@@ -89,12 +89,10 @@ impl Reconcile for Deployments {
                 Action::Delete(set) => self.writer.delete(&*set).await?,
             }
         }
-        if let Some(annotations) = plan.annotations {
-            deployment =
-                self.writer.patch(&*deployment, json!({"metadata": {"annotations": annotations}})).await?;
-        }
-        if deployment.status.as_ref() != Some(&plan.status) {
-            let next = Deployment { status: Some(plan.status), ..(*deployment).clone() };
+        if plan.annotations.is_some() || deployment.status.as_ref() != Some(&plan.status) {
+            let mut next = Deployment { status: Some(plan.status), ..(*deployment).clone() };
+            // Together with the status: nobody asked for anything else, so it must not count as a new generation.
+            next.metadata.annotations.get_or_insert_default().extend(plan.annotations.unwrap_or_default());
             self.writer.replace_status(&next).await?;
         }
         Ok(plan.again)

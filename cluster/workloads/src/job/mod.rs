@@ -3,6 +3,7 @@
 pub(crate) mod finished;
 mod indexes;
 mod plan;
+mod policy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,11 +162,15 @@ fn pod(job: &Job, new: New) -> Pod {
     pod.metadata.finalizers.get_or_insert_default().push(FINALIZER.into());
     match new {
         New::Any => pod.metadata.generate_name = Some(template::prefix(&name)),
-        New::Index(index) => {
+        New::Index(index) | New::Counted { index, .. } => {
             pod.metadata.generate_name = Some(template::prefix(&format!("{name}-{index}")));
             let text = index.to_string();
             pod.metadata.annotations.get_or_insert_default().insert(INDEX.into(), text.clone());
             pod.metadata.labels.get_or_insert_default().insert(INDEX.into(), text);
+            if let New::Counted { failures, .. } = new {
+                let annotations = pod.metadata.annotations.get_or_insert_default();
+                annotations.insert(policy::FAILURES.into(), failures.to_string());
+            }
             if let Some(spec) = &mut pod.spec {
                 spec.hostname = Some(format!("{name}-{index}"));
                 let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);

@@ -13,6 +13,7 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, Uncount
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use super::policy::{self, Indexes, Verdict, verdict};
 use super::{INDEX, finished, indexes, is_held};
 use crate::clock;
 use crate::pods;
@@ -31,6 +32,11 @@ pub(super) enum New {
     Any,
     /// For this completion index.
     Index(i32),
+    /// For a completion index that has failed so often, when that is counted by index.
+    Counted {
+        index: i32,
+        failures: i32,
+    },
 }
 
 /// An event about the Job.
@@ -53,7 +59,7 @@ pub(super) struct Plan {
     pub(super) again: Option<Duration>,
 }
 
-fn index_of(pod: &Pod) -> Option<i32> {
+pub(super) fn index_of(pod: &Pod) -> Option<i32> {
     let text = pod.annotations().get(INDEX).or_else(|| pod.labels().get(INDEX))?;
     text.parse().ok()
 }
@@ -117,7 +123,11 @@ fn count(spec: &JobSpec, before: &JobStatus, controlled: &[Arc<Pod>]) -> Counts 
                     || good.len() + bad.len() >= MOST_UNCOUNTED => {}
                 None => good.push(uid),
             }
-        } else if failed && !bad.contains(&uid) && good.len() + bad.len() < MOST_UNCOUNTED {
+        } else if failed
+            && !bad.contains(&uid)
+            && verdict(spec, pod) != Verdict::Ignore
+            && good.len() + bad.len() < MOST_UNCOUNTED
+        {
             bad.push(uid);
         }
     }
@@ -165,8 +175,14 @@ impl Step<'_> {
             (indexed && pods::phase(pod) == "Succeeded")
                 || in_list(&uncounted.succeeded)
                 || in_list(&uncounted.failed)
+                || verdict(self.spec, pod) == Verdict::Ignore
         };
-        self.plan.release = controlled.iter().filter(|p| is_held(p) && counted(p)).cloned().collect();
+        let mut by_index = Indexes::new(self.spec, self.plan.status.failed_indexes.as_deref(), controlled);
+        if let Some(by_index) = &mut by_index {
+            by_index.failed.retain(|index| !completed.contains(index));
+        }
+        let failed_indexes = by_index.as_ref().map(|by_index| &by_index.failed);
+        let failed_count = failed_indexes.map_or(0, |f| i32::try_from(f.len()).unwrap_or(i32::MAX));
 
         let suspended = self.spec.suspend == Some(true);
         self.suspend(suspended);
@@ -175,8 +191,15 @@ impl Step<'_> {
         }
         let was_ending = self.target().is_some();
         if !was_ending {
-            self.judge(&active, all_good, all_bad);
+            self.judge(controlled, &active, (all_good, all_bad, failed_count), &completed);
         }
+        let is_over = self.target().is_some();
+        let is_witness = |pod: &Pod| {
+            let uid = pod.uid().unwrap_or_default();
+            !is_over && by_index.as_ref().is_some_and(|by_index| by_index.witnesses.contains(&uid))
+        };
+        let countable = controlled.iter().filter(|p| is_held(p) && counted(p) && !is_witness(p));
+        self.plan.release = countable.cloned().collect();
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let status = &mut self.plan.status;
         status.ready = Some(count(active.iter().filter(|p| pods::is_ready(p)).count()));
@@ -186,6 +209,7 @@ impl Step<'_> {
         status.active = pods::count(count(active.len()));
         let text = indexes::format(&completed);
         status.completed_indexes = (indexed && !text.is_empty()).then_some(text);
+        status.failed_indexes = failed_indexes.map(indexes::format);
         let pending = uncounted.succeeded.is_some() || uncounted.failed.is_some();
         status.uncounted_terminated_pods = Some(uncounted.clone());
 
@@ -206,7 +230,7 @@ impl Step<'_> {
         let running = count(active.len()) + if holds { count(terminating) } else { 0 };
         let parallelism = self.spec.parallelism.unwrap_or(1);
         let wanted = match self.spec.completions {
-            Some(completions) => parallelism.min(completions - all_good).max(0),
+            Some(completions) => parallelism.min(completions - all_good - failed_count).max(0),
             // A work queue: the first success says that there is no more work.
             None if all_good > 0 => running.min(parallelism),
             None => parallelism,
@@ -220,7 +244,7 @@ impl Step<'_> {
             self.drop_pods(active);
         } else if running < wanted {
             let missing = usize::try_from(wanted - running).unwrap_or(0).min(BURST);
-            self.create(missing, controlled, &active, &completed);
+            self.create(missing, controlled, &active, &completed, by_index.as_ref());
         }
     }
 
@@ -236,21 +260,40 @@ impl Step<'_> {
         controlled: &[Arc<Pod>],
         active: &[Arc<Pod>],
         completed: &BTreeSet<i32>,
+        by_index: Option<&Indexes>,
     ) {
-        if let Some(until) = pause(controlled)
+        if by_index.is_none()
+            && let Some(until) = pause(controlled)
             && until > self.now
         {
             self.wake(until);
             return;
         }
-        self.plan.create = match self.spec.completions.filter(|_| is_indexed(self.spec)) {
-            None => vec![New::Any; missing],
-            Some(completions) => {
-                let taken: BTreeSet<i32> = active.iter().filter_map(|p| index_of(p)).collect();
-                let free = (0..completions).filter(|i| !completed.contains(i) && !taken.contains(i));
-                free.take(missing).map(New::Index).collect()
-            }
+        let Some(completions) = self.spec.completions.filter(|_| is_indexed(self.spec)) else {
+            self.plan.create = vec![New::Any; missing];
+            return;
         };
+        let taken: BTreeSet<i32> = active.iter().filter_map(|p| index_of(p)).collect();
+        let free = (0..completions).filter(|i| !completed.contains(i) && !taken.contains(i));
+        let Some(by_index) = by_index else {
+            self.plan.create = free.take(missing).map(New::Index).collect();
+            return;
+        };
+        for index in free.filter(|index| !by_index.failed.contains(index)) {
+            if self.plan.create.len() == missing {
+                return;
+            }
+            let facts = by_index.known.get(&index);
+            // Each index has a pause of its own.
+            let until = facts.map(|facts| after_failures(facts.ended, facts.failures.max(1)));
+            match until.filter(|until| *until > self.now) {
+                Some(until) => self.wake(until),
+                None => {
+                    let failures = facts.map_or(0, |facts| facts.failures);
+                    self.plan.create.push(New::Counted { index, failures });
+                }
+            }
+        }
     }
 
     fn wake(&mut self, at: Timestamp) {
@@ -303,7 +346,28 @@ impl Step<'_> {
     }
 
     /// Decides whether the Job is over.
-    fn judge(&mut self, active: &[Arc<Pod>], good: i32, bad: i32) {
+    fn judge(
+        &mut self,
+        controlled: &[Arc<Pod>],
+        active: &[Arc<Pod>],
+        (good, bad, failed_indexes): (i32, i32, i32),
+        completed: &BTreeSet<i32>,
+    ) {
+        let hopeless = controlled.iter().find_map(|pod| match verdict(self.spec, pod) {
+            Verdict::FailJob(message) => Some(message),
+            _ => None,
+        });
+        if let Some(message) = hopeless {
+            return self.set("FailureTarget", "True", "PodFailurePolicy", &message);
+        }
+        if let Some(rule) = policy::success(self.spec, completed) {
+            let message = format!("Matched rules at index {rule}");
+            return self.set("SuccessCriteriaMet", "True", "SuccessPolicy", &message);
+        }
+        if self.spec.max_failed_indexes.is_some_and(|most| failed_indexes > most) {
+            let message = "Job has exceeded the specified maximal number of failed indexes";
+            return self.set("FailureTarget", "True", "MaxFailedIndexesExceeded", message);
+        }
         let limit = self.spec.backoff_limit.unwrap_or(6);
         if bad > limit || restarts_too_often(self.spec, active, limit) {
             let message = "Job has reached the specified backoff limit";
@@ -319,6 +383,9 @@ impl Step<'_> {
                 return self.set("FailureTarget", "True", "DeadlineExceeded", message);
             }
             self.wake(end);
+        }
+        if failed_indexes > 0 && self.spec.completions.is_some_and(|all| good + failed_indexes >= all) {
+            return self.set("FailureTarget", "True", "FailedIndexes", "Job has failed indexes");
         }
         let complete = match self.spec.completions {
             Some(completions) => good >= completions,
@@ -336,8 +403,9 @@ impl Step<'_> {
         let message = target.message.unwrap_or_default();
         if target.type_ == "FailureTarget" {
             self.set("Failed", "True", &reason, &message);
-            let event =
-                if reason == "DeadlineExceeded" { "DeadlineExceeded" } else { "BackoffLimitExceeded" };
+            const REASONS: [&str; 4] =
+                ["DeadlineExceeded", "PodFailurePolicy", "MaxFailedIndexesExceeded", "FailedIndexes"];
+            let event = REASONS.into_iter().find(|known| reason == *known).unwrap_or("BackoffLimitExceeded");
             self.plan.happenings.push(Happening::Warning(event, message));
         } else {
             self.set("Complete", "True", &reason, &message);
@@ -372,12 +440,17 @@ fn pause(controlled: &[Arc<Pod>]) -> Option<Timestamp> {
     let success = of("Succeeded").max().unwrap_or(Timestamp::MIN);
     let failures: Vec<Timestamp> = of("Failed").filter(|at| *at > success).collect();
     let last = failures.iter().max()?;
-    let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(16);
-    Some(clock::after(*last, (FIRST_PAUSE << doublings).min(LAST_PAUSE)))
+    Some(after_failures(*last, i32::try_from(failures.len()).unwrap_or(i32::MAX)))
+}
+
+/// When it is tried again after so many failures, at least one, the last of them then.
+fn after_failures(last: Timestamp, failures: i32) -> Timestamp {
+    let doublings = failures.saturating_sub(1).clamp(0, 16);
+    clock::after(last, (FIRST_PAUSE << doublings).min(LAST_PAUSE))
 }
 
 /// When a pod ended: when its last container did, or as near as can be told.
-fn ended(pod: &Pod) -> Timestamp {
+pub(super) fn ended(pod: &Pod) -> Timestamp {
     let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
     let containers = statuses.filter_map(|c| c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
     let ready = pods::condition(pod, "Ready").and_then(|c| c.last_transition_time.as_ref());

@@ -81,7 +81,13 @@ impl World {
 
     fn make(&mut self, new: New) {
         self.made += 1;
-        let index = if let New::Index(index) = new { json!({INDEX: index.to_string()}) } else { json!({}) };
+        let index = match new {
+            New::Any => json!({}),
+            New::Index(index) => json!({INDEX: index.to_string()}),
+            New::Counted { index, failures } => {
+                json!({INDEX: index.to_string(), policy::FAILURES: failures.to_string()})
+            }
+        };
         let created = crate::clock::time(self.now());
         let pod = json!({"metadata": {"name": format!("p{}", self.made), "uid": format!("u{}", self.made),
             "annotations": index, "finalizers": [super::super::FINALIZER], "creationTimestamp": created},
@@ -106,6 +112,25 @@ impl World {
         pod.status = serde_json::from_value(json!({"phase": phase, "conditions": [
             {"type": "Ready", "status": "False", "lastTransitionTime": at}]}))
         .unwrap();
+    }
+
+    /// The first active pod fails with an exit code, or for a reason that a condition tells.
+    fn fail(&mut self, code: i32, condition: &str) {
+        let pod = self.pods.iter().position(pods::is_active).unwrap();
+        self.end("Failed");
+        let status = self.pods[pod].status.as_mut().unwrap();
+        let terminated = json!([{"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code}}}]);
+        status.container_statuses = serde_json::from_value(terminated).unwrap();
+        if !condition.is_empty() {
+            let condition = serde_json::from_value(json!({"type": condition, "status": "True"})).unwrap();
+            status.conditions.as_mut().unwrap().push(condition);
+        }
+    }
+
+    fn active_indexes(&self) -> Vec<i32> {
+        let active = self.pods.iter().filter(|p| pods::is_active(p));
+        active.map(|p| index_of(p).unwrap()).collect()
     }
 
     fn active(&self) -> usize {
@@ -276,6 +301,106 @@ fn every_index_is_completed_once() {
     assert_eq!(world.ending(), ended("Complete", "CompletionsReached"));
     assert_eq!(world.job.status.as_ref().unwrap().completed_indexes.as_deref(), Some("0-3"));
     assert_eq!(world.counts(), (None, Some(4), Some(1)));
+}
+
+#[test]
+fn the_failure_policy_decides_what_a_failed_pod_means() {
+    let policy = json!({"backoffLimit": 1, "podReplacementPolicy": "Failed", "podFailurePolicy": {"rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [42]}},
+        {"action": "Count", "onExitCodes": {"operator": "NotIn", "values": [1]}},
+    ]}});
+    let mut world = World::new(policy.clone());
+    for _ in 0..5 {
+        world.settle();
+        world.fail(42, "DisruptionTarget");
+        world.settle();
+        assert_eq!((world.counts().2, world.ending()), (None, None), "evicted pods are not the Job's fault");
+        world.clock += 601;
+    }
+    world.settle();
+    world.fail(42, "");
+    world.settle();
+    assert_eq!(world.ending(), ended("Failed", "PodFailurePolicy"));
+    let message = "Container main for pod /p6 failed with exit code 42 matching FailJob rule at index 1";
+    assert_eq!(world.happenings, [Happening::Warning("PodFailurePolicy", message.into())]);
+    assert!(world.pods.iter().all(|p| !is_held(p)), "all pods can be deleted");
+
+    let mut world = World::new(policy);
+    for code in [1, 3] {
+        world.settle();
+        world.fail(code, "");
+        world.settle();
+        world.clock += 601;
+    }
+    assert_eq!(world.ending(), ended("Failed", "BackoffLimitExceeded"));
+}
+
+#[test]
+fn each_index_has_a_limit_of_its_own() {
+    let mut world = World::new(json!({"completionMode": "Indexed", "parallelism": 3, "completions": 3,
+        "backoffLimit": i32::MAX, "backoffLimitPerIndex": 1, "podReplacementPolicy": "Failed", "podFailurePolicy":
+        {"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [9]}}]}}));
+    world.settle();
+    assert_eq!(world.active_indexes(), [0, 1, 2]);
+    world.fail(1, "");
+    world.settle();
+    assert_eq!((world.active_indexes(), world.plan().again), (vec![1, 2], Some(Duration::from_secs(10))));
+    assert!(
+        world.pods.iter().any(|p| pods::is_finished(p) && is_held(p)),
+        "it tells how often its index failed"
+    );
+    world.clock += 10;
+    world.settle();
+    assert_eq!(world.active_indexes(), [1, 2, 0]);
+    assert!(world.pods.iter().all(|p| pods::is_active(p) || !is_held(p)), "its successor does now");
+    // Index 1 fails for good at once, index 0 a second time, index 2 succeeds.
+    world.fail(9, "");
+    world.end("Succeeded");
+    world.fail(1, "");
+    world.clock += 601;
+    world.settle();
+    let status = world.job.status.clone().unwrap();
+    assert_eq!(
+        (status.failed_indexes.as_deref(), status.completed_indexes.as_deref()),
+        (Some("0,1"), Some("2"))
+    );
+    assert_eq!(world.ending(), ended("Failed", "FailedIndexes"));
+    assert_eq!(world.counts(), (None, Some(1), Some(3)));
+}
+
+#[test]
+fn too_many_failed_indexes_end_the_job() {
+    let mut world = World::new(json!({"completionMode": "Indexed", "parallelism": 2, "completions": 9,
+        "backoffLimit": i32::MAX, "backoffLimitPerIndex": 0, "maxFailedIndexes": 1}));
+    world.settle();
+    world.fail(1, "");
+    world.settle();
+    assert_eq!((world.active_indexes(), world.ending()), (vec![1, 2], None));
+    world.fail(1, "");
+    world.settle();
+    assert_eq!((world.active(), world.ending()), (0, ended("Failed", "MaxFailedIndexesExceeded")));
+}
+
+#[test]
+fn a_success_policy_ends_the_job_early() {
+    let policy = |rule: Value| {
+        World::new(json!({"completionMode": "Indexed", "parallelism": 3, "completions": 3,
+                          "successPolicy": {"rules": [{"succeededIndexes": "2"}, rule]}}))
+    };
+    let mut world = policy(json!({"succeededCount": 2, "succeededIndexes": "0,1"}));
+    world.settle();
+    world.end("Succeeded");
+    world.settle();
+    assert_eq!((world.active(), world.ending()), (2, None));
+    world.end("Succeeded");
+    world.settle();
+    assert_eq!((world.active(), world.ending()), (0, ended("Complete", "SuccessPolicy")));
+    let mut world = policy(json!({"succeededCount": 1}));
+    world.settle();
+    world.end("Succeeded");
+    world.settle();
+    assert_eq!(world.ending(), ended("Complete", "SuccessPolicy"));
 }
 
 proptest! {

@@ -5,7 +5,9 @@
 
 pub(crate) mod affinity;
 mod plan;
+mod preemption;
 mod resources;
+mod spread;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -117,7 +119,16 @@ impl Reconcile for Scheduler {
         for decision in plan(&observed) {
             let result = match decision.outcome {
                 Outcome::Bind(node) => self.bind(&decision.pod, node).await,
-                Outcome::Unschedulable(message) => self.refuse(&decision.pod, message).await,
+                Outcome::Unschedulable(message) => self.refuse(&decision.pod, message, None).await,
+                Outcome::Preempt { node, victims, message } => {
+                    let victims = observed
+                        .placed
+                        .iter()
+                        .map(|(pod, _)| pod)
+                        .filter(|pod| pod.uid().is_some_and(|uid| victims.contains(&uid)));
+                    let victims: Vec<Arc<Pod>> = victims.cloned().collect();
+                    self.preempt(&decision.pod, &node, &victims, message).await
+                }
             };
             match result {
                 Ok(()) => {}
@@ -151,13 +162,45 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn refuse(&self, pod: &Pod, message: String) -> Result<(), Error> {
+    /// Asks pods of lower priority to go; the pod is placed when they have.
+    async fn preempt(
+        &self,
+        pod: &Pod,
+        node: &str,
+        victims: &[Arc<Pod>],
+        message: String,
+    ) -> Result<(), Error> {
+        self.refuse(pod, message, Some(node)).await?;
+        for victim in victims {
+            let mut told = (**victim).clone();
+            let conditions = told.status.get_or_insert_default().conditions.get_or_insert_default();
+            conditions.retain(|c| c.type_ != "DisruptionTarget");
+            conditions.push(PodCondition {
+                type_: "DisruptionTarget".into(),
+                status: "True".into(),
+                reason: Some("PreemptionByScheduler".into()),
+                message: Some(format!("{SCHEDULER}: preempting to accommodate a higher priority pod")),
+                last_transition_time: Some(clock::time(self.writer.cluster.clock.now())),
+                ..PodCondition::default()
+            });
+            let told = self.writer.replace_status(&told).await?;
+            self.writer.delete(&*told).await?;
+            let by = pod.uid().unwrap_or_default();
+            self.writer.event(&**victim, "Preempted", format!("Preempted by pod {by} on node {node}"));
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, pod: &Pod, message: String, nominated: Option<&str>) -> Result<(), Error> {
         let old = pods::condition(pod, "PodScheduled");
-        if old.is_some_and(|c| {
-            c.status == "False"
-                && c.reason.as_deref() == Some("Unschedulable")
-                && c.message.as_deref() == Some(&message)
-        }) {
+        let known = pod.status.as_ref().and_then(|s| s.nominated_node_name.as_deref());
+        if (nominated.is_none() || nominated == known)
+            && old.is_some_and(|c| {
+                c.status == "False"
+                    && c.reason.as_deref() == Some("Unschedulable")
+                    && c.message.as_deref() == Some(&message)
+            })
+        {
             return Ok(());
         }
         let changed = match old {
@@ -173,6 +216,9 @@ impl Scheduler {
             ..PodCondition::default()
         };
         let mut next = pod.clone();
+        if let Some(node) = nominated {
+            next.status.get_or_insert_default().nominated_node_name = Some(node.to_owned());
+        }
         let conditions = next.status.get_or_insert_default().conditions.get_or_insert_default();
         conditions.retain(|c| c.type_ != "PodScheduled");
         conditions.push(condition);

@@ -8,7 +8,9 @@ use kube::ResourceExt;
 use seaway_kinds::quantity::Quantity;
 
 use super::affinity::{self, Objection};
+use super::preemption::{self, priority};
 use super::resources::{self, Resources};
+use super::spread::{self, Uneven};
 use crate::pods;
 
 /// What the scheduler sees.
@@ -35,6 +37,8 @@ pub(super) enum Outcome {
     Bind(String),
     /// It waits; this is the sentence that says why.
     Unschedulable(String),
+    /// It waits until these, by their ids, have gone from the node for it; the sentence says why it does not fit now.
+    Preempt { node: String, victims: Vec<String>, message: String },
 }
 
 pub(super) fn is_ready(node: &Node) -> bool {
@@ -43,13 +47,14 @@ pub(super) fn is_ready(node: &Node) -> bool {
 }
 
 /// A node and what is taken of it.
-struct Place {
-    node: Arc<Node>,
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) node: Arc<Node>,
     allocatable: Resources,
     used: Resources,
     pods: i64,
     ports: HashSet<(String, i32)>,
-    placed: Vec<Arc<Pod>>,
+    pub(super) placed: Vec<Arc<Pod>>,
 }
 
 impl Place {
@@ -64,6 +69,15 @@ impl Place {
             ports: HashSet::new(),
             placed: Vec::new(),
         }
+    }
+
+    /// The node, if just these were on it.
+    pub(super) fn with(node: &Arc<Node>, pods: &[Arc<Pod>]) -> Self {
+        let mut place = Self::new(node);
+        for pod in pods {
+            place.take(pod);
+        }
+        place
     }
 
     fn take(&mut self, pod: &Arc<Pod>) {
@@ -84,7 +98,7 @@ fn host_ports(pod: &Pod) -> impl Iterator<Item = (String, i32)> {
 }
 
 /// Why a node does not do.
-struct Misfit {
+pub(super) struct Misfit {
     reasons: Vec<String>,
     /// Whether the departure of other pods could help.
     resolvable: bool,
@@ -105,7 +119,6 @@ pub(super) fn plan(observed: &Observed) -> Vec<Decision> {
     let claims: HashMap<(String, String), &PersistentVolumeClaim> =
         observed.claims.iter().map(|c| ((c.namespace().unwrap_or_default(), c.name_any()), &**c)).collect();
     let mut waiting = observed.waiting.clone();
-    let priority = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
     waiting.sort_by_cached_key(|p| {
         (std::cmp::Reverse(priority(p)), pods::created(p), p.namespace(), p.name_any())
     });
@@ -152,17 +165,33 @@ fn place(
         places[i].take(pod);
         return Outcome::Bind(places[i].node.name_any());
     }
-    Outcome::Unschedulable(sentence(total, &misfits))
+    // Only where somebody's departure can help.
+    let room = if misfits.iter().any(|m| m.resolvable) { preemption::room(pod, places) } else { None };
+    let Some(room) = room else { return Outcome::Unschedulable(sentence(total, &misfits)) };
+    let victims = room.victims.iter().filter_map(|victim| victim.uid()).collect();
+    // Nobody who matters less takes the room meanwhile; it is still taken by those who go.
+    places[room.place].take(pod);
+    let node = places[room.place].node.name_any();
+    Outcome::Preempt {
+        node,
+        victims,
+        message: format!("0/{total} nodes are available: {}.", faults(&misfits)),
+    }
 }
 
-/// Kubernetes' sentence: how many nodes have which fault, and whether preemption would help.
-fn sentence(total: usize, misfits: &[Misfit]) -> String {
+/// How many nodes have which fault.
+fn faults(misfits: &[Misfit]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in misfits.iter().flat_map(|m| &m.reasons) {
         *counts.entry(reason).or_default() += 1;
     }
     let mut parts: Vec<String> = counts.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
     parts.sort();
+    parts.join(", ")
+}
+
+/// Kubernetes' sentence: how many nodes have which fault, and whether preemption would help.
+fn sentence(total: usize, misfits: &[Misfit]) -> String {
     let resolvable = misfits.iter().filter(|m| m.resolvable).count();
     let mut preemption = Vec::new();
     if resolvable > 0 {
@@ -175,7 +204,7 @@ fn sentence(total: usize, misfits: &[Misfit]) -> String {
     format!(
         "0/{total} nodes are available: {}. no new claims to deallocate, preemption: 0/{total} nodes are \
          available: {}.",
-        parts.join(", "),
+        faults(misfits),
         preemption.join(", ")
     )
 }
@@ -206,7 +235,7 @@ fn unready_volumes(pod: &Pod, claims: &HashMap<(String, String), &PersistentVolu
     None
 }
 
-fn misfit(pod: &Pod, place: &Place, places: &[Place]) -> Option<Misfit> {
+pub(super) fn misfit(pod: &Pod, place: &Place, places: &[Place]) -> Option<Misfit> {
     let never = |reason: &str| Some(Misfit { reasons: vec![reason.to_owned()], resolvable: false });
     let perhaps = |reason: &str| Some(Misfit { reasons: vec![reason.to_owned()], resolvable: true });
     let node = &*place.node;
@@ -230,7 +259,15 @@ fn misfit(pod: &Pod, place: &Place, places: &[Place]) -> Option<Misfit> {
     if let Some(misfit) = shortage(pod, place) {
         return Some(misfit);
     }
+    let nodes: Vec<&Node> = places.iter().map(|p| &*p.node).collect();
     let placed: Vec<_> = places.iter().flat_map(|p| p.placed.iter().map(|pod| (&**pod, &*p.node))).collect();
+    match spread::objection(pod, node, &nodes, &placed) {
+        Some(Uneven::MissingLabel) => {
+            return never("node(s) didn't match pod topology spread constraints (missing required label)");
+        }
+        Some(Uneven::TooMany) => return perhaps("node(s) didn't match pod topology spread constraints"),
+        None => {}
+    }
     match affinity::objection(pod, node, &placed) {
         None => None,
         Some(Objection::Affinity) => never("node(s) didn't match pod affinity rules"),

@@ -47,7 +47,7 @@ fn bound() -> Outcome {
 fn refusal(outcome: Outcome) -> String {
     match outcome {
         Outcome::Unschedulable(why) => why,
-        Outcome::Bind(node) => panic!("the pod went to {node}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -247,4 +247,95 @@ fn pods_wait_for_their_volumes() {
     assert!(refusal(with(json!([]))).contains("persistentvolumeclaim \"data\" not found"));
     assert!(refusal(with(claim("Pending"))).contains("pod has unbound immediate PersistentVolumeClaims"));
     assert_eq!(with(claim("Bound")), bound());
+}
+
+fn important(name: &str, priority: i32, cpu: &str) -> Arc<Pod> {
+    let mut pod = (*asking(name, cpu)).clone();
+    pod.spec.as_mut().unwrap().priority = Some(priority);
+    Arc::new(pod)
+}
+
+fn here(pods: &[Arc<Pod>]) -> Vec<(Arc<Pod>, String)> {
+    pods.iter().map(|pod| (pod.clone(), "here".to_owned())).collect()
+}
+
+#[test]
+fn a_pod_that_matters_more_gets_room_from_as_few_as_possible() {
+    let placed =
+        here(&[important("low", 1, "500m"), important("lower", 0, "500m"), important("equal", 9, "1")]);
+    let observed = |pod: Arc<Pod>| Observed {
+        nodes: vec![node(json!({"status": {"allocatable": {"cpu": "2", "pods": "9"},
+            "conditions": [{"type": "Ready", "status": "True"}]}}))],
+        placed: placed.clone(),
+        waiting: vec![pod, important("small", 0, "100m")],
+        ..Observed::default()
+    };
+    let preempted = |cpu: &str| match plan(&observed(important("high", 9, cpu))).remove(0).outcome {
+        Outcome::Preempt { node, victims, message } => {
+            assert_eq!(
+                (node.as_str(), message.as_str()),
+                ("here", "0/1 nodes are available: 1 Insufficient cpu.")
+            );
+            victims
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(preempted("300m"), ["lower"]);
+    assert_eq!(preempted("900m"), ["low", "lower"]);
+    // Those of the same priority stay.
+    let why = refusal(plan(&observed(important("high", 9, "1500m"))).remove(0).outcome);
+    assert!(why.contains("No preemption victims found"), "{why}");
+    let mut modest = (*important("high", 9, "300m")).clone();
+    modest.spec.as_mut().unwrap().preemption_policy = Some("Never".into());
+    refusal(plan(&observed(Arc::new(modest))).remove(0).outcome);
+    // What is made free is not given to another.
+    refusal(plan(&observed(important("high", 9, "300m"))).remove(1).outcome);
+}
+
+#[test]
+fn nobody_else_goes_while_those_who_were_asked_are_going() {
+    let mut going = (*important("going", 0, "1")).clone();
+    going.metadata.deletion_timestamp = Some(crate::clock::time(jiff::Timestamp::UNIX_EPOCH));
+    let observed = Observed {
+        nodes: vec![node(json!({}))],
+        placed: here(&[Arc::new(going), important("low", 0, "1")]),
+        waiting: vec![important("high", 9, "1")],
+        ..Observed::default()
+    };
+    match plan(&observed).remove(0).outcome {
+        Outcome::Preempt { victims, .. } => assert!(victims.is_empty(), "{victims:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pods_are_spread_as_evenly_as_they_ask() {
+    let nodes: Vec<_> =
+        ["a", "b"].map(|name| node(json!({"metadata": {"name": name, "labels": {"zone": name}}}))).into();
+    let spread = |constraint: Value| {
+        let mut full = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+                              "labelSelector": {"matchLabels": {"app": "web"}}});
+        full.as_object_mut().unwrap().extend(constraint.as_object().unwrap().clone());
+        pod("new", json!({"topologySpreadConstraints": [full], "nodeSelector": {}}))
+    };
+    let at = |counts: [usize; 2], pod: Arc<Pod>| {
+        let on = |node: &'static str, count| {
+            (0..count).map(move |n| (super::tests::pod(&format!("{node}{n}"), json!({})), node.to_owned()))
+        };
+        let placed = on("a", counts[0]).chain(on("b", counts[1])).collect();
+        let observed = Observed { nodes: nodes.clone(), placed, waiting: vec![pod], ..Observed::default() };
+        plan(&observed).remove(0).outcome
+    };
+    assert_eq!(at([1, 0], spread(json!({}))), Outcome::Bind("b".into()));
+    assert_eq!(at([0, 1], spread(json!({}))), Outcome::Bind("a".into()));
+    let why = refusal(at([1, 1], spread(json!({"topologyKey": "rack"}))));
+    assert!(
+        why.contains("2 node(s) didn't match pod topology spread constraints (missing required label)"),
+        "{why}"
+    );
+    // More domains are wanted than there are.
+    let why = refusal(at([1, 1], spread(json!({"minDomains": 3}))));
+    assert!(why.contains("2 node(s) didn't match pod topology spread constraints."), "{why}");
+    let wish = spread(json!({"minDomains": 3, "whenUnsatisfiable": "ScheduleAnyway"}));
+    assert!(matches!(at([1, 1], wish), Outcome::Bind(_)));
 }

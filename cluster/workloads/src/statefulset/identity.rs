@@ -35,6 +35,8 @@ pub(super) fn pod(set: &StatefulSet, ordinal: i32, version: &Version) -> Pod {
     let namespace = set.namespace().unwrap_or_default();
     let mut pod = template::pod(&version.template, &namespace, owners::controller_ref(set));
     pod.metadata.name = Some(name.clone());
+    // As if the name were made from it: programs find a pod's kin by this.
+    pod.metadata.generate_name = Some(template::prefix(&set.name_any()));
     let labels = pod.metadata.labels.get_or_insert_default();
     labels.insert(POD_NAME.into(), name.clone());
     labels.insert(POD_INDEX.into(), ordinal.to_string());

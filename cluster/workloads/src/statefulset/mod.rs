@@ -2,12 +2,13 @@
 
 mod identity;
 mod plan;
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use crate::cache::Key;
@@ -21,6 +22,9 @@ use crate::revisions;
 use crate::writer::Writer;
 
 use plan::{Observed, Version, plan};
+
+/// A claim that is being deleted is looked at again so often.
+const CLAIM_END: Duration = Duration::from_secs(1);
 
 pub(crate) struct StatefulSets {
     writer: Writer,
@@ -67,8 +71,14 @@ impl Reconcile for StatefulSets {
         let now = cluster.clock.now();
         let observed = Observed { set: &set, pods: &pods, current: &current, update: &update, now };
         let plan = plan(&observed);
-        let mut failure = None;
+        retention::sync(&self.writer, &set, &plan.known).await?;
+        let (mut failure, mut again) = (None, plan.again);
         for pod in &plan.create {
+            if pod.claims.iter().any(|claim| self.is_ending(claim)) {
+                // The pod would hold a claim that is about to go, and get no other.
+                again = Some(again.map_or(CLAIM_END, |again| again.min(CLAIM_END)));
+                continue;
+            }
             if let Err(error) = self.create(&set, pod).await {
                 failure = Some(error);
                 break;
@@ -95,11 +105,16 @@ impl Reconcile for StatefulSets {
                 || pods.iter().any(|p| p.labels().get(revisions::HASH) == Some(&name))
         })
         .await?;
-        Ok(plan.again)
+        Ok(again)
     }
 }
 
 impl StatefulSets {
+    fn is_ending(&self, claim: &PersistentVolumeClaim) -> bool {
+        let claim = self.writer.cluster.claims.get(&Key::of(claim));
+        claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_some())
+    }
+
     /// Makes the claims of a pod that are missing, then the pod.
     async fn create(&self, set: &StatefulSet, pod: &plan::New) -> Result<(), Error> {
         let cluster = &self.writer.cluster;

@@ -44,6 +44,8 @@ pub(super) struct New {
 pub(super) struct Plan {
     pub(super) create: Vec<New>,
     pub(super) delete: Vec<Arc<Pod>>,
+    /// All pods, and whether each goes because the set became smaller.
+    pub(super) known: Vec<(Arc<Pod>, bool)>,
     pub(super) status: StatefulSetStatus,
     pub(super) again: Option<Duration>,
 }
@@ -54,6 +56,7 @@ pub(super) fn plan(observed: &Observed<'_>) -> Plan {
     let mut plan = Plan {
         create: Vec::new(),
         delete: Vec::new(),
+        known: Vec::new(),
         status: status(observed, min_ready),
         again: pods::next_available(observed.pods.iter().map(|p| &**p), min_ready, observed.now),
     };
@@ -91,6 +94,8 @@ fn step(observed: &Observed<'_>, min_ready: i32, plan: &mut Plan) {
             by_number.insert(number, pod);
         }
     }
+    let known = by_number.iter().map(|(number, pod)| ((*pod).clone(), !(first..end).contains(number)));
+    plan.known = known.collect();
     let is_available = |pod: &Pod| is_healthy(pod) && pods::is_available(pod, min_ready, observed.now);
     for number in first..end {
         let Some(pod) = by_number.get(&number) else {

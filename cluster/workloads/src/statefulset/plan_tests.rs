@@ -161,6 +161,23 @@ fn a_pod_has_a_name_a_host_name_and_claims_of_its_own() {
 }
 
 #[test]
+fn claims_go_with_what_the_policy_names() {
+    let ends = |policy: Value, is_condemned: bool| {
+        let set = set(json!({"persistentVolumeClaimRetentionPolicy": policy}));
+        let pod = serde_json::from_value(json!({"metadata": {"name": "db-2", "uid": "p"}})).unwrap();
+        super::super::retention::owner(&set, &pod, is_condemned).map(|owner| (owner.kind, owner.uid))
+    };
+    let with = |kind: &str, uid: &str| Some((kind.to_owned(), uid.to_owned()));
+    let policy = |deleted: &str, scaled: &str| json!({"whenDeleted": deleted, "whenScaled": scaled});
+    assert_eq!(ends(policy("Retain", "Retain"), true), None);
+    assert_eq!(ends(policy("Retain", "Delete"), false), None);
+    assert_eq!(ends(policy("Retain", "Delete"), true), with("Pod", "p"));
+    assert_eq!(ends(policy("Delete", "Retain"), true), with("StatefulSet", "s"));
+    assert_eq!(ends(policy("Delete", "Delete"), false), with("StatefulSet", "s"));
+    assert_eq!(ends(policy("Delete", "Delete"), true), with("Pod", "p"));
+}
+
+#[test]
 fn names_that_only_look_alike_are_not_ours() {
     let set = set(json!({}));
     for (name, number) in [

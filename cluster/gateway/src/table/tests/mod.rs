@@ -63,7 +63,7 @@ pub(super) fn slice(service: &str, ports: Value, endpoints: Value) -> Arc<Value>
 }
 
 pub(super) fn plane() -> DataPlane {
-    DataPlane { tls: false, address: "127.0.0.1".to_owned(), now: NOW.to_owned() }
+    DataPlane { address: "127.0.0.1".to_owned(), now: NOW.to_owned(), ..DataPlane::default() }
 }
 
 pub(super) fn built(objects: &Objects) -> Built {

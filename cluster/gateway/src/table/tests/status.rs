@@ -271,3 +271,55 @@ fn an_address_that_is_not_ours_is_not_usable() {
         ["Accepted=True/Accepted", "Programmed=False/AddressNotUsable"]
     );
 }
+
+fn tls_listener(references: Value) -> Value {
+    json!({"name": "https", "port": 443, "protocol": "HTTPS", "hostname": "shop.example.com",
+           "allowedRoutes": {"namespaces": {"from": "All"}}, "tls": {"certificateRefs": references}})
+}
+
+#[test]
+fn a_certificate_is_referred_to_and_what_is_wrong_with_it_is_told() {
+    let key = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
+    let states = std::collections::BTreeMap::from([
+        (key("infra", "good"), Ok(())),
+        (key("other", "good"), Ok(())),
+        (key("infra", "broken"), Err("it has no tls.key".to_owned())),
+    ]);
+    let plane = DataPlane { certificates: states, ..plane() };
+    let judged = |reference: Value, grants: Vec<Arc<Value>>| {
+        let mut all = objects();
+        all.reference_grants = grants;
+        all.gateways = vec![gateway(json!([tls_listener(json!([reference]))]))];
+        let built = build(&all, &plane);
+        let gateway = built.statuses.iter().find(|s| s.kind == StatusKind::Gateway).unwrap();
+        let conditions = gateway.status["listeners"][0]["conditions"].as_array().unwrap().clone();
+        let of = |kind: &str| {
+            let found = conditions.iter().find(|c| c["type"] == kind).unwrap();
+            format!("{} {}", found["status"].as_str().unwrap(), found["reason"].as_str().unwrap())
+        };
+        (of("ResolvedRefs"), of("Programmed"), built)
+    };
+    let (resolved, programmed, built) = judged(json!({"name": "good"}), vec![]);
+    assert_eq!((resolved.as_str(), programmed.as_str()), ("True ResolvedRefs", "True Programmed"));
+    let host = HostPattern::Exact("shop.example.com".to_owned());
+    assert_eq!(built.certificates, [(host, key("infra", "good"))]);
+
+    for (reference, reason) in [
+        (json!({"name": "absent"}), "False InvalidCertificateRef"),
+        (json!({"name": "broken"}), "False InvalidCertificateRef"),
+        (json!({"name": "good", "kind": "ConfigMap"}), "False InvalidCertificateRef"),
+        (json!({"name": "good", "namespace": "other"}), "False RefNotPermitted"),
+    ] {
+        let (resolved, programmed, built) = judged(reference.clone(), vec![]);
+        assert_eq!((resolved.as_str(), programmed.as_str()), (reason, "False Invalid"), "{reference}");
+        assert!(built.certificates.is_empty());
+    }
+    // A Secret that does not exist yet is waited for; one that may not be read is not looked at.
+    assert_eq!(judged(json!({"name": "absent"}), vec![]).2.secrets, [key("infra", "absent")].into());
+    assert!(judged(json!({"name": "good", "namespace": "other"}), vec![]).2.secrets.is_empty());
+    let grant = Arc::new(json!({"metadata": {"name": "g", "namespace": "other"}, "spec": {
+        "from": [{"group": crate::GROUP, "kind": "Gateway", "namespace": "infra"}],
+        "to": [{"group": "", "kind": "Secret"}]}}));
+    let (resolved, programmed, _) = judged(json!({"name": "good", "namespace": "other"}), vec![grant]);
+    assert_eq!((resolved.as_str(), programmed.as_str()), ("True ResolvedRefs", "True Programmed"));
+}

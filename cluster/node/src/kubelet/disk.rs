@@ -1,0 +1,233 @@
+//! Disk space: a pod that uses more than it may is ended, and when the disk gets full, the one that uses most.
+//!
+//! What is counted is what the kubelet calls local ephemeral storage: what containers write outside of volumes, their
+//! logs, and `emptyDir` volumes that are not kept in memory. Claims are not; their data is meant to stay.
+
+use super::container::PodFolders;
+use super::resources::milli;
+use super::shared::{Employed, Shared};
+use super::worker::Input;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Files of one pod that are looked at in one round.
+const MAX_FILES: usize = 2_000_000;
+/// A pod that uses less is not ended for want of space: it would not help.
+const SMALL: u64 = 1 << 20;
+
+/// What a pod uses, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Usage {
+    containers: BTreeMap<String, u64>,
+    volumes: BTreeMap<String, u64>,
+}
+
+impl Usage {
+    fn total(&self) -> u64 {
+        self.containers.values().chain(self.volumes.values()).sum()
+    }
+}
+
+/// Looks at all pods from time to time, until dropped.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(shared.options.disk_interval).await;
+        let pods = shared.workers();
+        let measured = {
+            let (shared, pods) = (shared.clone(), pods.clone());
+            tokio::task::spawn_blocking(move || {
+                let usage = |(key, pod, _): &Employed| {
+                    let folders = PodFolders { root: shared.pods_folder().join(&key.uid) };
+                    measure(pod, &folders, &shared.log_folder(key))
+                };
+                pods.iter().map(usage).collect::<Vec<Usage>>()
+            })
+        };
+        let Ok(measured) = measured.await else { continue };
+        let mut ended = false;
+        for ((_, pod, worker), usage) in pods.iter().zip(&measured) {
+            if let Some(message) = excess(pod, usage) {
+                ended = true;
+                let _ = worker.send(Input::Evict(message));
+            }
+        }
+        let free = nix::sys::statvfs::statvfs(&shared.options.data_dir)
+            .map_or(u64::MAX, |s| s.blocks_available() * s.fragment_size());
+        if ended || free >= shared.options.disk_reserve {
+            continue;
+        }
+        let largest = pods.iter().zip(&measured).max_by_key(|(_, usage)| usage.total());
+        if let Some(((_, _, worker), usage)) = largest.filter(|(_, usage)| usage.total() > SMALL) {
+            let message = format!(
+                "The node was low on resource: ephemeral-storage. Threshold quantity: {}, available: {}. The pod was \
+                 using {}, more than any other. ",
+                binary(shared.options.disk_reserve),
+                binary(free),
+                binary(usage.total())
+            );
+            let _ = worker.send(Input::Evict(message));
+        }
+    }
+}
+
+fn measure(pod: &Pod, folders: &PodFolders, logs: &Path) -> Usage {
+    let mut usage = Usage::default();
+    let Some(spec) = &pod.spec else { return usage };
+    let mut files = 0;
+    let mut size = |path: &Path| size(path, &mut files);
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+        let written = size(&folders.container(&container.name)) + size(&logs.join(&container.name));
+        usage.containers.insert(container.name.clone(), written);
+    }
+    for container in spec.ephemeral_containers.iter().flatten() {
+        let written = size(&folders.container(&container.name)) + size(&logs.join(&container.name));
+        usage.containers.insert(container.name.clone(), written);
+    }
+    for volume in spec.volumes.iter().flatten() {
+        let on_disk = volume.empty_dir.as_ref().is_some_and(|v| v.medium.as_deref() != Some("Memory"));
+        if on_disk {
+            usage.volumes.insert(volume.name.clone(), size(&folders.volumes().join(&volume.name)));
+        }
+    }
+    usage
+}
+
+/// Bytes on disk below a folder. Links are not followed; what changes meanwhile is counted or not.
+fn size(path: &Path, files: &mut usize) -> u64 {
+    let mut total = 0;
+    let mut pending = vec![path.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            *files += 1;
+            if *files > MAX_FILES {
+                return total;
+            }
+            // Of the entry itself, whatever it points to.
+            let Ok(metadata) = entry.metadata() else { continue };
+            total += metadata.blocks() * 512;
+            if metadata.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    total
+}
+
+/// Which limit a pod exceeds, in the kubelet's words.
+fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    for volume in spec.volumes.iter().flatten() {
+        let limit = volume.empty_dir.as_ref().and_then(|v| v.size_limit.as_ref());
+        if let (Some(limit), Some(used)) = (limit, usage.volumes.get(&volume.name))
+            && exceeds(*used, limit)
+        {
+            let name = &volume.name;
+            return Some(format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{}\". ", limit.0));
+        }
+    }
+    let limit = |container: &k8s_openapi::api::core::v1::Container| {
+        container.resources.as_ref()?.limits.as_ref()?.get("ephemeral-storage").cloned()
+    };
+    let limits: Vec<Option<Quantity>> = spec.containers.iter().map(limit).collect();
+    // With a limit for each, all together have one: volumes count for it as well.
+    let total: Option<i128> = limits.iter().map(|limit| milli(&limit.as_ref()?.0)).sum();
+    if let Some(total) = total.filter(|_| !limits.is_empty())
+        && i128::from(usage.total()) * 1000 > total
+    {
+        let limit = binary(u64::try_from(total / 1000).unwrap_or(u64::MAX));
+        return Some(format!(
+            "Pod ephemeral local storage usage exceeds the total limit of containers {limit}. "
+        ));
+    }
+    for (container, limit) in spec.containers.iter().zip(&limits) {
+        let used = usage.containers.get(&container.name).copied().unwrap_or(0);
+        if let Some(limit) = limit.as_ref().filter(|limit| exceeds(used, limit)) {
+            let name = &container.name;
+            return Some(format!(
+                "Container {name} exceeded its local ephemeral storage limit \"{}\". ",
+                limit.0
+            ));
+        }
+    }
+    None
+}
+
+fn exceeds(used: u64, limit: &Quantity) -> bool {
+    milli(&limit.0).is_some_and(|limit| i128::from(used) * 1000 > limit)
+}
+
+/// Bytes as a quantity: `20Mi`.
+fn binary(bytes: u64) -> String {
+    let units = ["", "Ki", "Mi", "Gi", "Ti"];
+    let mut unit = 0;
+    let mut number = bytes;
+    while unit + 1 < units.len() && number >= 1024 && (number.is_multiple_of(1024) || number >= 1 << 20) {
+        number /= 1024;
+        unit += 1;
+    }
+    format!("{number}{}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn usage(container: u64, volume: u64) -> Usage {
+        let of = |name: &str, bytes| BTreeMap::from([(name.to_owned(), bytes)]);
+        Usage { containers: of("c", container), volumes: of("v", volume) }
+    }
+
+    #[test]
+    fn limits_of_volumes_containers_and_the_pod_are_told_apart() {
+        let pod = |limits: serde_json::Value, size: serde_json::Value| -> Pod {
+            let volumes = json!([{"name": "v", "emptyDir": {"sizeLimit": size}}]);
+            serde_json::from_value(json!({"spec": {"volumes": volumes, "containers": [
+                {"name": "c", "resources": {"limits": limits}}]}}))
+            .unwrap()
+        };
+        let of = |pod: &Pod, container, volume| excess(pod, &usage(container, volume));
+        let free = pod(json!({}), json!(null));
+        assert_eq!(of(&free, 1 << 40, 1 << 40), None);
+        let volume = pod(json!({}), json!("1Ki"));
+        assert_eq!(of(&volume, 1 << 40, 1024), None);
+        assert_eq!(
+            of(&volume, 0, 1025).as_deref(),
+            Some("Usage of EmptyDir volume \"v\" exceeds the limit \"1Ki\". ")
+        );
+        let both = pod(json!({"ephemeral-storage": "2Mi"}), json!(null));
+        assert_eq!(of(&both, 1 << 20, 1 << 20), None);
+        assert_eq!(
+            of(&both, 1 << 20, (1 << 20) + 1).as_deref(),
+            Some("Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ")
+        );
+        let mut one = both;
+        let other = serde_json::from_value(json!({"name": "other"})).unwrap();
+        one.spec.as_mut().unwrap().containers.push(other);
+        assert_eq!(of(&one, 1 << 20, 9 << 20), None);
+        assert_eq!(
+            of(&one, 3 << 20, 0).as_deref(),
+            Some("Container c exceeded its local ephemeral storage limit \"2Mi\". ")
+        );
+    }
+
+    #[test]
+    fn files_below_a_folder_are_counted_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::fs::write(folder.path().join("deep/file"), vec![1; 100_000]).unwrap();
+        let before = size(folder.path(), &mut 0);
+        assert!((100_000..200_000).contains(&before), "{before}");
+        std::os::unix::fs::symlink("/usr", folder.path().join("link")).unwrap();
+        assert!(size(folder.path(), &mut 0) < 200_000);
+        assert_eq!(
+            (binary(20 << 20), binary(1000), binary(2048)),
+            ("20Mi".into(), "1000".into(), "2Ki".into())
+        );
+    }
+}

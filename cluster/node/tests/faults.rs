@@ -1,0 +1,169 @@
+//! Images and hosts that misbehave: one pod's fault stays its own, and is told.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::cluster::{Cluster, pod};
+
+const SLEEP: &str = "trap exit TERM; while true; do sleep 0.1; done";
+
+/// Whether the host lets this node limit processes; otherwise the node has said so in an event.
+fn limits_processes(node: &str) -> bool {
+    let trees = ["/sys/fs/cgroup/pids/seaway", "/sys/fs/cgroup/seaway"].map(std::path::Path::new);
+    let here = trees.iter().any(|tree| tree.join(node).exists());
+    if !here {
+        println!("skipped: this host lets nobody make control groups");
+    }
+    here
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_forks_without_end_meets_its_own_limit() {
+    let Some(cluster) = Cluster::start_with(|options| options.max_processes = 40).await else { return };
+    if !limits_processes(&cluster.name) {
+        return cluster.end().await;
+    }
+    // Each shell starts another two, for ever.
+    let bomb = "echo 'sh /bomb & sh /bomb & wait' > /bomb; sh /bomb; echo survived; sleep 1000";
+    cluster.run("bomb", pod(bomb)).await;
+    cluster.until_phase("bomb", "Running").await;
+    cluster.until_log("bomb", "an't fork").await;
+    cluster.run("quiet", pod(SLEEP)).await;
+    cluster.until_ready("quiet").await;
+    let (code, text) =
+        cluster.exec("quiet", "for i in 1 2 3 4 5; do sleep 0.01 & done; wait; echo fine").await;
+    assert_eq!((code, text.as_str()), (0, "fine\n"));
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_writes_more_than_it_may_is_evicted_with_the_reason() {
+    let often = |options: &mut seaway_node::NodeOptions| options.disk_interval = Duration::from_millis(200);
+    let Some(cluster) = Cluster::start_with(often).await else { return };
+    let fill = |path: &str| format!("head -c 8000000 /dev/zero > {path}; {SLEEP}");
+    let limits = json!({"limits": {"ephemeral-storage": "4Mi"}});
+    let mut root = pod(&fill("/big"));
+    root["containers"][0]["resources"] = limits.clone();
+    let mut log = pod(&format!("yes 'a line that is long enough to fill a log' | head -c 8000000; {SLEEP}"));
+    log["containers"][0]["resources"] = limits;
+    let mut volume = pod(&fill("/scratch/big"));
+    volume["containers"][0]["volumeMounts"] = json!([{"name": "scratch", "mountPath": "/scratch"}]);
+    volume["volumes"] = json!([{"name": "scratch", "emptyDir": {"sizeLimit": "4Mi"}}]);
+    let unlimited = pod(&fill("/big"));
+    let total = "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ";
+    cluster.run("unlimited", unlimited).await;
+    for (name, spec, message) in [
+        ("root", root, total),
+        ("log", log, total),
+        ("volume", volume, "Usage of EmptyDir volume \"scratch\" exceeds the limit \"4Mi\". "),
+    ] {
+        cluster.run(name, spec).await;
+        let pod = cluster.until_phase(name, "Failed").await;
+        assert_eq!(
+            (&pod["status"]["reason"], &pod["status"]["message"]),
+            (&json!("Evicted"), &json!(message))
+        );
+        assert_eq!(cluster.until_event(name, "Evicted").await, message);
+    }
+    let pod = cluster.until_ready("unlimited").await;
+    assert_eq!(pod["status"]["phase"], "Running");
+    // What the volume held is gone before the pod is.
+    let uid = cluster.until_phase("volume", "Failed").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let folder = cluster.folder.path().join("node/pods").join(uid).join("volumes");
+    for _ in 0..100 {
+        if !folder.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!folder.exists());
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_the_pod_that_uses_most_is_ended() {
+    let full = |options: &mut seaway_node::NodeOptions| {
+        options.disk_interval = Duration::from_millis(200);
+        options.disk_reserve = u64::MAX;
+    };
+    let Some(cluster) = Cluster::start_with(full).await else { return };
+    cluster.run("small", pod(&format!("echo x > /small; {SLEEP}"))).await;
+    cluster.until_ready("small").await;
+    cluster.run("large", pod(&format!("head -c 8000000 /dev/zero > /big; {SLEEP}"))).await;
+    let pod = cluster.until_phase("large", "Failed").await;
+    assert_eq!(pod["status"]["reason"], "Evicted");
+    let message = pod["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("The node was low on resource: ephemeral-storage."), "{message}");
+    let small = cluster.until_ready("small").await;
+    assert_eq!(small["status"]["containerStatuses"][0]["restartCount"], 0);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_that_take_too_long_have_failed() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mut spec = pod(&format!("nc -ll -p 8080 -e sleep 1000 & {SLEEP}"));
+    let slow = |probe: Value| {
+        let mut probe = probe;
+        (probe["periodSeconds"], probe["timeoutSeconds"]) = (json!(1), json!(1));
+        probe
+    };
+    spec["containers"][0]["readinessProbe"] = slow(json!({"exec": {"command": ["sleep", "100"]}}));
+    spec["containers"][0]["startupProbe"] =
+        json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 30});
+    // It takes the connection and never answers.
+    spec["containers"][0]["livenessProbe"] =
+        slow(json!({"httpGet": {"port": 8080, "path": "/"}, "failureThreshold": 1}));
+    cluster.run("slow", spec).await;
+    let message = cluster.until_event_with("slow", "Unhealthy", "Readiness").await;
+    assert_eq!(message, "Readiness probe failed: command timed out: \"sleep 100\" timed out after 1s");
+    let message = cluster.until_event_with("slow", "Unhealthy", "Liveness").await;
+    assert!(
+        message.ends_with("context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
+        "{message}"
+    );
+    cluster.until("slow", "restarted", |p| p["status"]["containerStatuses"][0]["restartCount"] != 0).await;
+    // The command that took too long does not stay.
+    let (_, processes) = cluster.exec("slow", "ps").await;
+    assert!(processes.lines().filter(|line| line.ends_with("sleep 100")).count() <= 1, "{processes}");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_do_not_see_each_other_or_the_node() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let loopback = listener.local_addr().unwrap().port();
+    let api = cluster.server.address().unwrap().port();
+    let mut neighbour = pod(&format!("echo neighbours-secret | tee /own /scratch/file; {SLEEP}"));
+    neighbour["containers"][0]["volumeMounts"] = json!([{"name": "scratch", "mountPath": "/scratch"}]);
+    neighbour["volumes"] = json!([{"name": "scratch", "emptyDir": {}}]);
+    neighbour["containers"][0]["env"] = json!([{"name": "TOKEN", "value": "neighbours-secret"}]);
+    cluster.run("neighbour", neighbour).await;
+    let neighbour = cluster.until_ready("neighbour").await;
+    cluster.run("curious", pod(SLEEP)).await;
+    let curious = cluster.until_ready("curious").await;
+    let uid = neighbour["metadata"]["uid"].as_str().unwrap();
+    let data = cluster.folder.path().display();
+    let script = format!(
+        "cat {data}/api/kubeconfig {data}/api/pki/* {data}/node/pods/{uid}/volumes/scratch/file; ls {data}; \
+         cat /proc/*/root{data}/api/kubeconfig; cat /proc/*/environ | tr '\\0' '\\n' | grep neighbours-secret; \
+         find / -xdev -name kubeconfig -o -xdev -name apiserver.db -o -xdev -name '*.key'; \
+         mount | grep -v ' on /[^ ]* type overlay' | grep {data} | sed 's/^/MOUNT /'; \
+         for port in {loopback} {api}; do for host in 127.0.0.1 {host}; do \
+         nc -w 1 $host $port </dev/null && echo REACHED $host:$port; done; done; echo end",
+        host = curious["status"]["hostIP"].as_str().unwrap(),
+    );
+    let (_, text) = cluster.exec("curious", &script).await;
+    assert!(text.contains("end\n"), "{text}");
+    for secret in ["neighbours-secret", "apiVersion", "PRIVATE KEY", "REACHED", "apiserver.db"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    assert!(!text.lines().any(|line| line.ends_with("kubeconfig") && line.starts_with('/')), "{text}");
+    // Each has its own name for everything.
+    let (_, text) = cluster.exec("curious", "ls /own /scratch; hostname; ls -d /proc/[0-9]* | wc -l").await;
+    assert!(text.contains("curious\n") && !text.contains("file\n"), "{text}");
+    cluster.end().await;
+}
