@@ -2,66 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(unreachable_pub)]
-#[path = "../platform/sync/tests/support/http.rs"]
-mod http;
+#[path = "support/git.rs"]
+mod git;
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use git::Repository;
 use serde_json::Value;
 use support::{Kubectl, Seaway, eventually, program};
-
-/// A bare repository that is served over http, and a working copy of it.
-struct Repository {
-    folder: tempfile::TempDir,
-    server: http::GitServer,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Repository {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(http::GitServer::start(folder.path().to_owned()));
-        let repository = Self { folder, server, _runtime: runtime };
-        repository.git(repository.folder.path(), &["init", "-q", "--bare", "-b", "main", "shop.git"]);
-        repository.git(repository.folder.path(), &["init", "-q", "-b", "main", "work"]);
-        repository
-    }
-
-    fn work(&self) -> PathBuf {
-        self.folder.path().join("work")
-    }
-
-    fn git(&self, folder: &Path, arguments: &[&str]) {
-        let status = Command::new("git")
-            .args(["-c", "user.name=Jane", "-c", "user.email=jane@example.com"])
-            .args(arguments)
-            .current_dir(folder)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .status()
-            .unwrap();
-        assert!(status.success(), "git {arguments:?}");
-    }
-
-    /// Writes files (an empty text removes one), commits and pushes to a branch.
-    fn push(&self, branch: &str, message: &str, files: &[(&str, &str)]) {
-        for (name, text) in files {
-            let path = self.work().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            if text.is_empty() {
-                std::fs::remove_file(path).unwrap()
-            } else {
-                std::fs::write(path, text).unwrap()
-            }
-        }
-        self.git(&self.work(), &["add", "-A"]);
-        self.git(&self.work(), &["commit", "-q", "-m", message]);
-        self.git(&self.work(), &["push", "-q", "../shop.git", &format!("HEAD:{branch}")]);
-    }
-}
 
 fn config_map(name: &str, color: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{color: {color}}}\n")
@@ -115,7 +64,7 @@ fn an_environment_follows_git_and_says_what_it_does_and_why() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join("data");
     let (seaway, k, env) = start(&folder);
-    let url = repository.server.url("shop.git");
+    let url = repository.url();
     k.apply(&format!(
         "
 apiVersion: seaway.dev/v1alpha1

@@ -1,26 +1,76 @@
 //! Seaway proper: environments that follow Git, their history, and the HTTP API in front of them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use miette::{IntoDiagnostic, WrapErr};
-use seaway_apiserver::Identity;
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, Server};
+use seaway_server::{Accounts, ClientFor, Server};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
-
-use crate::machine::Options;
 
 /// Environments that are looked at at the same time.
 const CONCURRENCY: usize = 8;
 
+/// How Seaway proper runs, whatever the cluster is.
+pub(crate) struct Settings {
+    /// Where mirrors, records, history and accounts lie.
+    pub(crate) data_dir: PathBuf,
+    /// Where the HTTP API and the page are served.
+    pub(crate) listen: SocketAddr,
+    /// How people reach it, when that is another address.
+    pub(crate) external: Option<External>,
+    /// With which certificate it serves https itself.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// How often repositories are asked for news.
+    pub(crate) poll_interval: Duration,
+    /// Where outgoing connections may go.
+    pub(crate) policy: OutgoingPolicy,
+    /// Copies answer at `*.NAME.DOMAIN`.
+    pub(crate) domain: String,
+    /// The port at which HTTPRoutes are served, where that is known.
+    pub(crate) gateway_port: Option<u16>,
+}
+
+/// How people reach the server: `https://seaway.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct External {
+    /// Without a slash at the end.
+    pub(crate) url: String,
+    pub(crate) host: String,
+    pub(crate) https: bool,
+}
+
+impl std::str::FromStr for External {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            |what: &str| format!("{text:?} {what}: give scheme and host, as in https://seaway.example.com");
+        let uri: http::Uri = text.parse().map_err(|_| wrong("is no URL"))?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong("begins with neither http:// nor https://")),
+        };
+        if !uri.path().trim_matches('/').is_empty() || uri.query().is_some() {
+            return Err(wrong("has a path: Seaway is served at the root of its host"));
+        }
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("has no host"))?;
+        Ok(Self { url: text.trim_end_matches('/').to_owned(), host: host.to_owned(), https })
+    }
+}
+
 /// The running parts.
 pub(crate) struct Delivery {
     pub(crate) server: Server,
+    external: Option<External>,
+    tls: bool,
     /// Makes the first account; absent when there is one.
     setup: Option<SecretString>,
     sync: Arc<Sync>,
@@ -29,50 +79,49 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Starts following Git and serving. Both clients act as accounts of their own.
+    /// Starts following Git and serving. Each client acts as an account of its own; that of the server may check tokens
+    /// and nothing else: for people it acts as they themselves do.
     pub(crate) async fn start(
-        options: &Options,
+        settings: Settings,
         sync_client: kube::Client,
         server_client: kube::Client,
-        people: impl Fn(Identity) -> kube::Client + Send + std::marker::Sync + 'static,
-        gateway_port: u16,
+        people: ClientFor,
     ) -> miette::Result<Self> {
-        let folder = &options.data_dir;
+        let folder = &settings.data_dir;
         let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
-        // One machine, whose owner says what it fetches: its own network and disk are his.
-        let policy = OutgoingPolicy { private: true, loopback: true, plain_http: true, files: true };
-        let mirrors =
-            Mirrors::open(&folder.join("git"), seaway_git::Options { policy, ..Default::default() })
-                .into_diagnostic()?;
+        let git = seaway_git::Options { policy: settings.policy, ..Default::default() };
+        let mirrors = Mirrors::open(&folder.join("git"), git).into_diagnostic()?;
         let sync = Sync::start(SyncOptions {
             client: sync_client,
             data_dir: folder.join("environments"),
             ledger: ledger.clone(),
             mirrors,
-            poll_interval: options.poll_interval,
+            poll_interval: settings.poll_interval,
             concurrency: CONCURRENCY,
             hash_key: hash_key(&folder.join("pki/hash.key"))?,
-            // Every name below it leads to this machine (RFC 6761).
-            domain: "localhost".to_owned(),
+            domain: settings.domain,
         })
         .into_diagnostic()?;
         let sync = Arc::new(sync);
         let (accounts, setup) = Accounts::open(&folder.join("accounts.db")).await.into_diagnostic()?;
-        // The server's own account may check tokens and nothing else: for people it acts as they themselves do.
         let authenticate = seaway_server::token_review(server_client);
-        let people: seaway_server::ClientFor =
-            Arc::new(move |person| Ok(people(Identity::user(person.name.clone(), person.groups.clone()))));
         let mut server =
             seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
-        server.listen = options.listen;
-        server.gateway_port = Some(gateway_port);
+        server.listen = settings.listen;
+        server.gateway_port = settings.gateway_port;
+        server.https = settings.external.as_ref().is_some_and(|external| external.https);
+        server.names = settings.external.iter().map(|external| external.host.clone()).collect();
+        let tls = settings.tls.is_some();
+        server.tls = settings.tls;
         let server = Server::start(server).await.into_diagnostic()?;
-        Ok(Self { server, setup, sync, ledger, written })
+        Ok(Self { server, external: settings.external, tls, setup, sync, ledger, written })
     }
 
-    /// The page that makes the first account, while there is none. Its code is a fragment: browsers do not send it, so
-    /// that it is in no log.
-    pub(crate) fn setup_link(&self) -> Option<String> {
+    /// Where people reach it.
+    pub(crate) fn url(&self) -> String {
+        if let Some(external) = &self.external {
+            return external.url.clone();
+        }
         let address = self.server.address();
         // Where `localhost` leads.
         let host = match address.ip() {
@@ -81,7 +130,13 @@ impl Delivery {
             }
             _ => address.to_string(),
         };
-        self.setup.as_ref().map(|code| format!("http://{host}/setup#{}", code.expose_secret()))
+        format!("http{}://{host}", if self.tls { "s" } else { "" })
+    }
+
+    /// The page that makes the first account, while there is none. Its code is a fragment: browsers do not send it, so
+    /// that it is in no log.
+    pub(crate) fn setup_link(&self) -> Option<String> {
+        self.setup.as_ref().map(|code| format!("{}/setup#{}", self.url(), code.expose_secret()))
     }
 
     /// Ends open answers and what is being synced; the next start goes on with it.
@@ -100,6 +155,10 @@ fn hash_key(path: &Path) -> miette::Result<HashKey> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let unusable = || format!("{} cannot be used", path.display());
+    if let Some(folder) = path.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.into_diagnostic().wrap_err_with(unusable)?;
+    }
     match std::fs::read(path) {
         Ok(bytes) => {
             let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
@@ -126,5 +185,23 @@ fn hash_key(path: &Path) -> miette::Result<HashKey> {
             Ok(HashKey::new(bytes))
         }
         Err(e) => Err(e).into_diagnostic().wrap_err_with(unusable),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_url_is_scheme_and_host() {
+        let url: External = "https://Seaway.example.com:8443/".parse().unwrap();
+        assert_eq!(
+            (url.url.as_str(), url.host.as_str(), url.https),
+            ("https://Seaway.example.com:8443", "Seaway.example.com", true)
+        );
+        for bad in ["", "seaway.example.com", "ftp://h", "https://h/path", "https://h/?q", "https://"] {
+            assert!(bad.parse::<External>().is_err(), "{bad}");
+        }
     }
 }

@@ -14,12 +14,13 @@ use kube::discovery::ApiResource;
 use miette::{IntoDiagnostic, WrapErr};
 use seaway_apiserver::{ApiServer, Identity};
 use seaway_gateway::{Gateway, GatewayOptions};
+use seaway_git::OutgoingPolicy;
 use seaway_node::image::LayoutFolder;
 use seaway_node::{Node, NodeOptions};
 use seaway_workloads::Workloads;
 use serde_json::{Value, json};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Settings};
 use crate::node_streams::Streams;
 use crate::rights;
 
@@ -102,8 +103,22 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
-        let (port, people) = (gateway.local_addr().port(), server.clients());
-        let delivery = Delivery::start(options, account("sync"), account("server"), people, port).await?;
+        let clients = server.clients();
+        let people: seaway_server::ClientFor =
+            Arc::new(move |person| Ok(clients(Identity::user(person.name.clone(), person.groups.clone()))));
+        let settings = Settings {
+            data_dir: options.data_dir.clone(),
+            listen: options.listen,
+            external: None,
+            tls: None,
+            poll_interval: options.poll_interval,
+            // One machine, whose owner says what it fetches: its own network and disk are his.
+            policy: OutgoingPolicy { private: true, loopback: true, plain_http: true, files: true },
+            // Every name below it leads to this machine (RFC 6761).
+            domain: "localhost".to_owned(),
+            gateway_port: Some(gateway.local_addr().port()),
+        };
+        let delivery = Delivery::start(settings, account("sync"), account("server"), people).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })
     }
 
@@ -201,7 +216,7 @@ fn administrators() -> Value {
 }
 
 /// A part's ClusterRole, bound to its account.
-fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
+pub(crate) fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let name = format!("system:seaway:{part}");
     [

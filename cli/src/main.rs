@@ -5,24 +5,32 @@
 //!
 //! Start reading in [`commands`]; each command has its file.
 
+mod archive;
 mod client;
+mod cluster;
 mod commands;
 mod delivery;
 mod demo;
 mod kubeconfig;
+mod lease;
 mod machine;
 mod node_streams;
 mod rights;
+mod settings;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::{IntoDiagnostic, WrapErr};
 
 /// Brings a living copy of production to every developer, and each change from there to production.
 #[derive(Parser)]
 #[command(name = "seaway", version, about, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
+    /// File of settings [default: $XDG_CONFIG_HOME/seaway/seaway.toml]
+    // Read before anything else: see `settings`.
+    #[arg(long, global = true, env = "SEAWAY_CONFIG", value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,6 +39,10 @@ struct Arguments {
 enum Command {
     /// Start everything on this machine and serve until stopped
     Up(commands::up::Options),
+    /// Follow Git for any Kubernetes cluster, and serve until stopped
+    Serve(commands::serve::Options),
+    /// Print what Seaway needs in a cluster, as YAML for kubectl
+    Install(commands::install::Options),
     /// Show and change environments of a Seaway server
     Env(commands::env::Options),
     /// Log in to a Seaway server as yourself
@@ -39,6 +51,14 @@ enum Command {
     Logout,
     /// Add people, invite them again, and remove them
     Account(commands::account::Options),
+    /// Follow the deployment repository that holds Stacks and Environments
+    Bootstrap(commands::bootstrap::Options),
+    /// Write a data folder into one file, also while it is used
+    Backup(commands::backup::BackupOptions),
+    /// Make a data folder from such a file
+    Restore(commands::backup::RestoreOptions),
+    /// Print how well objects do, from what they say about themselves
+    Health(commands::health::Options),
     /// Print the Kubernetes objects that a directory or a Git repository stands for
     Render(commands::render::Options),
     /// Print the completions of a shell
@@ -58,8 +78,7 @@ fn main() -> ExitCode {
     }
     // Before anything can open a TLS connection: rustls takes one provider per process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let arguments = Arguments::parse();
-    match run(arguments.command) {
+    match read_arguments().and_then(|arguments| run(arguments.command)) {
         Ok(code) => code,
         Err(report) => {
             eprintln!("Error: {report:?}");
@@ -68,13 +87,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Flags, then variables, then the file of settings, then defaults.
+fn read_arguments() -> miette::Result<Arguments> {
+    let given: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let matches = settings::with_file(Arguments::command(), &given)?.get_matches_from(&given);
+    Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
 fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
         Command::Up(options) => runtime()?.block_on(commands::up::run(options)),
+        Command::Serve(options) => runtime()?.block_on(commands::serve::run(options)),
+        Command::Install(options) => commands::install::run(&options),
         Command::Env(options) => runtime()?.block_on(commands::env::run(options)),
         Command::Login(options) => runtime()?.block_on(commands::login::log_in(&options)),
         Command::Logout => runtime()?.block_on(commands::login::log_out()),
         Command::Account(options) => runtime()?.block_on(commands::account::run(options)),
+        Command::Bootstrap(options) => runtime()?.block_on(commands::bootstrap::run(&options)),
+        Command::Backup(options) => runtime()?.block_on(commands::backup::backup(&options)),
+        Command::Restore(options) => commands::backup::restore(&options),
+        Command::Health(options) => commands::health::run(&options),
         Command::Render(options) => commands::render::run(&options),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seaway", &mut std::io::stdout());

@@ -78,3 +78,8 @@ pub(crate) fn sync() -> Vec<Value> {
         ),
     ]
 }
+
+/// Whoever serves keeps a Lease, so that one replica is active.
+pub(crate) fn lease() -> Vec<Value> {
+    vec![rule("coordination.k8s.io", &["leases"], &["create", "get", "update"])]
+}

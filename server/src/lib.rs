@@ -41,7 +41,7 @@ pub use routes::{
     AccountList, AccountRequest, AccountState, AccountView, CopyAnswer, CopyRequest, Done, EnvironmentList,
     ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod,
     LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, RollbackRequest,
-    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, document,
+    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, WebhookAnswer, document,
 };
 
 /// The port at which it listens when nothing else is said.
@@ -55,6 +55,8 @@ pub struct Options {
     pub names: Vec<String>,
     /// Whether people reach it by https, as behind a proxy: browsers then send its cookie over https alone.
     pub https: bool,
+    /// With which certificate it serves https itself; absent: plain http, for loopback or behind a proxy.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Who can log in with a password. They are closed by [`Server::stop`].
     pub accounts: Accounts,
     /// Who holds a token.
@@ -83,6 +85,7 @@ impl Options {
             listen,
             names: Vec::new(),
             https: false,
+            tls: None,
             accounts,
             authenticate,
             client_for,
@@ -124,11 +127,12 @@ impl Server {
         let listening = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
+        let tls = options.tls.map(tokio_rustls::TlsAcceptor::from);
         let stopping = CancellationToken::new();
         let accounts = Arc::new(options.accounts);
         let app = routes::App {
             accounts: accounts.clone(),
-            https: options.https,
+            https: options.https || tls.is_some(),
             sync: options.sync,
             ledger: options.ledger,
             authenticate: options.authenticate,
@@ -138,7 +142,7 @@ impl Server {
             stopping: stopping.clone(),
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));
-        let serving = tokio::spawn(listener::serve(listener, router, stopping.clone()));
+        let serving = tokio::spawn(listener::serve(listener, tls, router, stopping.clone()));
         Ok(Self { address, accounts, stopping, serving })
     }
 

@@ -14,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -28,8 +29,13 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Serves until `stopping`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+/// Serves until `stopping`; over TLS when there is a certificate for it.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stopping: CancellationToken,
+) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 * 1024);
     let connections = GracefulShutdown::new();
@@ -61,9 +67,19 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: Cance
             request.extensions_mut().insert(peer);
             router.clone().call(request)
         });
-        let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let (watcher, builder, tls) = (connections.watcher(), builder.clone(), tls.clone());
         tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            let result = match tls {
+                None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await,
+                Some(tls) => match tokio::time::timeout(HEAD, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+                    }
+                    Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => return tracing::debug!("a TLS handshake took too long"),
+                },
+            };
+            if let Err(error) = result {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(permit);

@@ -118,8 +118,13 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "It cannot be done as asked", detail)
     }
 
-    pub(crate) fn too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", "at most 64 KiB")
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    }
+
+    pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "wrong-signature", "Nobody vouches for this webhook", detail)
+            .help("give the webhook the webhook-secret of the Secret for its repository")
     }
 
     pub(crate) fn timeout() -> Self {

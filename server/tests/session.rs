@@ -492,6 +492,8 @@ async fn only_these_need_no_login() {
         "POST /api/v1/login",
         "POST /api/v1/setup",
         "POST /api/v1/tokens",
+        // Signed: see webhooks.rs.
+        "POST /api/v1/webhooks",
     ];
     assert_eq!(open, expected.map(str::to_owned).into());
     world.stop().await;

@@ -21,12 +21,14 @@ pub(crate) struct Seaway {
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seaway"));
-    const SETTINGS: [&str; 6] = [
+    const SETTINGS: [&str; 8] = [
         "SEAWAY_DATA_DIR",
         "SEAWAY_KUBE_LISTEN",
         "SEAWAY_GATEWAY_LISTEN",
         "SEAWAY_SERVER",
         "SEAWAY_TOKEN",
+        "SEAWAY_LISTEN",
+        "SEAWAY_CONFIG",
         "KUBECONFIG",
     ];
     for name in SETTINGS {
@@ -261,6 +263,11 @@ impl Drop for Follow {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What was printed for people, without the wrapping of long lines.
+pub(crate) fn unwrapped(text: &str) -> String {
+    text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
 }
 
 /// Asks again until something holds.

@@ -67,9 +67,7 @@ impl Person {
     #[track_caller]
     pub(crate) fn fails(&self, line: &str, text: &str) {
         let printed = self.run(line);
-        // Long lines are wrapped for people.
-        let said =
-            printed.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let said = super::unwrapped(&printed.stderr);
         assert!(!printed.success && said.contains(text), "seaway {line}: {printed:?}");
     }
 

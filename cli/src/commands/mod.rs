@@ -1,8 +1,13 @@
 //! The commands, one file each.
 
 pub(crate) mod account;
+pub(crate) mod backup;
+pub(crate) mod bootstrap;
 pub(crate) mod env;
+pub(crate) mod health;
+pub(crate) mod install;
 pub(crate) mod login;
 mod question;
 pub(crate) mod render;
+pub(crate) mod serve;
 pub(crate) mod up;

@@ -1,7 +1,7 @@
 //! `seaway up`: the Kubernetes API (and all that belongs to it) on this machine.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -71,16 +71,21 @@ fn default_data_dir() -> Option<PathBuf> {
         .map(|base| base.join("seaway"))
 }
 
-pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
-    let started = std::time::Instant::now();
-    logging();
-    let data_dir = options.data_dir.or_else(default_data_dir).ok_or_else(|| {
+/// The folder that is meant, as an absolute path.
+pub(crate) fn data_dir(given: Option<&Path>) -> miette::Result<PathBuf> {
+    let folder = given.map(Path::to_owned).or_else(default_data_dir).ok_or_else(|| {
         miette::miette!(
             help = "give one with --data-dir",
             "no folder for the data: neither XDG_DATA_HOME nor HOME is set"
         )
     })?;
-    let data_dir = std::path::absolute(&data_dir).into_diagnostic()?;
+    std::path::absolute(&folder).into_diagnostic()
+}
+
+pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
+    let started = std::time::Instant::now();
+    logging();
+    let data_dir = data_dir(options.data_dir.as_deref())?;
     // Asked for before the ready line: whoever waits for that line may send the signal at once.
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
@@ -144,7 +149,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
 /// Of a body that it cannot read the client would log the whole text, which may hold Secrets.
 const DEFAULT_LOG: &str = "warn,kube_client::client=off";
 
-fn logging() {
+pub(crate) fn logging() {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));

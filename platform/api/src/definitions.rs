@@ -141,7 +141,7 @@ fn stack() -> Value {
         &["repo"],
         json!({
             "repo": repository("What git clone takes."),
-            "path": {"type": "string", "maxLength": 1024, "default": "",
+            "path": {"type": "string", "maxLength": 1024,
                      "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."},
             "revision": text("Branch, tag or commit; absent: the repository's default branch."),
         }),

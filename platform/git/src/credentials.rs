@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::prefix::{Prefixes, UrlPrefix};
 use crate::{Error, RepositoryUrl, Transport};
 
 /// A value that is not printed.
@@ -65,10 +66,7 @@ pub struct Credentials {
 
 /// Credentials for many repositories, found by the longest URL prefix.
 #[derive(Debug, Clone, Default)]
-pub struct CredentialSet {
-    /// The prefix with scheme and host, without user and trailing slash.
-    entries: Vec<(String, Credentials)>,
-}
+pub struct CredentialSet(Prefixes<Credentials>);
 
 impl CredentialSet {
     /// No credentials.
@@ -80,30 +78,17 @@ impl CredentialSet {
     /// `https://git.example.com/team`, `ssh://git.example.com`, `git@git.example.com:team`. A user name in it is not
     /// looked at. Replaces what was there for the same prefix.
     pub fn insert(&mut self, prefix: &str, credentials: Credentials) -> Result<(), Error> {
-        const BELOW: &str = "/x";
-        let url: RepositoryUrl = format!("{}{BELOW}", prefix.trim_end_matches('/')).parse()?;
-        let below = url.without_user();
-        let prefix = below.strip_suffix(BELOW).unwrap_or(&below).to_owned();
-        if let Some(reason) = unusable(url.transport(), &credentials) {
-            return Err(Error::BadCredentials { prefix, reason });
+        let prefix: UrlPrefix = prefix.parse()?;
+        if let Some(reason) = unusable(prefix.transport(), &credentials) {
+            return Err(Error::BadCredentials { prefix: prefix.to_string(), reason });
         }
-        self.entries.retain(|(known, _)| *known != prefix);
-        self.entries.push((prefix, credentials));
+        self.0.insert(prefix, credentials);
         Ok(())
     }
 
     /// The credentials for a repository.
     pub fn find(&self, url: &RepositoryUrl) -> Option<&Credentials> {
-        let url = url.without_user();
-        let url = url.strip_suffix(".git").unwrap_or(&url);
-        self.entries
-            .iter()
-            .filter(|(prefix, _)| {
-                let prefix = prefix.strip_suffix(".git").unwrap_or(prefix);
-                url.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-            .max_by_key(|(prefix, _)| prefix.len())
-            .map(|(_, credentials)| credentials)
+        self.0.find(url)
     }
 }
 

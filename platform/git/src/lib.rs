@@ -3,7 +3,8 @@
 //! What it does: keeps one bare mirror per repository URL ([`Mirrors`]), brings a branch, tag or commit into it with
 //! the `git` program ([`Mirrors::fetch`]), asks cheaply whether something changed ([`Mirrors::ls_remote`]), hands out
 //! the files of a commit ([`Mirrors::tree`]) and what lies between two commits ([`Mirrors::commits_between`]).
-//! [`Mirrors::push`] makes one commit on top of a branch, a merge or changed files, and pushes it.
+//! [`Mirrors::push`] makes one commit on top of a branch, a merge or changed files, and pushes it. [`Webhook`] is what a
+//! forge tells of a push, believed when it is signed.
 //! Every connection goes through one [`Dialer`], which resolves a name, checks the addresses against the
 //! [`OutgoingPolicy`] and connects to a checked one; redirects are connections like any other.
 //!
@@ -26,6 +27,7 @@ mod inflight;
 mod message;
 mod mirrors;
 mod policy;
+mod prefix;
 mod program;
 mod proxy;
 mod push;
@@ -34,6 +36,7 @@ mod remote;
 mod revision;
 mod session;
 mod url;
+mod webhook;
 
 pub use branch::Branch;
 pub use credentials::{Authentication, CredentialSet, Credentials, Secret};
@@ -47,3 +50,4 @@ pub use push::{Authorship, Merge, Push, Pushed};
 pub use remote::RemoteRef;
 pub use revision::{CommitId, Revision};
 pub use url::{RepositoryUrl, Transport};
+pub use webhook::{MAX_WEBHOOK, UnsignedWebhook, VerifiedUrls, Webhook, WebhookError, WebhookSecrets};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
+use seaway_git::{UnsignedWebhook, Webhook};
 use seaway_object::redact::HashKey;
 use std::path::PathBuf;
 use tokio::sync::{broadcast, oneshot};
@@ -16,6 +17,7 @@ use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, impersonating};
 use crate::copies;
+use crate::credentials;
 use crate::error::Error;
 use crate::following::follow;
 use crate::journal::Journal;
@@ -23,13 +25,13 @@ use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
 use crate::plan::{ObjectRef, Plan};
 use crate::queue::Turns;
-use crate::records::Records;
+use crate::records::{Memory, Records};
 use crate::rendering::RenderCache;
 use crate::shared::{Known, Shared};
 use crate::sources::Sources;
 use crate::status::Summary;
 use crate::steps::Steps;
-use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Progress, SyncRecord};
+use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Outcome, Progress, SyncRecord};
 
 /// How syncs are run.
 pub struct SyncOptions {
@@ -86,10 +88,28 @@ impl Sync {
             stopping,
             environments: Mutex::default(),
             stacks: Mutex::default(),
+            webhooks: Mutex::default(),
             client,
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(follow(shared.clone(), tasks.clone()));
+        let (known, credentials) = oneshot::channel();
+        tasks.spawn(credentials::follow(shared.clone(), known));
+        let (following, workers) = (shared.clone(), tasks.clone());
+        tasks.spawn(async move {
+            // A private repository that is asked without them looks as if it were not there.
+            let _ = credentials.await;
+            let runs = |key: &EnvironmentKey, id: u64| {
+                let found = |memory: &Memory| {
+                    memory.syncs.iter().any(|sync| sync.id == id && sync.outcome == Outcome::Running)
+                };
+                // Of one that cannot be read nobody knows.
+                following.records.read(key, found).unwrap_or(true)
+            };
+            if let Err(error) = following.journal.close_forgotten(runs).await {
+                tracing::warn!(%error, "the ledger's interrupted syncs could not be closed");
+            }
+            follow(following, workers).await;
+        });
         Ok(Self { shared, tasks })
     }
 
@@ -367,9 +387,14 @@ impl Sync {
         Ok(())
     }
 
-    /// Somebody has pushed to this repository: it is asked at once. Whether anybody follows it.
-    pub fn pushed(&self, repository: &str) -> bool {
-        repository.parse().is_ok_and(|repository| self.shared.sources.kick(&repository))
+    /// A forge tells of a push: the repository is asked at once, and nothing else of it is believed. How many
+    /// repositories are followed that are meant.
+    ///
+    /// # Errors
+    /// When no Secret of its repository vouches for it.
+    pub fn pushed(&self, webhook: &Webhook) -> Result<usize, UnsignedWebhook> {
+        let urls = self.shared.webhooks.lock().verify(webhook)?;
+        Ok(self.shared.sources.kick(|repository| urls.contains(repository)))
     }
 
     /// Everything that goes on, as it happens. Who is too slow misses some.

@@ -25,8 +25,6 @@ use crate::view::{ObjectOutcome, WaveTiming};
 
 /// How many requests of one environment are under way at once.
 pub(crate) const AT_ONCE: usize = 16;
-/// On a hook: the sync and phase that it ran for.
-const HOOK_RUN: &str = "seaway.dev/hook-run";
 /// The step that deletes.
 const PRUNE: &str = "prune";
 /// How often what does not tell is looked at.
@@ -57,8 +55,16 @@ pub(crate) struct Done {
     pub(crate) inventory: BTreeMap<ObjectId, InventoryEntry>,
     pub(crate) objects: Vec<ObjectOutcome>,
     pub(crate) waves: Vec<WaveTiming>,
-    /// Hooks that ask to be deleted, once the sync is recorded.
-    pub(crate) spent: Vec<(ObjectRef, Option<String>)>,
+    /// Hooks that have run, with when they ask to be deleted.
+    pub(crate) hooks: Vec<(ObjectRef, Vec<HookDeletion>)>,
+}
+
+/// An object that is waited for.
+struct Open {
+    /// Which, and what it says.
+    why: String,
+    /// Since its wave began.
+    deadline: Duration,
 }
 
 struct Part<'a> {
@@ -242,6 +248,10 @@ impl Executor<'_> {
 
     /// Whether an object is waited for.
     fn counts(&self, object: &PlannedObject) -> bool {
+        // Environments of a deployment repository: one that does badly holds up nothing.
+        if object.object.group == seaway_api::GROUP {
+            return false;
+        }
         match object.action {
             Action::Create | Action::Change | Action::Unchanged => true,
             Action::Hook => self.hooks,
@@ -305,7 +315,7 @@ impl Executor<'_> {
         error.map_or(Ok(()), Err)
     }
 
-    async fn kind(&self, object: &ObjectRef) -> Result<Arc<Kind>, Error> {
+    pub(crate) async fn kind(&self, object: &ObjectRef) -> Result<Arc<Kind>, Error> {
         let gvk = object.gvk();
         let deadline = Instant::now() + self.deadline.min(Duration::from_secs(30));
         loop {
@@ -367,40 +377,12 @@ impl Executor<'_> {
         }
     }
 
-    /// Runs a hook, unless it ran for this very sync. `None`: it had run.
-    async fn hook(
+    pub(crate) async fn delete_and_wait(
         &self,
-        planned: &PlannedObject,
-        phase: Phase,
-        done: &Mutex<Done>,
-    ) -> Result<Option<Value>, Error> {
-        let (id, kind) = (planned.object.id(), self.kind(&planned.object).await?);
-        let refused = |error| Error::cluster(id.to_string(), error);
-        let run = format!("{}/{}", self.run, phase.as_str());
-        let live = self.objects.get(&kind, &id).await.map_err(refused)?;
-        if planned.options.hook_deletion.contains(&HookDeletion::Succeeded) {
-            done.lock().spent.push((planned.object.clone(), None));
-        }
-        if let Some(live) = live {
-            if identity::annotation(&live, HOOK_RUN) == Some(run.as_str()) {
-                self.cache.put(id, live);
-                return Ok(None);
-            }
-            self.delete_and_wait(&kind, &id, identity::uid(&live)).await?;
-        }
-        let mut value = planned.value.clone().unwrap_or_default();
-        value["metadata"]["annotations"][HOOK_RUN] = run.into();
-        (self.progress)(format!("{}: runs {id} ({})", planned.component, phase.as_str()));
-        match self.objects.apply(&kind, &id, &value, false, true).await {
-            Ok(value) => Ok(Some(value)),
-            Err(Refusal::Conflict { message, .. }) => {
-                Err(Error::Cluster { what: id.to_string(), message, code: 409 })
-            }
-            Err(Refusal::Other(error)) => Err(refused(error)),
-        }
-    }
-
-    async fn delete_and_wait(&self, kind: &Kind, id: &ObjectId, uid: Option<&str>) -> Result<(), Error> {
+        kind: &Kind,
+        id: &ObjectId,
+        uid: Option<&str>,
+    ) -> Result<(), Error> {
         let refused = |error| Error::cluster(id.to_string(), error);
         self.objects.delete(kind, id, uid).await.map_err(refused)?;
         let deadline = Instant::now() + self.deadline;
@@ -432,38 +414,44 @@ impl Executor<'_> {
         members: &[&PlannedObject],
     ) -> Result<Option<String>, Error> {
         let mut changes = self.cache.subscribe(self.apply_set);
-        let deadline = tokio::time::Instant::now() + self.deadline;
+        let began = Instant::now();
         let mut waited_for: Option<String> = None;
         loop {
             changes.mark_unchanged();
             let open = self.unsettled(step, members)?;
-            let Some(open) = open else { return Ok(waited_for) };
+            let Some(first) = open.first() else { return Ok(waited_for) };
             self.turn.lock().take();
-            if waited_for.as_ref() != Some(&open) {
+            if waited_for.as_ref() != Some(&first.why) {
                 (self.progress)(format!(
-                    "{component}: {} wave {} waits for {open}",
+                    "{component}: {} wave {} waits for {}",
                     stage.phase.as_str(),
-                    stage.wave
+                    stage.wave,
+                    first.why
                 ));
-                waited_for = Some(open.clone());
+                waited_for = Some(first.why.clone());
+            }
+            let Some(next) = open.iter().min_by_key(|open| open.deadline) else { return Ok(waited_for) };
+            let left = next.deadline.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Error::Unhealthy(format!(
+                    "{component}: {} wave {} is not healthy after {} s: {}",
+                    stage.phase.as_str(),
+                    stage.wave,
+                    next.deadline.as_secs(),
+                    next.why
+                )));
             }
             tokio::select! {
                 () = self.mailbox.preempts() => return Err(Error::Superseded),
-                () = tokio::time::sleep_until(deadline) => {
-                    return Err(Error::Unhealthy(format!(
-                        "{component}: {} wave {} is not healthy after {} s: {open}",
-                        stage.phase.as_str(), stage.wave, self.deadline.as_secs(),
-                    )));
-                }
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = tokio::time::sleep(left.min(LOOK_AGAIN)) => {}
             }
         }
     }
 
-    /// The first object that is not healthy yet, with its reason. The steps of all of them are brought up to date.
-    fn unsettled(&self, step: &Wave, members: &[&PlannedObject]) -> Result<Option<String>, Error> {
-        let mut first = None;
+    /// The objects that are not healthy yet. The steps of all of them are brought up to date.
+    fn unsettled(&self, step: &Wave, members: &[&PlannedObject]) -> Result<Vec<Open>, Error> {
+        let mut open = Vec::new();
         for object in members {
             let id = object.object.id();
             let found = match self.cache.get(&id) {
@@ -484,9 +472,12 @@ impl Executor<'_> {
                 return Err(Error::Unhealthy(format!("{id} failed: {}", found.message)));
             }
             self.steps.note(&object_step, &found.message);
-            first.get_or_insert_with(|| format!("{id}: {}", found.message));
+            open.push(Open {
+                why: format!("{id}: {}", found.message),
+                deadline: object.options.deadline.unwrap_or(self.deadline),
+            });
         }
-        Ok(first)
+        Ok(open)
     }
 
     /// Later waves go first, and within a wave what others need goes last.
@@ -527,16 +518,6 @@ impl Executor<'_> {
         }
         self.steps.succeed(PRUNE, "");
         Ok(())
-    }
-
-    /// Deletes hooks that ask for it, once the sync is recorded.
-    pub(crate) async fn delete_spent(&self, spent: &[(ObjectRef, Option<String>)]) {
-        for (object, uid) in spent {
-            let Ok(kind) = self.kind(object).await else { continue };
-            if let Err(error) = self.objects.delete(&kind, &object.id(), uid.as_deref()).await {
-                tracing::debug!(object = %object.id(), %error, "a hook could not be deleted");
-            }
-        }
     }
 }
 

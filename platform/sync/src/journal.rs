@@ -100,6 +100,41 @@ impl Journal {
         }
     }
 
+    /// Ends the syncs that the last process began and remembered nothing of: it died right after. `remembered` says which
+    /// are gone on with.
+    pub(crate) async fn close_forgotten(
+        &self,
+        remembered: impl Fn(&EnvironmentKey, u64) -> bool,
+    ) -> Result<(), Error> {
+        loop {
+            let open = self.0.open_syncs().await.map_err(fail)?;
+            let forgotten = open.iter().filter(|sync| {
+                let key = sync
+                    .environment
+                    .split_once('/')
+                    .map(|(namespace, name)| EnvironmentKey::new(namespace, name));
+                !key.zip(u64::try_from(sync.id).ok()).is_some_and(|(key, id)| remembered(&key, id))
+            });
+            let mut closed = 0;
+            for sync in forgotten {
+                let end = SyncEnd {
+                    finished: Timestamp::now(),
+                    outcome: SyncOutcome::Interrupted,
+                    message: "Seaway ended before it began to apply".to_owned(),
+                    changes: Value::Array(Vec::new()),
+                    timings: Value::Array(Vec::new()),
+                    inventory: None,
+                };
+                self.0.finish_sync(sync.id, end, Vec::new()).await.map_err(fail)?;
+                closed += 1;
+            }
+            // There may be more than one page of them.
+            if closed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// A person held a release.
     pub(crate) async fn held(&self, key: &EnvironmentKey, hold: &Hold, action: &str) -> Result<(), Error> {
         let detail = json!({"reason": hold.reason, "instead": hold.instead});

@@ -1,8 +1,10 @@
 //! What an object asks for in its annotations: when it is applied, how, and whether it may be deleted.
 //!
 //! Argo CD's annotations work unchanged, Helm's hooks as Argo CD maps them, and Flux' two most used ones. Seaway's own
-//! are `seaway.dev/sync-wave`, `seaway.dev/hook`, `seaway.dev/hook-delete-policy` and `seaway.dev/options`, a list of
-//! `replace`, `force`, `create-only`, `skip`, `prune-last`, `confirm`, `protect`.
+//! are `seaway.dev/sync-wave`, `seaway.dev/hook`, `seaway.dev/hook-delete-policy`, `seaway.dev/deadline` (seconds) and
+//! `seaway.dev/options`, a list of `replace`, `force`, `create-only`, `skip`, `prune-last`, `confirm`, `protect`.
+
+use std::time::Duration;
 
 use seaway_object::identity::annotation;
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,8 @@ pub struct ObjectOptions {
     pub hooks: Vec<Phase>,
     /// When the hook is deleted; never empty for a hook.
     pub hook_deletion: Vec<HookDeletion>,
+    /// How long it may take to become healthy, or a hook to end; absent: as long as the environment gives a wave.
+    pub deadline: Option<Duration>,
     /// It is neither applied nor pruned.
     pub skip: bool,
     /// It is created if it is missing, and left alone otherwise.
@@ -90,6 +94,8 @@ impl ObjectOptions {
         let waves = ["seaway.dev/sync-wave", "argocd.argoproj.io/sync-wave", "helm.sh/hook-weight"];
         options.wave =
             waves.iter().find_map(|key| annotation(object, key)?.trim().parse().ok()).unwrap_or_default();
+        let seconds = annotation(object, "seaway.dev/deadline").and_then(|text| text.trim().parse().ok());
+        options.deadline = seconds.map(|seconds: u32| Duration::from_secs(seconds.into()));
         options.read_hooks(object);
         for word in words(object, "argocd.argoproj.io/sync-options") {
             match word {
@@ -235,7 +241,21 @@ mod tests {
     fn own_options_and_those_of_flux() {
         let own = options(&[("seaway.dev/options", "create-only, confirm"), ("seaway.dev/sync-wave", "2")]);
         assert!(own.create_only);
-        assert_eq!((own.prune, own.wave), (Prune::Confirm, 2));
+        assert_eq!((own.prune, own.wave, own.deadline), (Prune::Confirm, 2, None));
+        let own = options(&[
+            ("seaway.dev/options", "replace,force,skip,prune-last,protect"),
+            ("seaway.dev/hook-delete-policy", "HookFailed"),
+            ("seaway.dev/hook", "before"),
+            ("seaway.dev/deadline", "90"),
+        ]);
+        assert!(own.replace && own.force && own.skip && own.prune_last);
+        assert_eq!(own.prune, Prune::Never);
+        assert_eq!(
+            (own.hooks.as_slice(), own.deadline),
+            ([Phase::Before].as_slice(), Some(Duration::from_secs(90)))
+        );
+        assert_eq!(own.hook_deletion, [HookDeletion::Failed]);
+        assert_eq!(options(&[("seaway.dev/deadline", "soon")]).deadline, None);
         let flux = options(&[
             ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent"),
             ("kustomize.toolkit.fluxcd.io/prune", "disabled"),

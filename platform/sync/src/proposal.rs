@@ -150,7 +150,7 @@ impl Sync {
                 "{base} has everything of {revision} already: there is nothing to propose"
             )));
         }
-        let _ = self.pushed(&source.repo);
+        self.shared.sources.kick(|repository| *repository == url);
         Ok(Proposed {
             component: component.to_owned(),
             repo: url.to_string(),

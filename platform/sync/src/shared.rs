@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) environments: Mutex<BTreeMap<EnvironmentKey, Known>>,
     pub(crate) stacks: Mutex<HashMap<(String, String), Stack>>,
+    /// What webhooks are signed with.
+    pub(crate) webhooks: Mutex<seaway_git::WebhookSecrets>,
 }
 
 impl Shared {

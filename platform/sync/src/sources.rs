@@ -84,10 +84,10 @@ impl Sources {
         });
     }
 
-    /// Asks a repository at once: somebody has pushed.
-    pub(crate) fn kick(&self, repository: &RepositoryUrl) -> bool {
+    /// Asks these repositories at once: somebody has pushed, or they may be open by now. How many are followed.
+    pub(crate) fn kick(&self, which: impl Fn(&RepositoryUrl) -> bool) -> usize {
         let polls = self.polls.lock();
-        polls.get(repository).map(|wake| wake.notify_one()).is_some()
+        polls.iter().filter(|(repository, _)| which(repository)).map(|(_, wake)| wake.notify_one()).count()
     }
 
     fn poll(self: &Arc<Self>, repository: &RepositoryUrl) {

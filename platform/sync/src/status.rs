@@ -116,7 +116,8 @@ impl Summary {
                 type_: name.to_owned(),
                 status: status.to_owned(),
                 reason: reason.to_owned(),
-                message: message.to_owned(),
+                // Some servers take an empty text for none.
+                message: if message.is_empty() { said(name, status) } else { message }.to_owned(),
                 observed_generation: generation,
                 last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
             }
@@ -169,6 +170,18 @@ impl Summary {
                 .collect(),
             conditions,
         }
+    }
+}
+
+/// What a condition says when there is nothing in particular to say.
+fn said(condition: &str, status: &str) -> &'static str {
+    match (condition, status) {
+        ("Rendered", "True") => "what is in Git could be rendered",
+        ("Synced", "True") => "the cluster is as Git says",
+        ("Synced", "False") => "the cluster is not as Git says",
+        ("Healthy", "True") => "everything is healthy",
+        ("Healthy", "False") => "not everything is healthy",
+        _ => "nothing is known yet",
     }
 }
 

@@ -13,6 +13,7 @@ mod session;
 mod timeline;
 mod tokens;
 mod tree;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use copies::{
 pub use environments::{EnvironmentList, History};
 pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
 pub use tokens::TokenView;
+pub use webhooks::WebhookAnswer;
 
 /// Largest request body.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -78,6 +80,7 @@ pub(crate) struct App {
         (name = "events", description = "What happens, while it happens"),
         (name = "session", description = "Who is logged in"),
         (name = "accounts", description = "Who can log in"),
+        (name = "webhooks", description = "What forges tell"),
     ),
 )]
 struct Document;
@@ -111,6 +114,10 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::delete))
         .routes(routes!(accounts::invite));
+    let webhooks = OpenApiRouter::new()
+        .routes(routes!(webhooks::receive))
+        .layer(DefaultBodyLimit::max(seaway_sync::MAX_WEBHOOK));
+    let router = router.merge(webhooks);
     let (router, mut document) = router.split_for_parts();
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()

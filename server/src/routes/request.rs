@@ -81,7 +81,7 @@ pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Pro
 /// A JSON object; no body at all asks for nothing in particular.
 pub(super) fn body<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
     let bytes = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("at most 64 KiB"),
         _ => Problem::bad_request(rejection.body_text()),
     })?;
     if bytes.is_empty() {

@@ -172,9 +172,9 @@ fn with_cookie<T>(cookie: Option<HeaderValue>, body: T) -> WithCookie<T> {
 
 /// The body of a login. What is wrong with one is not quoted: it holds a password.
 pub(super) fn form<T: DeserializeOwned>(body: Body, fields: &str) -> Result<T, Problem> {
-    let bytes: Bytes = body.map_err(|_| Problem::too_large())?;
+    let bytes: Bytes = body.map_err(|_| Problem::too_large("at most 64 KiB"))?;
     if bytes.len() > LARGEST_FORM {
-        return Err(Problem::too_large());
+        return Err(Problem::too_large(format!("at most {LARGEST_FORM} bytes")));
     }
     serde_json::from_slice(&bytes)
         .map_err(|_| Problem::bad_request(format!("the body must be a JSON object with the texts {fields}")))

@@ -216,7 +216,7 @@ impl World {
         std::fs::create_dir_all(&repository.folder).unwrap();
         repository.git(&["init", "--quiet", "-b", "main", "."]);
         repository.commit("main", "1");
-        let url = format!("file://{}", repository.folder.display());
+        let url = repository.url();
         self.create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
             "metadata": {"namespace": "seaway", "name": "shop"},
             "spec": {"components": [{"name": "web", "source": {"repo": url, "path": ".", "revision": "main"}}]}}))
@@ -317,6 +317,10 @@ pub(crate) struct Repository {
 }
 
 impl Repository {
+    pub(crate) fn url(&self) -> String {
+        format!("file://{}", self.folder.display())
+    }
+
     fn git(&self, arguments: &[&str]) {
         let output = Command::new("git")
             .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"])

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Health, condition, holds, number, said, text};
+use super::{Health, HealthStatus, condition, holds, number, said, text};
 
 /// Any kind: the conditions of kstatus (`Reconciling`, `Stalled`, `Ready`), and the plain words `Failed` and
 /// `Degraded` that many operators use.
@@ -26,6 +26,23 @@ pub(super) fn any(object: &Value) -> Health {
         Some(ready) if text(ready, "/status") != "True" => Health::progressing(said(ready)),
         _ => Health::healthy(),
     }
+}
+
+/// An Environment of Seaway says it in one word.
+pub(super) fn environment(object: &Value) -> Health {
+    let status = match text(object, "/status/health") {
+        "Healthy" => HealthStatus::Healthy,
+        "Suspended" => HealthStatus::Suspended,
+        "Missing" => HealthStatus::Missing,
+        "Degraded" => HealthStatus::Degraded,
+        "Unknown" => HealthStatus::Unknown,
+        _ => return Health::progressing("nobody has looked at it yet"),
+    };
+    let observed = number(object, "/status/observedGeneration").unwrap_or_default();
+    if observed < number(object, "/metadata/generation").unwrap_or_default() {
+        return Health::progressing("the new spec has not been observed yet");
+    }
+    Health::new(status, text(object, "/status/message"))
 }
 
 /// One condition decides; while it is absent, the object is on its way.

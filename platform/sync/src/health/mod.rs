@@ -99,6 +99,7 @@ pub fn health(object: &Value) -> Health {
         ("apiregistration.k8s.io", "APIService") => conditions::required(object, "Available"),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => conditions::definition(object),
         ("gateway.networking.k8s.io", kind) if kind.ends_with("Route") => conditions::route(object),
+        ("seaway.dev", "Environment") => conditions::environment(object),
         ("gateway.networking.k8s.io", "Gateway") => conditions::required(object, "Programmed"),
         ("policy" | "rbac.authorization.k8s.io" | "scheduling.k8s.io" | "storage.k8s.io", _) => {
             Health::healthy()

@@ -181,3 +181,24 @@ fn what_is_being_deleted_is_on_its_way_and_what_is_no_object_is_unknown() {
         assert_eq!(health(&object).status, Unknown);
     }
 }
+
+#[test]
+fn an_environment_says_it_itself() {
+    let of = |health: &str| {
+        of(
+            "seaway.dev/v1alpha1",
+            "Environment",
+            json!({}),
+            json!({"health": health, "observedGeneration": 2}),
+        )
+    };
+    for status in ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"] {
+        assert_eq!(of(status).as_str(), status);
+    }
+    assert_eq!(of("").as_str(), "Progressing");
+    let mut object = json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment", "metadata": {"generation": 2},
+        "status": {"health": "Degraded", "message": "a pod fails", "observedGeneration": 2}});
+    assert_eq!(health(&object).message, "a pod fails");
+    object["metadata"]["generation"] = 3.into();
+    assert_eq!(health(&object).status, HealthStatus::Progressing);
+}

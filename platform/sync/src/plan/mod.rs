@@ -181,7 +181,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether everything is as it should be. Hooks and what is held back on purpose do not count.
+    /// Whether all that is not as it should be is held back: a sync would do nothing.
+    pub fn waits_for_people(&self) -> bool {
+        self.blocked.is_none() && self.out_of_sync().all(|object| object.held_back)
+    }
+
+    /// Whether everything is as it should be. Hooks do not count.
     pub fn is_in_sync(&self) -> bool {
         self.blocked.is_none() && self.out_of_sync().next().is_none()
     }

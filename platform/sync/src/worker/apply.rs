@@ -12,6 +12,7 @@ use crate::candidate::Candidate;
 use crate::cluster::{Objects, Refusal};
 use crate::error::Error;
 use crate::executor::{Done, Executor};
+use crate::hooks::delete_spent;
 use crate::live::Reader;
 use crate::mailbox::SyncRequest;
 use crate::plan::{Action, Plan};
@@ -59,10 +60,14 @@ impl Worker {
             Err(error) => (Done::default(), Err(error)),
         };
         let superseded = matches!(result, Err(Error::Superseded));
+        let mut done = done;
+        let hooks = std::mem::take(&mut done.hooks);
         let record = self.finish(record, done, &result, &steps).await?;
         if superseded {
+            // The next look goes on with the same hooks, or makes them anew.
             return Err(Error::Superseded);
         }
+        delete_spent(&self.shared.kinds, &self.shared.cache, objects, &hooks).await;
         self.tell(Some(record.id), record.message.clone(), Some(record.outcome));
         self.after(subject, candidate, &plan, &record, result, trigger).await
     }
@@ -215,10 +220,6 @@ impl Worker {
             Ok(()) if conflict => Err(Error::Plan(problem(plan).unwrap_or_default())),
             other => other,
         };
-        let spent = std::mem::take(&mut done.lock().spent);
-        if result.is_ok() {
-            executor.delete_spent(&spent).await;
-        }
         drop(executor);
         Ok((done.into_inner(), result))
     }

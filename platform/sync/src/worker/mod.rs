@@ -423,7 +423,7 @@ impl Worker {
         });
         let due = if unfinished || !current {
             policy.automated
-        } else if plan.is_in_sync() {
+        } else if plan.is_in_sync() || plan.waits_for_people() {
             false
         } else if plan.is_drift_only(&memory.inventory) {
             policy.automated && policy.self_heal

@@ -1,9 +1,11 @@
-//! The real `git http-backend` behind a small HTTP server.
+//! The real `git http-backend` behind a small HTTP server, which asks for a password below `/private/`.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -12,6 +14,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+
+pub const USER: &str = "ada";
+pub const PASSWORD: &str = "s3cret-t0ken";
 
 /// Serves the repositories below a folder.
 pub struct GitServer {
@@ -52,13 +57,25 @@ async fn answer(request: Request<Incoming>, root: &Path) -> Result<Response<Full
     let header = |name: &str| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
+    let path = match request.uri().path().strip_prefix("/private") {
+        None => request.uri().path(),
+        Some(path) => {
+            let expected = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
+            if header("authorization") != expected {
+                let response =
+                    Response::builder().status(401).header("www-authenticate", "Basic realm=\"git\"");
+                return Ok(response.body(Full::default()).unwrap());
+            }
+            path
+        }
+    };
     let mut command = tokio::process::Command::new("git");
     command
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("PATH_INFO", request.uri().path())
+        .env("PATH_INFO", path)
         .env("QUERY_STRING", request.uri().query().unwrap_or_default())
         .env("REQUEST_METHOD", request.method().as_str())
         .env("CONTENT_TYPE", header("content-type"))

@@ -1,6 +1,6 @@
 //! A cluster, a repository, and an environment that follows it.
 
-mod http;
+pub mod http;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +46,11 @@ impl Repository {
             return server.url("bare.git");
         }
         format!("file://{}", self.folder.path().join("bare.git").display())
+    }
+
+    /// The same for those who know the password ([`http::PASSWORD`]).
+    pub fn private_url(&self) -> String {
+        self.server.as_ref().unwrap().url("private/bare.git")
     }
 
     fn work(&self) -> PathBuf {
@@ -210,10 +215,15 @@ impl World {
 
     /// A stack of one component in `deploy` of a repository, and an environment `staging` in namespace `shop`.
     pub async fn follow(&self, repository: &Repository, spec: Value) -> EnvironmentKey {
+        self.follow_url(&repository.url(), spec).await
+    }
+
+    /// The same by the URL of the repository.
+    pub async fn follow_url(&self, url: &str, spec: Value) -> EnvironmentKey {
         self.create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
             "metadata": {"name": "shop", "namespace": "seaway"},
             "spec": {"components": [{"name": "web",
-                "source": {"repo": repository.url(), "path": "deploy", "revision": "main"}}]}}))
+                "source": {"repo": url, "path": "deploy", "revision": "main"}}]}}))
             .await;
         let mut environment = json!({"stack": "shop", "destination": {"namespace": "shop"}});
         for (key, value) in spec.as_object().unwrap() {

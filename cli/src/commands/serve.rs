@@ -1,0 +1,248 @@
+//! `seaway serve`: Seaway proper against any Kubernetes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::{Client, Config};
+use miette::{IntoDiagnostic, WrapErr, miette};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use seaway_api::{Environment, SHARED_NAMESPACE};
+use seaway_git::OutgoingPolicy;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::up;
+use crate::cluster::{self, ClusterOptions};
+use crate::delivery::{Delivery, External, Settings};
+use crate::lease::Election;
+
+/// Where `seaway install` puts it.
+pub(crate) const NAMESPACE: &str = "seaway-system";
+/// Waiting for the active replica is told this often.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Options of `seaway serve`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway install | kubectl apply -f -        # what it needs in the cluster, and itself
+  seaway serve --kubeconfig ~/.kube/config
+  seaway serve --in-cluster --data-dir /data --external-url https://seaway.example.com
+
+It follows Git for the Stacks and Environments of the cluster, and serves the API and the page. People
+log in with accounts of Seaway and act in the cluster under their own names (impersonation). Of several
+replicas one is active, by the Lease seaway; the next one goes on when it ends.")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// Use the ServiceAccount of the pod that this runs in
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    in_cluster: bool,
+    /// Folder of mirrors, history, records and accounts [default: $XDG_DATA_HOME/seaway]
+    #[arg(long, env = "SEAWAY_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of the API and the page; port 0 takes a free one
+    #[arg(long, env = "SEAWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
+    listen: SocketAddr,
+    /// How people reach it
+    #[arg(long, env = "SEAWAY_EXTERNAL_URL", value_name = "URL")]
+    external_url: Option<External>,
+    /// Certificate (PEM, with its chain): serves https
+    #[arg(long, env = "SEAWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, env = "SEAWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Seconds between two looks at a Git repository
+    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
+    poll_interval: f64,
+    /// Copies of environments answer below this domain
+    #[arg(long, env = "SEAWAY_DOMAIN", value_name = "DOMAIN", default_value = "localhost")]
+    domain: String,
+    /// Where repositories may be besides public addresses over https and ssh; can be repeated
+    #[arg(long = "allow-outgoing", env = "SEAWAY_ALLOW_OUTGOING", value_enum, value_delimiter = ',')]
+    outgoing: Vec<Outgoing>,
+    /// Namespace of the Lease
+    #[arg(long, env = "SEAWAY_LEASE_NAMESPACE", value_name = "NAMESPACE", default_value = NAMESPACE)]
+    lease_namespace: String,
+}
+
+/// What is not allowed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Outgoing {
+    /// Private ranges (RFC 1918, RFC 4193, RFC 6598)
+    Private,
+    /// This machine itself
+    Loopback,
+    /// Plain http
+    Http,
+}
+
+fn policy(allowed: &[Outgoing]) -> OutgoingPolicy {
+    OutgoingPolicy {
+        private: allowed.contains(&Outgoing::Private),
+        loopback: allowed.contains(&Outgoing::Loopback),
+        plain_http: allowed.contains(&Outgoing::Http),
+        // The disk is this server's, and not that of whoever writes a Stack.
+        files: false,
+    }
+}
+
+pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
+    let started = Instant::now();
+    up::logging();
+    let data_dir = up::data_dir(options.data_dir.as_deref())?;
+    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+    let asked = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let mut asked = std::pin::pin!(asked);
+
+    let lock = lock(&data_dir)?;
+    let tls = tls(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
+    if !options.listen.ip().is_loopback()
+        && tls.is_none()
+        && !options.external_url.as_ref().is_some_and(|external| external.https)
+    {
+        eprintln!(
+            "Warning: passwords are sent in plain text: give --tls-cert, or an https --external-url of a proxy"
+        );
+    }
+    let config = configuration(&options).await?;
+    let api = config.cluster_url.to_string();
+    let client = Client::try_from(config).into_diagnostic()?;
+    check_installed(&client).await?;
+
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let identity = format!("{host}:{}", data_dir.display());
+    let election = Election::new(client.clone(), &options.lease_namespace, identity);
+    let mut told: Option<Instant> = None;
+    let waits = |holder: &str| {
+        if told.is_none_or(|told| told.elapsed() >= REMIND) {
+            eprintln!("waits: {holder} is the active replica");
+            told = Some(Instant::now());
+        }
+    };
+    tokio::select! {
+        won = election.win(waits) => won?,
+        () = &mut asked => return Ok(ExitCode::SUCCESS),
+    }
+    let lost = election.keep();
+    let mut lost = std::pin::pin!(lost);
+
+    let settings = Settings {
+        data_dir,
+        listen: options.listen,
+        external: options.external_url,
+        tls,
+        poll_interval: Duration::try_from_secs_f64(options.poll_interval.max(0.1))
+            .into_diagnostic()
+            .wrap_err("--poll-interval is no number of seconds")?,
+        policy: policy(&options.outgoing),
+        domain: options.domain,
+        gateway_port: None,
+    };
+    let people = seaway_server::impersonation(client.clone());
+    let delivery = Delivery::start(settings, client.clone(), client, people).await?;
+    println!(
+        "ready in {:.2} s: Seaway at {}, listening on {}, cluster at {api}",
+        started.elapsed().as_secs_f64(),
+        delivery.url(),
+        delivery.server.address(),
+    );
+    if let Some(link) = delivery.setup_link() {
+        use std::io::Write;
+        // Whoever waits for the line above may have closed the pipe since then.
+        let _ = writeln!(std::io::stdout(), "Log in for the first time at {link}");
+    }
+    tokio::select! {
+        reason = &mut lost => {
+            // Another replica may be at work: nothing here may go on.
+            eprintln!("Error: the Lease {}/{} is lost: {reason}", options.lease_namespace, crate::lease::NAME);
+            std::process::exit(1);
+        }
+        () = &mut asked => {}
+    }
+    // What is being written is finished while the Lease is still kept.
+    tokio::select! {
+        () = delivery.stop() => {}
+        _ = &mut lost => {}
+    }
+    election.give_back().await;
+    drop(lock);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn configuration(options: &Options) -> miette::Result<Config> {
+    if options.in_cluster {
+        return Config::incluster()
+            .into_diagnostic()
+            .wrap_err("there is no ServiceAccount here: --in-cluster is for pods");
+    }
+    if !options.cluster.names_a_kubeconfig() {
+        return Err(miette!(
+            help = "give --kubeconfig FILE, or --in-cluster in a pod; `seaway up` needs no cluster",
+            "it is not said which cluster to work with"
+        ));
+    }
+    cluster::configuration(&options.cluster).await
+}
+
+/// Says what to do where the kinds are missing.
+async fn check_installed(client: &Client) -> miette::Result<()> {
+    let environments: kube::Api<Environment> = kube::Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    match environments.list_metadata(&kube::api::ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(miette!(
+            help = "an administrator of the cluster runs `seaway install | kubectl apply -f -`",
+            "the cluster does not know Seaway's kinds"
+        )),
+        Err(error) => {
+            Err(error).into_diagnostic().wrap_err("the cluster does not let this account see Environments")
+        }
+    }
+}
+
+/// Two processes on one folder would spoil it.
+fn lock(folder: &Path) -> miette::Result<std::fs::File> {
+    use std::os::unix::fs::DirBuilderExt;
+    let unusable = || format!("the folder {} cannot be used", folder.display());
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.into_diagnostic().wrap_err_with(unusable)?;
+    let path = folder.join("lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.into_diagnostic().wrap_err_with(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(miette!(
+            help = "end the other one, or give another --data-dir",
+            "another process uses the folder {}",
+            folder.display()
+        )),
+        Err(std::fs::TryLockError::Error(error)) => Err(error).into_diagnostic().wrap_err_with(unusable),
+    }
+}
+
+fn tls(certificate: Option<&Path>, key: Option<&Path>) -> miette::Result<Option<Arc<rustls::ServerConfig>>> {
+    let (certificate, key) = match (certificate, key) {
+        (None, None) => return Ok(None),
+        (Some(certificate), Some(key)) => (certificate, key),
+        // The settings of a file need not come together.
+        _ => return Err(miette!("a certificate and its private key go together: give both or none")),
+    };
+    let unusable = |path: &Path| format!("{} cannot be used", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .into_diagnostic()
+        .wrap_err_with(|| unusable(certificate))?;
+    let private = PrivateKeyDer::from_pem_file(key).into_diagnostic().wrap_err_with(|| unusable(key))?;
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
+    let config = config.into_diagnostic().wrap_err_with(|| unusable(certificate))?;
+    Ok(Some(Arc::new(config)))
+}
