@@ -1,10 +1,15 @@
 //! Signs certificates for clients with the data folder's authority.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
+
+use crate::identity::MASTERS;
 
 /// The signer whose certificates the API takes as those of users
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>).
@@ -47,14 +52,14 @@ impl Signer {
         if !wanted.usages.contains(&"client auth") {
             return Err("the usages must include \"client auth\"".into());
         }
+        let der = der(wanted.request).ok_or("it is not one certificate request in PEM and nothing else")?;
         // The library keeps one value of each kind in a name: a certificate of fewer groups would be another's.
-        match groups(wanted.request).map(|groups| groups.len()) {
-            Some(0 | 1) => {}
-            Some(_) => return Err("a subject with more than one organization is not supported".into()),
-            None => return Err("the request cannot be read".into()),
+        let asked = groups(wanted.request).ok_or("the request cannot be read")?;
+        if asked.len() > 1 {
+            return Err("a subject with more than one organization is not supported".into());
         }
         let mut request =
-            CertificateSigningRequestParams::from_pem(wanted.request).map_err(|e| e.to_string())?;
+            CertificateSigningRequestParams::from_der(&der.into()).map_err(|e| e.to_string())?;
         // Of what the request says, the subject and the key count.
         let params = &mut request.params;
         params.is_ca = IsCa::ExplicitNoCa;
@@ -67,14 +72,34 @@ impl Signer {
         let now = time::OffsetDateTime::from_unix_timestamp(now.as_second()).map_err(|e| e.to_string())?;
         params.not_before = now - BACKDATED;
         params.not_after = now + time::Duration::seconds(seconds);
-        Ok(request.signed_by(&self.0).map_err(|e| e.to_string())?.pem())
+        let signed = request.signed_by(&self.0).map_err(|e| e.to_string())?;
+        // Two parsers have read the request: what is given out says what was looked at.
+        let (_, certificate) = X509Certificate::from_der(signed.der()).map_err(|e| e.to_string())?;
+        let given = organizations(certificate.subject()).ok_or("the subject cannot be read")?;
+        if given != asked || given.iter().any(|group| group == MASTERS) {
+            return Err(format!("the subject is not one that {CLIENTS} signs"));
+        }
+        Ok(signed.pem())
     }
 }
 
 /// Groups (organizations) that the subject of a certificate request names; `None` when it cannot be read.
 pub(crate) fn groups(request: &str) -> Option<Vec<String>> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(request.as_bytes()).ok()?;
-    let (_, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
-    let subject = &request.certification_request_info.subject;
+    let der = der(request)?;
+    let (_, request) = X509CertificationRequest::from_der(&der).ok()?;
+    organizations(&request.certification_request_info.subject)
+}
+
+fn organizations(subject: &X509Name<'_>) -> Option<Vec<String>> {
     subject.iter_organization().map(|group| group.as_str().ok().map(str::to_owned)).collect()
+}
+
+/// The bytes of the one certificate request that a PEM text holds. What else is in the text, one reader would pass over
+/// and another one take.
+fn der(pem: &str) -> Option<Vec<u8>> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
+    const END: &str = "-----END CERTIFICATE REQUEST-----";
+    let base64 = pem.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let base64: String = base64.split_ascii_whitespace().collect();
+    STANDARD.decode(base64).ok()
 }

@@ -1,7 +1,8 @@
 //! The built-in resources: what a Kubernetes 1.37 server lists in discovery, as far as Seaway serves it.
 //!
 //! Order, names, short names, categories and verbs are those of the published discovery documents: `kubectl`
-//! resolves `events` or `hpa` by the order of groups and the preference of versions.
+//! resolves `events` or `hpa` by the order of groups and the preference of versions. The `proxy` subresources are left
+//! out: they are not served.
 
 use std::sync::LazyLock;
 
@@ -61,8 +62,6 @@ pub enum Subresource {
     Attach,
     /// `/portforward`
     PortForward,
-    /// `/proxy`
-    Proxy,
     /// `/approval`: the object, of which only the approval conditions are written.
     Approval,
     /// `/finalize`: the namespace, of which only `spec.finalizers` is written.
@@ -86,7 +85,6 @@ impl Subresource {
             Self::Exec => "exec",
             Self::Attach => "attach",
             Self::PortForward => "portforward",
-            Self::Proxy => "proxy",
             Self::Approval => "approval",
             Self::Finalize => "finalize",
             Self::EphemeralContainers => "ephemeralcontainers",
@@ -103,7 +101,6 @@ impl Subresource {
             Self::Token | Self::Eviction | Self::Binding => &["create"],
             Self::Log => &["get"],
             Self::Exec | Self::Attach | Self::PortForward => &["create", "get"],
-            Self::Proxy => &["create", "delete", "get", "patch", "update"],
             Self::Finalize => &["update"],
         }
     }
@@ -119,7 +116,6 @@ impl Subresource {
             Self::Exec => (own.0, own.1, "PodExecOptions".to_owned()),
             Self::Attach => (own.0, own.1, "PodAttachOptions".to_owned()),
             Self::PortForward => (own.0, own.1, "PodPortForwardOptions".to_owned()),
-            Self::Proxy => (own.0, own.1, format!("{}ProxyOptions", resource.kind)),
             Self::Status
             | Self::Log
             | Self::Approval
@@ -240,8 +236,8 @@ fn scale() -> Subresource {
 
 fn core() -> Vec<Row> {
     use Subresource::{
-        Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy, Resize,
-        Status, Token,
+        Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Resize, Status,
+        Token,
     };
     let in_namespace = |kind: &str, plural: &str| row("", "v1", kind, plural, true);
     let in_cluster = |kind: &str, plural: &str| row("", "v1", kind, plural, false);
@@ -255,7 +251,7 @@ fn core() -> Vec<Row> {
             .short(&["ns"])
             .sub(&[Finalize, Status])
             .without("deletecollection"),
-        in_cluster("Node", "nodes").short(&["no"]).sub(&[Proxy, Status]),
+        in_cluster("Node", "nodes").short(&["no"]).sub(&[Status]),
         in_namespace("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).status(),
         in_cluster("PersistentVolume", "persistentvolumes").short(&["pv"]).status(),
         in_namespace("Pod", "pods").short(&["po"]).all().sub(&[
@@ -266,7 +262,6 @@ fn core() -> Vec<Row> {
             Exec,
             Log,
             PortForward,
-            Proxy,
             Resize,
             Status,
         ]),
@@ -278,7 +273,7 @@ fn core() -> Vec<Row> {
         in_namespace("ResourceQuota", "resourcequotas").short(&["quota"]).status(),
         in_namespace("Secret", "secrets"),
         in_namespace("ServiceAccount", "serviceaccounts").short(&["sa"]).sub(&[Token]),
-        in_namespace("Service", "services").short(&["svc"]).all().sub(&[Proxy, Status]),
+        in_namespace("Service", "services").short(&["svc"]).all().sub(&[Status]),
     ]
 }
 

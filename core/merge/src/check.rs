@@ -237,9 +237,27 @@ fn is_time(text: &str) -> bool {
     let shape =
         digits(0..4) && digits(5..7) && digits(8..10) && digits(11..13) && digits(14..16) && digits(17..19);
     let at = |index: usize| bytes.get(index).copied().unwrap_or_default();
+    let two = |from: usize| text.get(from..from + 2).and_then(|digits| digits.parse::<u8>().ok());
+    let fraction = match bytes.get(19..).unwrap_or_default() {
+        [b'.', digits @ ..] => 1 + digits.iter().take_while(|b| b.is_ascii_digit()).count(),
+        _ => 0,
+    };
+    let zone = 19 + fraction;
+    let in_zone = match bytes.get(zone..) {
+        Some(b"Z") => true,
+        Some([b'+' | b'-', _, _, b':', _, _]) => {
+            digits(zone + 1..zone + 3)
+                && digits(zone + 4..zone + 6)
+                && two(zone + 1).is_some_and(|hours| hours <= 23)
+                && two(zone + 4).is_some_and(|minutes| minutes <= 59)
+        }
+        _ => false,
+    };
     shape
         && (at(4), at(7), at(10), at(13), at(16)) == (b'-', b'-', b'T', b':', b':')
-        && (text.ends_with('Z') || at(bytes.len().saturating_sub(3)) == b':')
+        && fraction != 1
+        && in_zone
+        && two(17).is_some_and(|seconds| seconds <= 59)
         && text.parse::<jiff::Timestamp>().is_ok()
 }
 
@@ -407,6 +425,10 @@ mod tests {
             "2026-11-28 05:44:31Z",
             "2026-13-28T05:44:31Z",
             "2026-11-28T05:44:31",
+            "2026-11-28T05:44:60Z",
+            "2026-11-28T05:44:31+25:00",
+            "2026-11-28T05:44:31+02:00:30",
+            "2026-11-28T05:44:31.Z",
         ] {
             assert_eq!(created(bad), ["metadata.creationTimestamp date-time"], "{bad}");
         }

@@ -115,6 +115,10 @@ fn story(input: &Value, schema: &TypeRef) -> bool {
         Err(error) => assert_eq!(forced, Err(error)),
     }
     let Ok(live) = forced else { return true };
+    // As above: an update's nulls are gone, or defaults in their place, before ownership is looked at.
+    if has_null(third) {
+        return true;
+    }
     let updated = managed::update(Some(&live), third, schema, &updater);
     let Ok(updated) = updated else {
         assert!(!third.is_object());

@@ -45,6 +45,9 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
             pod_security(request, value)?;
         }
+        ("", "Pod") if request.operation == Operation::Resize => {
+            within_limits(request, value, limits::check_pod(&ranges(), &value["spec"]))?;
+        }
         // As the real server: what else an update of a pod can change makes it no more dangerous.
         ("", "Pod")
             if request.operation == Operation::EphemeralContainers
@@ -339,7 +342,10 @@ fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) -> Ve
     let mut used: Vec<i64> = others.iter().flat_map(ports_of).collect();
     let mut refused = vec![];
     for (index, port) in value["spec"]["ports"].as_array().into_iter().flatten().enumerate() {
-        let Some(number) = port["nodePort"].as_i64().filter(|number| *number != 0) else { continue };
+        // What it had before, however it came to it, is no news.
+        let had = before.map(ports_of).unwrap_or_default();
+        let asked = port["nodePort"].as_i64().filter(|number| *number != 0 && !had.contains(number));
+        let Some(number) = asked else { continue };
         let why = if !(NODE_PORTS.0..=NODE_PORTS.1).contains(&number) {
             format!(
                 "provided port is not in the valid range. The range of valid ports is {}-{}",

@@ -86,9 +86,12 @@ fn created(request: &WriteRequest<'_>, value: &mut Value) -> Result<()> {
     }
     let asked = spec["request"].as_str().and_then(|r| STANDARD.decode(r).ok());
     let asked = asked.and_then(|bytes| String::from_utf8(bytes).ok());
-    // What cannot be read is no request: the validation says so.
-    let masters = asked.and_then(|pem| signer::groups(&pem)).is_some_and(|g| g.iter().any(|g| g == MASTERS));
-    if spec["signerName"] == CLIENTS && masters {
+    let groups = asked.and_then(|pem| signer::groups(&pem));
+    let Some(groups) = groups.filter(|_| spec["signerName"] == CLIENTS) else {
+        // What cannot be read is no request, and is not signed.
+        return Ok(());
+    };
+    if groups.iter().any(|group| group == MASTERS) {
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
         let why = format!("use of {CLIENTS} signer with {MASTERS} group is not allowed");
         return Err(ApiError::forbidden(GROUP, "certificatesigningrequests", name, why));

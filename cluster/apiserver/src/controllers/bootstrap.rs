@@ -225,6 +225,12 @@ fn roles() -> Vec<Write> {
             ],
         ),
         role(
+            "system:service-account-issuer-discovery",
+            &[],
+            &[json!({"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks",
+                 "/.well-known/openid-configuration/"], "verbs": ["get"]})],
+        ),
+        role(
             "system:basic-user",
             &[],
             &[
@@ -292,6 +298,7 @@ fn roles() -> Vec<Write> {
         aggregated("admin", &[], "admin"),
         binding("cluster-admin", "system:masters"),
         binding("system:discovery", crate::identity::AUTHENTICATED),
+        binding("system:service-account-issuer-discovery", "system:serviceaccounts"),
         binding("system:basic-user", crate::identity::AUTHENTICATED),
     ]
 }

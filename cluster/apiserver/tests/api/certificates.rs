@@ -111,3 +111,25 @@ async fn a_token_secret_is_filled_and_goes_with_its_account() {
     eventually(&admin, path, |code, _| code == 404).await;
     assert_ne!(done(&admin, "POST", reviews, review).await["status"]["authenticated"], true);
 }
+
+#[tokio::test]
+async fn a_request_that_two_readers_would_read_differently_is_not_signed() {
+    use base64::Engine;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let server = start().await;
+    let admin = server.admin();
+    let bytes = |user: &str, group: &str| base64.decode(request_for(user, group)).unwrap();
+    let smuggled = [b"x".as_slice(), &bytes("mallory", "system:masters"), &bytes("mallory", "devs")].concat();
+    let mut two = request("two", "x", "y");
+    two["spec"]["request"] = base64.encode(smuggled).into();
+    let (code, _, answer) = ask(&admin, "POST", REQUESTS, two).await;
+    if code == 201 {
+        approve(&admin, "two").await;
+        let path = format!("{REQUESTS}/two");
+        let failed = |_, r: &Value| r["status"]["conditions"].to_string().contains("Failed");
+        let end = eventually(&admin, &path, failed).await;
+        assert!(end["status"]["certificate"].is_null(), "{end}");
+    } else {
+        assert_eq!(code, 422, "{answer}");
+    }
+}

@@ -83,8 +83,8 @@ async fn who_may_only_read_runs_no_commands() {
             .body(kube::client::Body::empty());
         let client = server.server.client(Identity::user(name, ["dev"]));
         let status = client.send(request.unwrap()).await.unwrap().status().as_u16();
-        // No node runs here: the runner gets that far.
-        assert_eq!(status, if name == "reader" { 403 } else { 503 }, "{name}");
+        // There is no such pod: the runner gets that far.
+        assert_eq!(status, if name == "reader" { 403 } else { 404 }, "{name}");
     }
 }
 

@@ -112,10 +112,8 @@ impl<'a> Context<'a> {
             gvk: gvk(group, version, &kind),
         };
         let suffix = camel(subresource.name());
-        let connects = matches!(
-            subresource,
-            Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy
-        );
+        let connects =
+            matches!(subresource, Subresource::Exec | Subresource::Attach | Subresource::PortForward);
         let verbs = subresource.verbs().iter();
         verbs
             .map(|&verb| {
