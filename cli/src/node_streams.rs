@@ -1,13 +1,14 @@
-//! Logs and commands in containers, from the API server to the node.
+//! Logs, commands and ports of pods, from the API server to the node.
 
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use seaway_apiserver::{
-    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams,
+    ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams, PodPorts,
 };
 use seaway_node::Node;
+use seaway_node::sandbox::Sandbox;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The node of this machine, as the API server sees it; whoever started the node can still end it.
@@ -90,5 +91,29 @@ impl NodeStreams for Streams {
             })
         }
         .boxed()
+    }
+
+    fn ports(
+        &self,
+        namespace: String,
+        pod: String,
+    ) -> BoxFuture<'static, Result<Box<dyn PodPorts>, NodeError>> {
+        let ports = self.node().and_then(|node| node.sandbox(&namespace, &pod).map_err(node_error));
+        futures::future::ready(ports.map(|sandbox| Box::new(Ports(sandbox)) as Box<dyn PodPorts>)).boxed()
+    }
+}
+
+/// The ports of one pod, until its namespaces end.
+struct Ports(Sandbox);
+
+impl PodPorts for Ports {
+    fn connect(&self, port: u16) -> BoxFuture<'static, std::io::Result<tokio::net::TcpStream>> {
+        let sandbox = self.0.clone();
+        async move { sandbox.dial(port).await }.boxed()
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        let sandbox = self.0.clone();
+        async move { sandbox.ended().await }.boxed()
     }
 }
