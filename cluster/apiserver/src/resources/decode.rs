@@ -132,8 +132,10 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
     check::prune(&mut value, &served.schema);
     undecodable_bytes(served, &value)?;
     wrong_types(served, &value)?;
-    if served.custom.is_none() {
-        check::normalize(&mut value, &served.schema);
+    match &served.custom {
+        None => check::normalize(&mut value, &served.schema),
+        // Of a custom object every client reads the metadata alike; the rest is as its schema has it.
+        Some(_) => check::normalize(&mut value["metadata"], &seaway_merge::schema::object_meta()),
     }
     Ok(Decoded { value, warnings: problems })
 }
