@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Duplicate,
     /// The value does not satisfy the field's rules.
     Invalid,
+    /// As [`ErrorKind::Invalid`], of a structure as a whole, which is not shown.
+    InvalidWhole,
     /// The value is not one of a fixed set.
     NotSupported,
     /// The field may not be set here at all.
@@ -40,7 +42,7 @@ impl ErrorKind {
             ErrorKind::NotFound => "Not found",
             ErrorKind::Required => "Required value",
             ErrorKind::Duplicate => "Duplicate value",
-            ErrorKind::Invalid | ErrorKind::TypeInvalid => "Invalid value",
+            ErrorKind::Invalid | ErrorKind::InvalidWhole | ErrorKind::TypeInvalid => "Invalid value",
             ErrorKind::NotSupported => "Unsupported value",
             ErrorKind::Forbidden => "Forbidden",
             ErrorKind::TooLong => "Too long",
@@ -55,7 +57,7 @@ impl ErrorKind {
             ErrorKind::NotFound => "FieldValueNotFound",
             ErrorKind::Required => "FieldValueRequired",
             ErrorKind::Duplicate => "FieldValueDuplicate",
-            ErrorKind::Invalid => "FieldValueInvalid",
+            ErrorKind::Invalid | ErrorKind::InvalidWhole => "FieldValueInvalid",
             ErrorKind::NotSupported => "FieldValueNotSupported",
             ErrorKind::Forbidden => "FieldValueForbidden",
             ErrorKind::TooLong => "FieldValueTooLong",
@@ -87,6 +89,11 @@ impl FieldError {
     /// The value does not satisfy the field's rules.
     pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, path, value, detail)
+    }
+
+    /// The structure as a whole does not satisfy the rules; the error does not show it.
+    pub fn invalid_whole(path: &Path, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidWhole, path, Value::Null, detail)
     }
 
     /// The field must be present.
@@ -142,7 +149,11 @@ impl FieldError {
         let mut text = self.kind.text().to_owned();
         let shows_value = !matches!(
             self.kind,
-            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::InternalError
+            ErrorKind::Required
+                | ErrorKind::InvalidWhole
+                | ErrorKind::Forbidden
+                | ErrorKind::TooLong
+                | ErrorKind::InternalError
         );
         if shows_value {
             text.push_str(": ");
@@ -265,6 +276,11 @@ mod tests {
             (
                 FieldError::invalid(&Path::new("spec.replicas"), -1, "must be greater than or equal to 0"),
                 "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+                "FieldValueInvalid",
+            ),
+            (
+                FieldError::invalid_whole(&Path::new("spec.rules").index(0), "one of both is required"),
+                "spec.rules[0]: Invalid value: one of both is required",
                 "FieldValueInvalid",
             ),
             (

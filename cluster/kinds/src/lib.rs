@@ -4,7 +4,7 @@
 //! - [`resources`]: the built-in resources with their subresources and verbs; [`discovery`]: the documents that
 //!   list them and custom resources.
 //! - [`defaults`], [`strategy`], [`validation`]: what happens to an object before it is stored;
-//!   [`field_error`]: how a refusal is worded.
+//!   [`field_error`]: how a refusal is worded; [`warnings`]: what is accepted and still not right.
 //! - [`structural`]: custom objects against the schema of their definition.
 //! - [`table`]: the columns of `kubectl get`; [`openapi`]: the OpenAPI documents.
 //!
@@ -17,9 +17,11 @@ pub mod discovery;
 pub mod field_error;
 mod fields;
 pub mod openapi;
+mod pod_resources;
 pub mod quantity;
 pub mod resources;
 pub mod strategy;
 pub mod structural;
 pub mod table;
 pub mod validation;
+pub mod warnings;

@@ -4,10 +4,14 @@
 //! functions, [`crate::validation`], store. Name, namespace, uid, creation time and
 //! `managedFields` are the server's own business and are not touched here.
 
+mod service;
+
 use serde_json::{Value, json};
 
 use crate::defaults::fold_string_data;
-use crate::fields::{at, at_mut, integer, is_true, items, items_mut, remove, same, set, structure, text};
+use crate::fields::{
+    at, at_mut, count, integer, is_true, items, items_mut, remove, same, set, structure, text,
+};
 use crate::quantity::Quantity;
 
 /// Prepares a new object of a built-in kind, after defaulting and before validation.
@@ -35,7 +39,7 @@ pub fn prepare_for_create(group: &str, kind: &str, object: &mut Value) {
             crate::defaults::label_namespace(object);
         }
         ("", "Secret") => fold_string_data(object),
-        ("", "Service") => join_cluster_ips(object, None),
+        ("", "Service") => service::prepare_for_create(object),
         ("", "PersistentVolumeClaim") => {
             if let Some(spec) = at_mut(object, "spec") {
                 join_data_sources(spec);
@@ -66,8 +70,7 @@ pub fn prepare_for_update(group: &str, kind: &str, new: &mut Value, old: &Value)
         ("", "Secret") => fold_string_data(new),
         ("certificates.k8s.io", "CertificateSigningRequest") => keep(new, old, "spec"),
         ("", "Service") => {
-            join_cluster_ips(new, Some(old));
-            drop_fields_of_other_type(new, old);
+            service::prepare_for_update(new, old);
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => add_stored_version(new),
         _ => {}
@@ -355,17 +358,21 @@ fn changed(group: &str, kind: &str, new: &Value, old: &Value) -> bool {
     }
 }
 
-/// A Pod's class, from the processor and memory amounts of its containers.
+/// A Pod's class, from the processor and memory amounts of the Pod as a whole, or of its containers.
 pub(crate) fn quality_of_service(pod: &Value) -> &'static str {
     let mut requests: [Quantity; 2] = [Quantity::ZERO; 2];
     let mut limits: [Quantity; 2] = [Quantity::ZERO; 2];
     let mut guaranteed = true;
+    let whole = at(pod, "spec.resources").filter(|all| count(all, "requests") + count(all, "limits") > 0);
     let containers = items(pod, "spec.containers").iter().chain(items(pod, "spec.initContainers"));
-    for container in containers {
+    let resources: Vec<Option<&Value>> = match whole {
+        Some(whole) => vec![Some(whole)],
+        None => containers.map(|container| container.get("resources")).collect(),
+    };
+    for resources in resources {
         for (index, resource) in ["cpu", "memory"].into_iter().enumerate() {
             let amount = |list: &str| {
-                container
-                    .get("resources")
+                resources
                     .and_then(|resources| resources.get(list))
                     .and_then(|list| list.get(resource))
                     .and_then(|amount| Quantity::from_value(amount).ok())
@@ -428,73 +435,6 @@ fn select_own_pods(job: &mut Value) {
         structure(spec, "selector").and_then(|selector| structure(selector, "matchLabels"))
     {
         labels.entry("batch.kubernetes.io/controller-uid").or_insert_with(|| json!(uid));
-    }
-}
-
-/// `clusterIP` and the first of `clusterIPs` say the same; a client that knows only the older field
-/// changes both with it.
-fn join_cluster_ips(service: &mut Value, old: Option<&Value>) {
-    let Some(spec) = structure(service, "spec") else {
-        return;
-    };
-    let single = text(spec, "clusterIP").to_owned();
-    let list = items(spec, "clusterIPs").to_vec();
-    match old.and_then(|old| old.get("spec")) {
-        None => {
-            if !single.is_empty() && list.is_empty() {
-                set(spec, "clusterIPs", json!([single]));
-            }
-        }
-        Some(old) => {
-            let single_changed = single != text(old, "clusterIP");
-            let list_changed = list != items(old, "clusterIPs");
-            if !single_changed || list_changed {
-                return;
-            }
-            if single.is_empty() {
-                remove(spec, "clusterIPs");
-            } else {
-                set(spec, "clusterIPs", json!([single]));
-            }
-        }
-    }
-}
-
-/// A Service that changes its type loses what only the old type had, unless the request sets it.
-fn drop_fields_of_other_type(new: &mut Value, old: &Value) {
-    let has_addresses = |kind: &str| matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer");
-    let has_node_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    let (Some(spec), Some(old)) = (new.get_mut("spec"), old.get("spec")) else {
-        return;
-    };
-    let (to, from) = (text(spec, "type").to_owned(), text(old, "type").to_owned());
-    let unchanged = |spec: &Value, name: &str| same(spec.get(name), old.get(name));
-    if has_addresses(&from) && !has_addresses(&to) {
-        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-            if unchanged(spec, name) {
-                remove(spec, name);
-            }
-        }
-    }
-    if has_node_ports(&from) && !has_node_ports(&to) {
-        let ports_of = |spec: &Value| -> Vec<Option<i64>> {
-            items(spec, "ports").iter().map(|port| integer(port, "nodePort")).collect()
-        };
-        if ports_of(spec) == ports_of(old) {
-            for port in crate::fields::items_mut(spec, "ports") {
-                remove(port, "nodePort");
-            }
-        }
-        if unchanged(spec, "externalTrafficPolicy") {
-            remove(spec, "externalTrafficPolicy");
-        }
-    }
-    if from == "LoadBalancer" && to != "LoadBalancer" {
-        for name in ["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if unchanged(spec, name) {
-                remove(spec, name);
-            }
-        }
     }
 }
 

@@ -80,11 +80,6 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
         ("", "Service") => service_addresses(request.api, before, value),
         (signing::GROUP, "CertificateSigningRequest") => signing::admit(request, before, value),
         (rbac::GROUP, _) => escalation(request, before, value),
-        ("admissionregistration.k8s.io", _) => {
-            let what = format!("{} objects are stored and not enforced by this server", served.kind());
-            request.warnings.lock().push(what);
-            Ok(())
-        }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             crate::definitions::complete(request.api, value);
             Ok(())

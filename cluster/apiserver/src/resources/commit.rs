@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seaway_kinds::field_error::{FieldError, Path as FieldPath};
-use seaway_kinds::{defaults, strategy, structural, validation};
+use seaway_kinds::{defaults, strategy, structural, validation, warnings};
 use seaway_merge::{check, managed};
 use serde_json::{Map, Value};
 
@@ -75,6 +75,7 @@ pub(crate) async fn write_object(
     };
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(request, before.as_ref(), &value)?;
+    warn(request, before.as_ref(), &value);
     seaway_protobuf::canonical(&mut value);
     if let Some(before) = &before
         && unchanged(before, &value)
@@ -200,6 +201,12 @@ fn validate(request: &Request<'_>, before: Option<&Value>, value: &Value) -> Res
         (None, Some(before)) if request.operation == Operation::Resize => {
             validation::validate_pod_resize(value, before)
         }
+        (None, Some(before)) if request.operation == Operation::Approval => {
+            validation::validate_approval_update(value, before)
+        }
+        (None, Some(before)) if request.operation == Operation::Status => {
+            validation::validate_status_update(group, kind, value, before)
+        }
         (None, Some(before)) => validation::validate_update(group, kind, value, before),
         (Some(custom), before) => structural::validate(&custom.validator, before, value),
     });
@@ -209,6 +216,27 @@ fn validate(request: &Request<'_>, before: Option<&Value>, value: &Value) -> Res
     let causes: Vec<Cause> = errors.iter().map(cause).collect();
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     Err(ApiError::invalid(group, kind, name, causes))
+}
+
+/// Tells the client what is accepted and still not right.
+fn warn(request: &Request<'_>, before: Option<&Value>, value: &Value) {
+    let served = request.served;
+    let found = match (&served.custom, request.operation) {
+        (Some(_), _) => warnings::for_custom_object(value, before),
+        (None, Operation::Create | Operation::Update) => {
+            warnings::for_object(served.group(), served.kind(), value, before)
+        }
+        (None, _) => vec![],
+    };
+    let kind = warnings::for_api(served.group(), &served.resource.version, served.kind());
+    let found = kind.map(str::to_owned).into_iter().chain(found);
+    let mut told = request.warnings.lock();
+    // A write that is tried again says the same again.
+    for warning in found {
+        if !told.contains(&warning) {
+            told.push(warning);
+        }
+    }
 }
 
 /// Finalizers of Kubernetes' own kinds without a domain must be Kubernetes' own.

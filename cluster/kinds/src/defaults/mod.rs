@@ -4,6 +4,7 @@
 //! hands it out, so that two ways of writing the same thing do not look like a change: no `null`s,
 //! canonical quantities, no zero where Go omits it, both names of a Pod's service account.
 
+mod admission;
 mod autoscaling;
 mod containers;
 mod networking;
@@ -17,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use crate::fields::{at_mut, fill, fill_absent, structure};
+use crate::fields::{at_mut, fill, fill_absent, items, set, structure, text};
 use crate::quantity::Quantity;
 
 /// Fills in what the real server's versioned defaulting fills in, on create and on update alike.
@@ -81,6 +82,16 @@ pub fn default_object(group: &str, version: &str, kind: &str, object: &mut Value
         }
         ("storage.k8s.io", "CSIDriver") => storage::default_csi_driver(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => policy::default_definition(object),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            admission::default_webhooks(object, false);
+        }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
+            admission::default_webhooks(object, true);
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::default_policy(object),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            admission::default_policy_binding(object);
+        }
         _ => {}
     }
 }
@@ -164,8 +175,17 @@ pub(crate) fn fold_string_data(secret: &mut Value) {
     }
 }
 
-/// A Node that tells no allocatable amounts can give all it has.
+/// A Node that tells no allocatable amounts can give all it has. The older field for its network says what the first
+/// of the newer one says.
 fn default_node(node: &mut Value) {
+    if let Some(spec) = at_mut(node, "spec") {
+        let one = text(spec, "podCIDR").to_owned();
+        match items(spec, "podCIDRs").first().cloned() {
+            Some(first) => set(spec, "podCIDR", first),
+            None if !one.is_empty() => set(spec, "podCIDRs", vec![one]),
+            None => {}
+        }
+    }
     let Some(status) = at_mut(node, "status") else {
         return;
     };

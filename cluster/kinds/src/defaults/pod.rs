@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{containers, fill_from, omit_zero, volumes};
-use crate::fields::{at, at_mut, fill, fill_absent, integer, is_true, items_mut, set, structure, text};
+use crate::fields::{
+    at, at_mut, count, fill, fill_absent, integer, is_true, items_mut, set, structure, text,
+};
+use crate::pod_resources::{self, Amounts};
 
 /// Defaults of a Pod: those of its spec, and what only a Pod gets, not a template of one.
 pub(super) fn default_pod(pod: &mut Value) {
@@ -29,6 +32,47 @@ pub(super) fn default_pod(pod: &mut Value) {
         }
     }
     fill_absent(spec, "enableServiceLinks", true);
+    default_pod_resources(spec);
+}
+
+/// A Pod that limits its resources as a whole asks for what its containers ask for together, and for its limits where
+/// these ask for nothing (KEP-2837).
+fn default_pod_resources(spec: &mut Value) {
+    let Some(resources) = at(spec, "resources") else {
+        return;
+    };
+    let mut limits = pod_resources::amounts(resources, "limits");
+    let mut requests = pod_resources::amounts(resources, "requests");
+    if count(resources, "limits") > 0 || count(resources, "requests") > 0 {
+        for (name, amount) in pod_resources::of_containers(spec, "limits") {
+            if name.starts_with(pod_resources::HUGE_PAGES) && !requests.contains_key(&name) {
+                limits.entry(name).or_insert(amount);
+            }
+        }
+    }
+    if !limits.is_empty() {
+        let asked = pod_resources::of_containers(spec, "requests");
+        for (name, amount) in asked.into_iter().chain(limits.clone()) {
+            if pod_resources::is_for_pods(&name) {
+                requests.entry(name).or_insert(amount);
+            }
+        }
+    }
+    for (list, amounts) in [("limits", limits), ("requests", requests)] {
+        add_amounts(spec, list, &amounts);
+    }
+}
+
+/// Writes the amounts that a list of the Pod's resources lacks.
+fn add_amounts(spec: &mut Value, list: &str, amounts: &Amounts) {
+    if amounts.is_empty() {
+        return;
+    }
+    if let Some(Value::Object(known)) = at_mut(spec, "resources").and_then(|one| structure(one, list)) {
+        for (name, amount) in amounts {
+            known.entry(name).or_insert_with(|| Value::from(amount.to_string()));
+        }
+    }
 }
 
 /// Defaults of the pod template in the field `template` of `owner`.

@@ -339,3 +339,53 @@ fn wrong_types_are_left_for_the_decoder_to_refuse() {
         }
     }
 }
+
+#[test]
+fn webhooks_and_policies_are_filled() {
+    let group = "admissionregistration.k8s.io";
+    let hooks = json!({"webhooks": [{"rules": [{}], "clientConfig": {"service": {}}}]});
+    let hook = defaulted(group, "MutatingWebhookConfiguration", hooks)["webhooks"][0].clone();
+    assert_eq!(
+        hook,
+        json!({"failurePolicy": "Fail", "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+               "timeoutSeconds": 10, "reinvocationPolicy": "Never", "rules": [{"scope": "*"}],
+               "clientConfig": {"service": {"port": 443}}})
+    );
+    let policy = json!({"spec": {"matchConstraints": {"resourceRules": [{}]}}});
+    let spec = defaulted(group, "ValidatingAdmissionPolicy", policy)["spec"].clone();
+    assert_eq!(spec["failurePolicy"], "Fail");
+    assert_eq!(
+        spec["matchConstraints"],
+        json!({"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+               "resourceRules": [{"scope": "*"}]})
+    );
+}
+
+#[test]
+fn a_node_says_its_network_in_both_fields() {
+    let one = defaulted("", "Node", json!({"spec": {"podCIDR": "10.1.0.0/24"}}));
+    assert_eq!(one["spec"]["podCIDRs"], json!(["10.1.0.0/24"]));
+    let more = defaulted("", "Node", json!({"spec": {"podCIDRs": ["10.1.0.0/24", "fd00::/64"]}}));
+    assert_eq!(more["spec"]["podCIDR"], "10.1.0.0/24");
+}
+
+#[test]
+fn a_pod_with_limits_as_a_whole_asks_for_what_its_containers_ask_for() {
+    let spec = pod(json!({
+        "resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
+        "containers": [{"resources": {"requests": {"cpu": "300m"}}}, {"resources": {"requests": {"cpu": "200m"}}}],
+    }));
+    assert_eq!(spec["resources"]["requests"], json!({"cpu": "500m", "memory": "1Gi"}));
+    let pages = pod(json!({
+        "resources": {"requests": {"cpu": "1"}},
+        "containers": [{"resources": {"limits": {"hugepages-2Mi": "4Mi", "cpu": "1"}}}],
+    }));
+    assert_eq!(
+        pages["resources"],
+        json!({"limits": {"hugepages-2Mi": "4Mi"}, "requests": {"cpu": "1", "hugepages-2Mi": "4Mi"}})
+    );
+    let without = pod(
+        json!({"resources": {"requests": {"cpu": "1"}}, "containers": [{"resources": {"requests": {"memory": "1Gi"}}}]}),
+    );
+    assert_eq!(without["resources"], json!({"requests": {"cpu": "1"}}));
+}

@@ -59,6 +59,8 @@ fn pods_begin_pending_in_their_class() {
     assert_eq!(class(json!({"requests": all, "limits": all})), "Guaranteed");
     assert_eq!(class(json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": all})), "Burstable");
     assert_eq!(class(json!({"limits": {"cpu": "1"}})), "Burstable");
+    let whole = json!({"spec": {"resources": {"requests": all, "limits": all}, "containers": [{}]}});
+    assert_eq!(created("", "Pod", whole)["status"]["qosClass"], "Guaranteed");
 }
 
 #[test]
@@ -137,13 +139,31 @@ fn services_join_their_addresses_and_drop_what_another_type_had() {
     let new = updated("", "Service", new, &old);
     assert_eq!(
         new["spec"],
-        json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]})
+        json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}],
+               "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"})
     );
     let mut name = new.clone();
     name["spec"]["type"] = json!("ExternalName");
     let name = updated("", "Service", name, &new);
     assert!(name["spec"].get("clusterIP").is_none());
     assert!(name["spec"].get("clusterIPs").is_none());
+}
+
+#[test]
+fn services_have_the_family_of_the_cluster() {
+    let families = |spec: Value| {
+        let spec = created("", "Service", json!({"spec": spec}))["spec"].clone();
+        (spec["ipFamilyPolicy"].clone(), spec["ipFamilies"].clone())
+    };
+    let of = |policy: &str, families: Value| (json!(policy), families);
+    assert_eq!(families(json!({"type": "ClusterIP"})), of("SingleStack", json!(["IPv4"])));
+    let policy = json!({"type": "NodePort", "ipFamilyPolicy": "PreferDualStack"});
+    assert_eq!(families(policy), of("PreferDualStack", json!(["IPv4"])));
+    let headless = json!({"type": "ClusterIP", "clusterIP": "None", "selector": {"a": "b"}});
+    assert_eq!(families(headless), of("SingleStack", json!(["IPv4"])));
+    let selectorless = json!({"type": "ClusterIP", "clusterIP": "None"});
+    assert_eq!(families(selectorless), of("RequireDualStack", json!(["IPv4", "IPv6"])));
+    assert_eq!(families(json!({"type": "ExternalName"})), (Value::Null, Value::Null));
 }
 
 #[test]

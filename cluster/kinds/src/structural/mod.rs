@@ -34,6 +34,16 @@ use self::rules::Rules;
 use self::schema::Schema;
 use crate::field_error::{ErrorKind, FieldError, Path};
 
+/// What keeps a CEL expression from being read at all, with the place; whether its types fit is not asked.
+pub(crate) fn syntax_problem(expression: &str) -> Option<String> {
+    cel::syntax_problem(expression)
+}
+
+/// Whether a CEL variable can have the name.
+pub(crate) fn is_cel_identifier(name: &str) -> bool {
+    cel::is_identifier(name)
+}
+
 /// The schema of one version of a custom resource, ready to validate objects.
 #[derive(Debug)]
 pub struct CompiledSchema {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::labels::{selects, validate_selector};
 use super::workloads::mismatch;
-use super::{cron, immutable, nonnegative, one_of, pod};
+use super::{cron, immutable, job_policies, nonnegative, one_of, pod};
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, at_mut, integer, is_true, remove, same, text};
 
@@ -47,6 +47,13 @@ fn validate_job_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     ] {
         nonnegative(errors, spec, field, path);
     }
+    if at(spec, "maxFailedIndexes").is_some() && at(spec, "backoffLimitPerIndex").is_none() {
+        errors.push(FieldError::required(
+            &path.child("backoffLimitPerIndex"),
+            "when maxFailedIndexes is specified",
+        ));
+    }
+    job_policies::validate_managed_by(errors, spec, path);
     let mode = text(spec, "completionMode");
     if !matches!(mode, "" | "NonIndexed" | "Indexed") {
         errors.push(FieldError::not_supported(
@@ -68,14 +75,9 @@ fn validate_job_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
             }
         }
     }
-    let replacement = text(spec, "podReplacementPolicy");
-    if !matches!(replacement, "" | "Failed" | "TerminatingOrFailed") {
-        errors.push(FieldError::not_supported(
-            &path.child("podReplacementPolicy"),
-            replacement,
-            &["Failed", "TerminatingOrFailed"],
-        ));
-    }
+    job_policies::validate_failure_policy(errors, spec, path);
+    job_policies::validate_success_policy(errors, spec, path);
+    job_policies::validate_replacement(errors, spec, path);
     pod::validate_template(errors, spec, &path.child("template"));
     let restart_path = path.child("template.spec.restartPolicy");
     let restart = text(spec, "template.spec.restartPolicy");
@@ -107,6 +109,7 @@ fn validate_indexed(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
             format!("must be less than or equal to {PARALLELISM} when completion mode is Indexed"),
         ));
     }
+    job_policies::validate_indexes(errors, spec, path);
 }
 
 /// The labels and the selector that the server made must still be those of this very Job.
@@ -148,10 +151,18 @@ pub(super) fn validate_generated_selector(errors: &mut Vec<FieldError>, job: &Va
 
 /// What a Job may not change once it is there.
 pub(super) fn validate_job_update(errors: &mut Vec<FieldError>, new: &Value, old: &Value) {
-    let elastic = text(new, "spec.completionMode") == "Indexed"
-        && integer(new, "spec.completions") == integer(new, "spec.parallelism");
-    if !elastic {
+    let completions = integer(new, "spec.completions");
+    if text(new, "spec.completionMode") != "Indexed" {
         immutable(errors, new, old, "spec.completions");
+    } else if let Some(completions) = completions
+        && Some(completions) != integer(old, "spec.completions")
+        && Some(completions) != integer(new, "spec.parallelism")
+    {
+        errors.push(FieldError::invalid(
+            &Path::new("spec.completions"),
+            completions,
+            "can only be modified in tandem with spec.parallelism",
+        ));
     }
     immutable(errors, new, old, "spec.selector");
     validate_template_update(errors, new, old);
@@ -196,6 +207,15 @@ fn validate_template_update(errors: &mut Vec<FieldError>, new: &Value, old: &Val
     }
 }
 
+/// Checks a CronJob's time zone. One that it has already stays, should the database lose it.
+pub(super) fn validate_time_zone(errors: &mut Vec<FieldError>, cron_job: &Value, old: Option<&Value>) {
+    const FIELD: &str = "spec.timeZone";
+    let known = old.and_then(|old| at(old, FIELD));
+    if let Some(Value::String(zone)) = at(cron_job, FIELD).filter(|zone| Some(*zone) != known) {
+        job_policies::validate_time_zone(errors, zone, &Path::new(FIELD));
+    }
+}
+
 /// Checks a CronJob's spec.
 pub(super) fn validate_cron_job(errors: &mut Vec<FieldError>, cron_job: &Value) {
     let path = Path::new("spec");
@@ -218,9 +238,6 @@ pub(super) fn validate_cron_job(errors: &mut Vec<FieldError>, cron_job: &Value) 
         }
     }
     nonnegative(errors, spec, "startingDeadlineSeconds", &path);
-    if let Some(zone) = at(spec, "timeZone").and_then(Value::as_str) {
-        validate_time_zone(errors, zone, &path.child("timeZone"));
-    }
     one_of(
         errors,
         &path.child("concurrencyPolicy"),
@@ -248,23 +265,6 @@ fn without_time_zone(schedule: &str) -> &str {
     match schedule.split_once(' ') {
         Some((zone, rest)) if zone.starts_with("TZ=") || zone.starts_with("CRON_TZ=") => rest,
         _ => schedule,
-    }
-}
-
-/// The form of a time zone's name; whether it exists is not asked here.
-fn validate_time_zone(errors: &mut Vec<FieldError>, zone: &str, path: &Path) {
-    if zone.is_empty() {
-        errors.push(FieldError::invalid(path, zone, "timeZone must be nil or non-empty string"));
-    } else if zone.eq_ignore_ascii_case("local") {
-        errors.push(FieldError::invalid(
-            path,
-            zone,
-            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
-        ));
-    } else if !zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b))
-        || !zone.starts_with(|c: char| c.is_ascii_alphabetic())
-    {
-        errors.push(FieldError::invalid(path, zone, format!("unknown time zone {zone}")));
     }
 }
 

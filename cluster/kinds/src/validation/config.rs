@@ -30,6 +30,43 @@ pub(super) fn validate_namespace(errors: &mut Vec<FieldError>, namespace: &Value
     }
 }
 
+/// Checks the labels that say what pods the Namespace admits (KEP-2579). Wrong ones that are there already stay.
+pub(super) fn validate_pod_security(errors: &mut Vec<FieldError>, namespace: &Value, old: Option<&Value>) {
+    let found = pod_security_problems(namespace);
+    if !old.is_some_and(|old| pod_security_problems(old) == found) {
+        errors.extend(found);
+    }
+}
+
+fn pod_security_problems(namespace: &Value) -> Vec<FieldError> {
+    const LEVELS: [&str; 3] = ["privileged", "baseline", "restricted"];
+    let label = |name: &str| {
+        at(namespace, "metadata.labels").and_then(|labels| labels.get(name)).and_then(Value::as_str)
+    };
+    let is_version = |version: &str| {
+        version == "latest"
+            || version.strip_prefix("v1.").is_some_and(|minor| {
+                minor.bytes().all(|b| b.is_ascii_digit())
+                    && (minor == "0" || !minor.starts_with(['0', '.']))
+                    && !minor.is_empty()
+            })
+    };
+    let mut errors = Vec::new();
+    for mode in ["enforce", "audit", "warn"] {
+        let key = format!("pod-security.kubernetes.io/{mode}");
+        if let Some(level) = label(&key).filter(|level| !LEVELS.contains(level)) {
+            let path = Path::new("metadata.labels").key(&key);
+            errors.push(FieldError::invalid(&path, level, format!("must be one of {}", LEVELS.join(", "))));
+        }
+        let key = format!("{key}-version");
+        if let Some(version) = label(&key).filter(|version| !is_version(version)) {
+            let path = Path::new("metadata.labels").key(&key);
+            errors.push(FieldError::invalid(&path, version, "must be \"latest\" or \"v1.x\""));
+        }
+    }
+    errors
+}
+
 /// How many bytes a value in Base64 stands for.
 fn decoded_size(value: &Value) -> usize {
     let text = value.as_str().unwrap_or_default();

@@ -27,9 +27,9 @@ pub(super) fn validate_all(errors: &mut Vec<FieldError>, spec: &Value, path: &Pa
             errors.push(FieldError::duplicate(&path.child("name"), name));
         }
         validate_container(errors, container, spec, &path);
-        validate_probes(errors, container, &path);
+        validate_probes(errors, container, spec, &path);
     }
-    validate_host_ports(errors, regular, spec, &regular_path);
+    validate_host_ports(errors, regular, &regular_path);
     let init_path = path.child("initContainers");
     for (index, container) in items(spec, "initContainers").iter().enumerate() {
         let path = init_path.index(index);
@@ -38,8 +38,8 @@ pub(super) fn validate_all(errors: &mut Vec<FieldError>, spec: &Value, path: &Pa
             errors.push(FieldError::duplicate(&path.child("name"), name));
         }
         validate_container(errors, container, spec, &path);
-        validate_init_container(errors, container, &path);
-        validate_host_ports(errors, std::slice::from_ref(container), spec, &init_path);
+        validate_init_container(errors, container, spec, &path);
+        validate_host_ports(errors, std::slice::from_ref(container), &init_path);
     }
     let ephemeral_path = path.child("ephemeralContainers");
     for (index, container) in items(spec, "ephemeralContainers").iter().enumerate() {
@@ -51,6 +51,7 @@ pub(super) fn validate_all(errors: &mut Vec<FieldError>, spec: &Value, path: &Pa
         validate_container(errors, container, spec, &path);
         validate_ephemeral_container(errors, container, spec, &path);
     }
+    validate_host_network(errors, spec, &regular_path);
 }
 
 fn validate_name<'a>(errors: &mut Vec<FieldError>, container: &'a Value, path: &Path) -> &'a str {
@@ -89,12 +90,39 @@ fn validate_container(errors: &mut Vec<FieldError>, container: &Value, spec: &Va
         text(container, "imagePullPolicy"),
         &["Always", "IfNotPresent", "Never"],
     );
-    resources::validate_requirements(errors, container, &path.child("resources"));
+    resources::validate_requirements(
+        errors,
+        container,
+        &path.child("resources"),
+        resources::validate_container_name,
+    );
+    validate_resize_policy(errors, container, spec, &path.child("resizePolicy"));
     security::validate_container_context(errors, container, &path.child("securityContext"));
 }
 
-fn validate_probes(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
-    probes::validate_lifecycle(errors, container, &path.child("lifecycle"));
+/// What becomes of a container whose resources change (KEP-1287).
+fn validate_resize_policy(errors: &mut Vec<FieldError>, container: &Value, spec: &Value, path: &Path) {
+    let mut seen = BTreeSet::new();
+    for (index, policy) in items(container, "resizePolicy").iter().enumerate() {
+        let (resource, restart) = (text(policy, "resourceName"), text(policy, "restartPolicy"));
+        if !seen.insert(resource) {
+            errors.push(FieldError::duplicate(&path.index(index), resource));
+        }
+        one_of(errors, path, resource, &["cpu", "memory"]);
+        one_of(errors, path, restart, &["NotRequired", "RestartContainer"]);
+        if text(spec, "restartPolicy") == "Never" && restart != "NotRequired" {
+            errors.push(FieldError::invalid(
+                path,
+                restart,
+                "must be 'NotRequired' when `restartPolicy` is 'Never'",
+            ));
+        }
+    }
+}
+
+fn validate_probes(errors: &mut Vec<FieldError>, container: &Value, spec: &Value, path: &Path) {
+    let grace = integer(spec, "terminationGracePeriodSeconds");
+    probes::validate_lifecycle(errors, container, grace, &path.child("lifecycle"));
     for (field, once) in [("livenessProbe", true), ("readinessProbe", false), ("startupProbe", true)] {
         if let Some(probe) = at(container, field) {
             probes::validate_probe(errors, probe, &path.child(field), once);
@@ -104,10 +132,10 @@ fn validate_probes(errors: &mut Vec<FieldError>, container: &Value, path: &Path)
 
 /// An init container runs once, unless it restarts always (a sidecar); then it may have hooks and
 /// probes.
-fn validate_init_container(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
+fn validate_init_container(errors: &mut Vec<FieldError>, container: &Value, spec: &Value, path: &Path) {
     let policy = text(container, "restartPolicy");
     if policy == "Always" {
-        validate_probes(errors, container, path);
+        validate_probes(errors, container, spec, path);
         return;
     }
     if !policy.is_empty() {
@@ -182,25 +210,36 @@ fn validate_ports(errors: &mut Vec<FieldError>, container: &Value, path: &Path) 
     }
 }
 
-/// Ports of the host are there once, and with the host's network they are the container's.
-fn validate_host_ports(errors: &mut Vec<FieldError>, containers: &[Value], spec: &Value, path: &Path) {
+/// Ports of the host are there once.
+fn validate_host_ports(errors: &mut Vec<FieldError>, containers: &[Value], path: &Path) {
     let mut seen = BTreeSet::new();
     for (container_index, container) in containers.iter().enumerate() {
         for (index, port) in items(container, "ports").iter().enumerate() {
             let Some(host_port) = integer(port, "hostPort").filter(|number| *number != 0) else {
                 continue;
             };
-            let path = path.index(container_index).child("ports").index(index);
             let key = format!("{}/{}/{host_port}", text(port, "protocol"), text(port, "hostIP"));
             if !seen.insert(key.clone()) {
+                let path = path.index(container_index).child("ports").index(index);
                 errors.push(FieldError::duplicate(&path.child("hostPort"), key));
             }
-            let container_port = integer(port, "containerPort").unwrap_or(0);
-            if is_true(spec, "hostNetwork") && container_port != host_port {
+        }
+    }
+}
+
+/// With the host's network the ports of a container are the host's. (A template may leave that open.)
+fn validate_host_network(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
+    if !is_true(spec, "hostNetwork") {
+        return;
+    }
+    for (container_index, container) in items(spec, "containers").iter().enumerate() {
+        for (index, port) in items(container, "ports").iter().enumerate() {
+            let host_port = integer(port, "hostPort").unwrap_or(0);
+            if host_port != 0 && integer(port, "containerPort") != Some(host_port) {
                 errors.push(FieldError::invalid(
-                    &path.child("containerPort"),
-                    container_port,
-                    "must match `hostPort` when `hostNetwork` is true",
+                    &path.index(container_index).child("ports").index(index).child("hostPort"),
+                    host_port,
+                    "must match `containerPort` when `hostNetwork` is true",
                 ));
             }
         }

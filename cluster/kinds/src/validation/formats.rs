@@ -15,6 +15,8 @@ const LABEL_VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
 const CONFIG_KEY: &str = "[-._a-zA-Z0-9]+";
 const HTTP_HEADER: &str = "[-A-Za-z0-9]+";
 const PERCENT: &str = "[0-9]+%";
+/// The name of a setting of the kernel: `net.core.somaxconn`.
+pub(super) const SYSCTL: &str = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 const HTTP_PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 
 /// The names of DNS labels, and of most things made of one, have at most this many bytes.
@@ -36,6 +38,7 @@ fn matches(pattern: &'static str, text: &str) -> bool {
             HTTP_HEADER,
             PERCENT,
             HTTP_PATH,
+            SYSCTL,
         ]
         .into_iter()
         .filter_map(|pattern| Some((pattern, Regex::new(&format!("^(?:{pattern})$")).ok()?)))
@@ -228,6 +231,11 @@ pub(crate) fn percent(text: &str) -> Vec<String> {
 /// The path part of `acme.io/path`.
 pub(crate) fn http_path(text: &str) -> Vec<String> {
     check(text, None, HTTP_PATH, "Invalid path", &[])
+}
+
+/// Whether the text names a setting of the kernel.
+pub(crate) fn is_sysctl(text: &str) -> bool {
+    text.len() <= SUBDOMAIN_MAX && matches(SYSCTL, text)
 }
 
 /// The name of a port: at most 15 bytes, at least one letter or digit.

@@ -30,6 +30,7 @@ fn name_errors(rule: NameRule, name: &str, is_prefix: bool) -> Vec<String> {
         NameRule::Label => dns_1123_label(&masked),
         NameRule::Label1035 => dns_1035_label(&masked),
         NameRule::PathSegment => path_segment(name, is_prefix),
+        NameRule::Any => Vec::new(),
     }
 }
 

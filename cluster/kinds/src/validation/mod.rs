@@ -6,19 +6,27 @@
 //! the decoder refuses them with a better message. Where the real server appends a Go diff of two
 //! structures to a sentence, only the sentence is told here.
 
+mod admission;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod config;
 mod containers;
 mod cron;
 mod definitions;
+mod drivers;
 mod endpoints;
 mod environment;
+mod events;
 pub(crate) mod formats;
+mod job_policies;
 mod labels;
 mod metadata;
 mod networking;
+mod node;
+mod operating_system;
 mod pod;
+mod pod_resources;
 mod pod_update;
 mod policy;
 mod probes;
@@ -29,8 +37,11 @@ mod scheduling;
 mod schema;
 mod security;
 mod service;
+pub mod service_network;
+mod status;
 mod storage;
 mod volumes;
+mod windows;
 mod workloads;
 
 use serde_json::Value;
@@ -51,6 +62,8 @@ pub enum NameRule {
     Label1035,
     /// Anything that can stand alone in a URL path: RBAC kinds.
     PathSegment,
+    /// Anything: certificate signing requests.
+    Any,
 }
 
 /// The rule for the names of a kind. Custom resources have subdomains.
@@ -59,6 +72,7 @@ pub fn name_rule(group: &str, kind: &str) -> NameRule {
         ("", "Namespace") | ("apps", "StatefulSet") => NameRule::Label,
         ("", "Service") => NameRule::Label1035,
         ("rbac.authorization.k8s.io", _) => NameRule::PathSegment,
+        ("certificates.k8s.io", "CertificateSigningRequest") => NameRule::Any,
         _ => NameRule::Subdomain,
     }
 }
@@ -67,11 +81,36 @@ pub fn name_rule(group: &str, kind: &str) -> NameRule {
 /// custom resources, have no errors.
 pub fn validate_create(group: &str, kind: &str, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    if (group, kind) == ("", "Service") {
+        errors = service_network::validate(object, None);
+        if !errors.is_empty() {
+            return errors;
+        }
+    }
     validate(&mut errors, group, kind, object);
     match (group, kind) {
         ("", "Pod") => pod::validate_create_only(&mut errors, object),
-        ("batch", "CronJob") => batch::validate_cron_job_name(&mut errors, object),
-        ("batch", "Job") => batch::validate_generated_selector(&mut errors, object),
+        ("", "Namespace") => config::validate_pod_security(&mut errors, object, None),
+        ("", "Node") => node::validate_node(&mut errors, object),
+        ("batch", "CronJob") => {
+            batch::validate_time_zone(&mut errors, object, None);
+            batch::validate_cron_job_name(&mut errors, object);
+        }
+        ("batch", "Job") => {
+            batch::validate_generated_selector(&mut errors, object);
+            job_policies::validate_indexed_name(&mut errors, object);
+        }
+        ("events.k8s.io", "Event") => events::validate_strict(&mut errors, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            certificates::validate_request(&mut errors, object, None);
+        }
+        ("storage.k8s.io", "VolumeAttachment") => drivers::validate_attachment_create(&mut errors, object),
+        (ADMISSION, "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
+            admission::validate_webhooks(&mut errors, object, None);
+        }
+        (ADMISSION, "ValidatingAdmissionPolicy") => {
+            admission::validate_policy(&mut errors, object, None);
+        }
         ("networking.k8s.io", "Ingress") => {
             networking::validate_ingress_class_choice(&mut errors, object);
         }
@@ -86,7 +125,15 @@ pub fn validate_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec
     let mut errors = Vec::new();
     // In the real server's order: what may not change comes first for some kinds.
     match (group, kind) {
-        ("", "Service") => service::validate_update(&mut errors, new, old),
+        ("", "Service") => {
+            service::validate_update(&mut errors, new, old);
+            if errors.is_empty() {
+                errors = service_network::validate(new, Some(old));
+            }
+            if !errors.is_empty() {
+                return errors;
+            }
+        }
         ("", "Secret") => config::validate_secret_update(&mut errors, new, old),
         ("", "ConfigMap") => config::validate_config_map_update(&mut errors, new, old),
         _ => {}
@@ -97,6 +144,26 @@ pub fn validate_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec
         ("", "PersistentVolumeClaim") => storage::validate_claim_update(&mut errors, new, old),
         ("", "PersistentVolume") => storage::validate_volume_update(&mut errors, new, old),
         ("", "ResourceQuota") => quotas::validate_quota_update(&mut errors, new, old),
+        ("", "Namespace") => config::validate_pod_security(&mut errors, new, Some(old)),
+        ("", "Node") => node::validate_node_update(&mut errors, new, old),
+        ("events.k8s.io", "Event") => events::validate_strict_update(&mut errors, new, old),
+        ("apps", "ControllerRevision") => immutable(&mut errors, new, old, "data"),
+        ("batch", "CronJob") => batch::validate_time_zone(&mut errors, new, Some(old)),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            certificates::validate_update(&mut errors, new, old, certificates::Part::Main);
+        }
+        ("storage.k8s.io", "CSIDriver") => drivers::validate_driver_update(&mut errors, new, old),
+        ("storage.k8s.io", "CSINode") => drivers::validate_csi_node_update(&mut errors, new, old),
+        ("storage.k8s.io", "VolumeAttachment") => {
+            drivers::validate_attachment_update(&mut errors, new, old);
+        }
+        ("node.k8s.io", "RuntimeClass") => node::validate_runtime_class_update(&mut errors, new, old),
+        (ADMISSION, "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
+            admission::validate_webhooks(&mut errors, new, Some(old));
+        }
+        (ADMISSION, "ValidatingAdmissionPolicy") => {
+            admission::validate_policy(&mut errors, new, Some(old));
+        }
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => {
             immutable(&mut errors, new, old, "spec.selector");
         }
@@ -118,6 +185,24 @@ pub fn validate_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec
         }
         _ => {}
     }
+    errors
+}
+
+/// Checks an update of a built-in kind through `status`: what the new status says. The rest of the object is as it
+/// was, and what was accepted once stays so.
+pub fn validate_status_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec<FieldError> {
+    if group == "apiextensions.k8s.io" {
+        return validate_update(group, kind, new, old);
+    }
+    let mut errors = Vec::new();
+    status::validate(&mut errors, group, kind, new, old);
+    errors
+}
+
+/// Checks an update of a CertificateSigningRequest through `approval`: its conditions.
+pub fn validate_approval_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    certificates::validate_update(&mut errors, new, old, certificates::Part::Approval);
     errors
 }
 
@@ -172,6 +257,14 @@ fn validate(errors: &mut Vec<FieldError>, group: &str, kind: &str, object: &Valu
         ("discovery.k8s.io", "EndpointSlice") => {
             endpoints::validate_endpoint_slice(errors, object);
         }
+        ("" | "events.k8s.io", "Event") => events::validate_event(errors, object),
+        ("node.k8s.io", "RuntimeClass") => node::validate_runtime_class(errors, object),
+        ("storage.k8s.io", "CSIDriver") => drivers::validate_driver(errors, object),
+        ("storage.k8s.io", "CSINode") => drivers::validate_csi_node(errors, object),
+        ("storage.k8s.io", "VolumeAttachment") => drivers::validate_attachment(errors, object),
+        (ADMISSION, "ValidatingAdmissionPolicyBinding") => {
+            admission::validate_policy_binding(errors, object);
+        }
         ("coordination.k8s.io", "Lease") => policy::validate_lease(errors, object),
         ("policy", "PodDisruptionBudget") => policy::validate_disruption_budget(errors, object),
         ("scheduling.k8s.io", "PriorityClass") => policy::validate_priority_class(errors, object),
@@ -189,6 +282,7 @@ fn validate(errors: &mut Vec<FieldError>, group: &str, kind: &str, object: &Valu
     }
 }
 
+const ADMISSION: &str = "admissionregistration.k8s.io";
 const IMMUTABLE: &str = "field is immutable";
 const NEGATIVE: &str = "must be greater than or equal to 0";
 

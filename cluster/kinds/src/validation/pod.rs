@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::formats::{dns_1123_label, dns_1123_subdomain, in_range, ip_address, qualified_name};
 use super::labels::validate_labels;
-use super::{containers, one_of, push_all, push_all_number, resources, scheduling, security, volumes};
+use super::{
+    containers, one_of, operating_system, pod_resources, push_all, push_all_number, resources, scheduling,
+    security, volumes,
+};
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, count, integer, items, text};
 
@@ -15,6 +18,7 @@ pub(super) fn validate_pod(errors: &mut Vec<FieldError>, pod: &Value) {
     let path = Path::new("spec");
     let empty = Value::Null;
     let spec = pod.get("spec").unwrap_or(&empty);
+    validate_pod_annotations(errors, pod, spec);
     validate_spec(errors, spec, &path);
     if text(spec, "serviceAccountName").is_empty() {
         for (index, volume) in items(spec, "volumes").iter().enumerate() {
@@ -39,6 +43,33 @@ pub(super) fn validate_pod(errors: &mut Vec<FieldError>, pod: &Value) {
                     "must not have leading or trailing whitespace",
                 ));
             }
+        }
+    }
+}
+
+/// Annotations of a Pod that mean something to Kubernetes.
+fn validate_pod_annotations(errors: &mut Vec<FieldError>, pod: &Value, spec: &Value) {
+    const MIRROR: &str = "kubernetes.io/config.mirror";
+    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    let path = Path::new("metadata.annotations");
+    let annotation = |name: &str| {
+        at(pod, "metadata.annotations").and_then(|annotations| annotations.get(name)).and_then(Value::as_str)
+    };
+    if let Some(mirror) = annotation(MIRROR)
+        && text(spec, "nodeName").is_empty()
+    {
+        errors.push(FieldError::invalid(
+            &path.key(MIRROR),
+            mirror,
+            "must set spec.nodeName if mirror pod annotation is set",
+        ));
+    }
+    if let Some(cost) = annotation(COST) {
+        // As other programs write numbers: no plus sign, no leading zeros.
+        let plain = cost.strip_prefix('-').unwrap_or(cost);
+        let written = plain.starts_with(|c: char| matches!(c, '1'..='9')) || cost == "0";
+        if !written || cost.parse::<i32>().is_err() {
+            errors.push(FieldError::invalid(&path.key(COST), cost, "must be a 32bit integer"));
         }
     }
 }
@@ -76,7 +107,9 @@ pub(super) fn validate_template(errors: &mut Vec<FieldError>, owner: &Value, pat
 
 fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     volumes::validate_volumes(errors, spec, &path.child("volumes"));
+    pod_resources::validate_claims(errors, spec, path);
     containers::validate_all(errors, spec, path);
+    pod_resources::validate_whole(errors, spec, path);
     one_of(
         errors,
         &path.child("restartPolicy"),
@@ -119,6 +152,8 @@ fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     }
     validate_scheduling_gates(errors, spec, &path.child("schedulingGates"));
     scheduling::validate_spread(errors, spec, &path.child("topologySpreadConstraints"));
+    operating_system::validate_host_processes(errors, spec, path);
+    operating_system::validate_users(errors, spec, path);
     for (field, check) in [
         ("serviceAccountName", dns_1123_subdomain as fn(&str) -> Vec<String>),
         ("nodeName", dns_1123_subdomain),
@@ -165,10 +200,7 @@ fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     if at(spec, "overhead").is_some() {
         resources::validate_list(errors, spec.get("overhead"), &path.child("overhead"));
     }
-    let system = text(spec, "os.name");
-    if at(spec, "os").is_some() {
-        one_of(errors, &path.child("os.name"), system, &["linux", "windows"]);
-    }
+    operating_system::validate_system(errors, spec, path);
 }
 
 fn validate_scheduling_gates(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {

@@ -24,20 +24,42 @@ pub(super) fn validate_probe(errors: &mut Vec<FieldError>, probe: &Value, path: 
             "must be greater than 0",
         ));
     }
+    if !once && let Some(seconds) = at(probe, "terminationGracePeriodSeconds") {
+        errors.push(FieldError::invalid(
+            &path.child("terminationGracePeriodSeconds"),
+            seconds.clone(),
+            "must not be set for readinessProbes",
+        ));
+    }
     let threshold = integer(probe, "successThreshold").unwrap_or(0);
     if once && threshold != 1 {
         errors.push(FieldError::invalid(&path.child("successThreshold"), threshold, "must be 1"));
     }
 }
 
-/// Checks the hooks of `container.lifecycle`.
-pub(super) fn validate_lifecycle(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
+/// Checks the hooks of `container.lifecycle`. `grace` is how long the Pod has to end, in seconds.
+pub(super) fn validate_lifecycle(
+    errors: &mut Vec<FieldError>,
+    container: &Value,
+    grace: Option<i64>,
+    path: &Path,
+) {
     let Some(lifecycle) = at(container, "lifecycle") else {
         return;
     };
     for hook in ["postStart", "preStop"] {
         if let Some(handler) = at(lifecycle, hook) {
             validate_handler(errors, handler, &path.child(hook), &["exec", "httpGet", "tcpSocket", "sleep"]);
+            if let (Some(sleep), Some(grace)) = (at(handler, "sleep"), grace) {
+                let seconds = integer(sleep, "seconds").unwrap_or(0);
+                if !(0..=grace).contains(&seconds) {
+                    errors.push(FieldError::invalid(
+                        &path.child(hook).child("sleep"),
+                        seconds,
+                        format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})"),
+                    ));
+                }
+            }
         }
     }
 }

@@ -144,12 +144,21 @@ pub(super) fn validate_list(errors: &mut Vec<FieldError>, list: Option<&Value>, 
     }
 }
 
-/// Checks `resources` of a container: names, amounts, and requests against limits.
-pub(super) fn validate_requirements(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
-    let Some(resources) = at(container, "resources") else {
+/// Checks `resources` of a container or a Pod: names by `validate_name`, amounts, and requests against limits.
+pub(super) fn validate_requirements(
+    errors: &mut Vec<FieldError>,
+    owner: &Value,
+    path: &Path,
+    validate_name: fn(&mut Vec<FieldError>, &str, &Path),
+) {
+    let Some(resources) = at(owner, "resources") else {
         return;
     };
-    validate_list(errors, resources.get("limits"), &path.child("limits"));
+    for (name, amount) in entries(resources, "limits") {
+        let path = path.child("limits").key(name);
+        validate_name(errors, name, &path);
+        validate_amount(errors, name, amount, &path);
+    }
     let request_path = path.child("requests");
     let limit_path = path.child("limits");
     let mut huge = false;
@@ -160,7 +169,7 @@ pub(super) fn validate_requirements(errors: &mut Vec<FieldError>, container: &Va
     }
     for (name, amount) in entries(resources, "requests") {
         let path = request_path.key(name);
-        validate_container_name(errors, name, &path);
+        validate_name(errors, name, &path);
         let Some(request) = validate_amount(errors, name, amount, &path) else {
             continue;
         };

@@ -18,6 +18,8 @@ use crate::fields::{at, count, integer, items, same, text};
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 const ONCE: &str = "may not change once set";
+/// Where traffic goes if it can choose (KEP-3015).
+const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameNode", "PreferSameZone"];
 
 /// Checks a Service's spec.
 pub(super) fn validate_service(errors: &mut Vec<FieldError>, service: &Value) {
@@ -153,7 +155,7 @@ fn validate_affinity(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
 }
 
 /// `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` must tell the same story.
-fn validate_cluster_ips(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
+pub(super) fn validate_cluster_ips(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     if text(spec, "type") == "ExternalName" {
         return;
     }
@@ -308,6 +310,14 @@ fn validate_load_balancer(errors: &mut Vec<FieldError>, spec: &Value, path: &Pat
 
 fn validate_traffic(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, kind: &str) {
     const POLICIES: [&str; 2] = ["Cluster", "Local"];
+    let distribution = text(spec, "trafficDistribution");
+    if !distribution.is_empty() && !DISTRIBUTIONS.contains(&distribution) {
+        errors.push(FieldError::not_supported(
+            &path.child("trafficDistribution"),
+            distribution,
+            &DISTRIBUTIONS,
+        ));
+    }
     let external_path = path.child("externalTrafficPolicy");
     let external = text(spec, "externalTrafficPolicy");
     let reachable = matches!(kind, "LoadBalancer" | "NodePort")
@@ -344,11 +354,15 @@ fn validate_traffic(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, kin
     }
 }
 
-/// What a Service may not change once it is set: its first address and family.
+/// What a Service may not change once it is set: its first address and family. Without an address nothing is set.
 pub(super) fn validate_update(errors: &mut Vec<FieldError>, new: &Value, old: &Value) {
     let kind = |service| text(service, "spec.type");
-    if kind(old) != "ExternalName" && kind(new) != "ExternalName" {
+    let headless = |service| matches!(items(service, "spec.clusterIPs"), [one] if one == "None");
+    let addressed = kind(old) != "ExternalName" && kind(new) != "ExternalName";
+    if addressed && !(headless(old) && headless(new)) {
         validate_address_update(errors, new, old);
+    }
+    if addressed && !headless(old) && !headless(new) {
         let family = |service| items(service, "spec.ipFamilies").first();
         if let Some(first) = family(old)
             && family(new) != Some(first)

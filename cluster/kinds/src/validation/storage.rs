@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::formats::{dns_1123_subdomain, qualified_name};
+use super::formats::{dns_1123_label, dns_1123_subdomain, qualified_name};
 use super::labels::validate_selector;
-use super::{immutable, one_of, push_all, resources, scheduling, volumes};
+use super::{drivers, immutable, one_of, push_all, resources, scheduling, volumes};
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, at_mut, count, entries, items, remove, same, set, text};
 use crate::quantity::Quantity;
@@ -162,13 +162,47 @@ const SOURCES: [&str; 22] = [
     "csi",
 ];
 
-/// Checks a persistent volume's spec.
+/// Checks a persistent volume.
 pub(super) fn validate_volume(errors: &mut Vec<FieldError>, volume: &Value) {
-    let path = Path::new("spec");
     let empty = Value::Null;
     let spec = volume.get("spec").unwrap_or(&empty);
+    let path = Path::new("spec");
     validate_access_modes(errors, spec, &path.child("accessModes"), "");
     validate_capacity(errors, spec, &path.child("capacity"));
+    validate_volume_spec(errors, spec, &path);
+    let class = text(spec, "storageClassName");
+    if !class.is_empty() {
+        push_all(errors, &path.child("storageClassName"), class, dns_1123_subdomain(class));
+    }
+    validate_volume_mode(errors, spec, &path);
+}
+
+/// Checks the spec of a volume that is attached without being an object.
+pub(super) fn validate_inline(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
+    const INLINE: &str = "may not be specified in the context of inline volumes";
+    for field in ["claimRef", "capacity"] {
+        if at(spec, field).is_some() {
+            errors.push(FieldError::forbidden(&path.child(field), INLINE));
+        }
+    }
+    if at(spec, "csi").is_none() {
+        errors.push(FieldError::required(
+            &path.child("csi"),
+            "has to be specified in the context of inline volumes",
+        ));
+    }
+    validate_access_modes(errors, spec, &path.child("accessModes"), "");
+    if !text(spec, "persistentVolumeReclaimPolicy").is_empty() {
+        errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), INLINE));
+    }
+    validate_volume_spec(errors, spec, path);
+    if !text(spec, "storageClassName").is_empty() {
+        errors.push(FieldError::forbidden(&path.child("storageClassName"), INLINE));
+    }
+}
+
+/// Checks where the volume is, and where it can be reached from.
+fn validate_volume_spec(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     let policy = text(spec, "persistentVolumeReclaimPolicy");
     const POLICIES: [&str; 3] = ["Delete", "Recycle", "Retain"];
     if !policy.is_empty() && !POLICIES.contains(&policy) {
@@ -208,12 +242,7 @@ pub(super) fn validate_volume(errors: &mut Vec<FieldError>, volume: &Value) {
                 }
             }
             "nfs" => volumes::validate_nfs(errors, source, &source_path),
-            "csi" => {
-                volumes::validate_csi(errors, source, &source_path);
-                if text(source, "volumeHandle").is_empty() {
-                    errors.push(FieldError::required(&source_path.child("volumeHandle"), ""));
-                }
-            }
+            "csi" => validate_csi(errors, source, &source_path),
             "local" => {
                 let folder = text(source, "path");
                 if folder.is_empty() {
@@ -228,17 +257,41 @@ pub(super) fn validate_volume(errors: &mut Vec<FieldError>, volume: &Value) {
                     ));
                 }
             }
-            _ => {}
+            _ => volumes::validate_other(errors, kind, source, &source_path),
         }
     }
     if !found {
-        errors.push(FieldError::required(&path, "must specify a volume type"));
+        errors.push(FieldError::required(path, "must specify a volume type"));
     }
-    let class = text(spec, "storageClassName");
-    if !class.is_empty() {
-        push_all(errors, &path.child("storageClassName"), class, dns_1123_subdomain(class));
+}
+
+/// A volume of a driver names its Secrets with their namespaces.
+fn validate_csi(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+    drivers::validate_driver_name(errors, text(source, "driver"), &path.child("driver"));
+    if text(source, "volumeHandle").is_empty() {
+        errors.push(FieldError::required(&path.child("volumeHandle"), ""));
     }
-    validate_volume_mode(errors, spec, &path);
+    for field in [
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ] {
+        let Some(secret) = at(source, field) else {
+            continue;
+        };
+        for (part, check) in
+            [("name", dns_1123_subdomain as fn(&str) -> Vec<String>), ("namespace", dns_1123_label)]
+        {
+            let path = path.child(field).child(part);
+            let value = text(secret, part);
+            if value.is_empty() {
+                errors.push(FieldError::required(&path, ""));
+            } else {
+                push_all(errors, &path, value, check(value));
+            }
+        }
+    }
 }
 
 fn validate_capacity(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
@@ -323,6 +376,7 @@ pub(super) fn validate_class(errors: &mut Vec<FieldError>, class: &Value) {
         text(class, "volumeBindingMode"),
         &["Immediate", "WaitForFirstConsumer"],
     );
+    drivers::validate_topologies(errors, class);
 }
 
 /// A StorageClass keeps what volumes were made by.

@@ -4,6 +4,9 @@
 //! brings. Objects pass through defaulting and preparation first, as in a request.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
+mod certificates;
+mod cluster;
 mod networking;
 mod objects;
 mod pods;
@@ -12,7 +15,8 @@ mod workloads;
 use serde_json::{Value, json};
 
 use super::{
-    NameRule, name_rule, validate_create, validate_metadata, validate_metadata_update, validate_update,
+    NameRule, name_rule, validate_approval_update, validate_create, validate_metadata,
+    validate_metadata_update, validate_status_update, validate_update,
 };
 use crate::defaults::default_object;
 use crate::field_error::FieldError;
@@ -224,7 +228,7 @@ fn metadata_keeps_what_identifies_an_object() {
 #[test]
 fn kinds_without_rules_and_custom_resources_have_no_errors() {
     let odd = json!({"spec": {"replicas": -1}});
-    for (group, kind) in [("example.com", "Deployment"), ("", "ServiceAccount"), ("", "Event")] {
+    for (group, kind) in [("example.com", "Deployment"), ("", "ServiceAccount")] {
         assert!(validate_create(group, kind, &odd).is_empty(), "{kind}");
         assert!(validate_update(group, kind, &odd, &json!({})).is_empty(), "{kind}");
     }
@@ -263,6 +267,18 @@ fn values_of_wrong_types_never_panic() {
         ("rbac.authorization.k8s.io", "Role"),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
         ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("", "Node"),
+        ("", "Event"),
+        ("events.k8s.io", "Event"),
+        ("certificates.k8s.io", "CertificateSigningRequest"),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+        ("node.k8s.io", "RuntimeClass"),
+        ("storage.k8s.io", "CSIDriver"),
+        ("storage.k8s.io", "CSINode"),
+        ("storage.k8s.io", "VolumeAttachment"),
     ];
     let bodies = [
         json!(null),
@@ -273,16 +289,23 @@ fn values_of_wrong_types_never_panic() {
         json!({"spec": [[]]}),
         json!({"spec": {"template": "x", "containers": {"a": 1}, "ports": 3, "selector": [],
                "versions": {"a": 1}, "names": 7, "metrics": "x", "limits": {}, "rules": [4],
-               "volumes": [1, null], "schedule": 5}, "metadata": "x", "data": [1], "roleRef": 3}),
+               "volumes": [1, null], "schedule": 5, "request": 1, "usages": {}, "drivers": [2], "taints": "x",
+               "source": [], "matchConstraints": 7, "validations": [[]]}, "metadata": "x", "data": [1],
+               "roleRef": 3, "webhooks": [1, {"rules": 2}], "status": {"conditions": [5], "addresses": "x"}}),
     ];
     for (group, kind) in kinds {
         for body in &bodies {
             let new = created(group, kind, body);
             let _ = validate_create(group, kind, &new);
+            let _ = crate::warnings::for_object(group, kind, &new, None);
+            let _ = crate::warnings::for_custom_object(&new, Some(body));
             for old in &bodies {
                 let mut changed = new.clone();
                 prepare_for_update(group, kind, &mut changed, old);
                 let _ = validate_update(group, kind, &changed, old);
+                let _ = validate_status_update(group, kind, &changed, old);
+                let _ = validate_approval_update(&changed, old);
+                let _ = crate::warnings::for_object(group, kind, &changed, Some(old));
             }
             let _ = validate_metadata(body, true, NameRule::Label1035);
             let _ = validate_metadata_update(body, &bodies[6]);

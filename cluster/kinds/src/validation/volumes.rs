@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::environment::{FILE_FIELDS, validate_field, validate_resource};
-use super::formats::{dns_1123_label, dns_1123_subdomain};
-use super::{push_all, storage};
+use super::formats::{dns_1123_label, dns_1123_subdomain, in_range};
+use super::{labels, metadata, push_all, push_all_number, storage};
 use crate::field_error::{FieldError, Path};
-use crate::fields::{at, integer, is_true, items, text};
+use crate::fields::{at, count, entries, integer, is_true, items, text};
 use crate::quantity::Quantity;
 
 /// The sources of volumes in the order in which they are checked, with the name that an error about
@@ -127,20 +127,118 @@ fn validate_source(errors: &mut Vec<FieldError>, kind: &str, source: &Value, pat
         "ephemeral" => match at(source, "volumeClaimTemplate") {
             None => errors.push(FieldError::required(&path.child("volumeClaimTemplate"), "")),
             Some(template) => {
-                storage::validate_claim_spec(errors, template, &path.child("volumeClaimTemplate.spec"));
+                let path = path.child("volumeClaimTemplate");
+                validate_template_metadata(errors, template, &path.child("metadata"));
+                storage::validate_claim_spec(errors, template, &path.child("spec"));
             }
         },
-        "iscsi" => {
-            require(errors, source, "targetPortal", path);
-            require(errors, source, "iqn", path);
-        }
         "image" => {
             require(errors, source, "reference", path);
             let policy = text(source, "pullPolicy");
             super::one_of(errors, &path.child("pullPolicy"), policy, &["Always", "IfNotPresent", "Never"]);
         }
-        // Volumes of clouds and of systems that Kubernetes itself no longer serves.
+        _ => validate_other(errors, kind, source, path),
+    }
+}
+
+/// Checks volumes of clouds and of systems that Kubernetes itself no longer serves.
+pub(super) fn validate_other(errors: &mut Vec<FieldError>, kind: &str, source: &Value, path: &Path) {
+    let required: &[&str] = match kind {
+        "gcePersistentDisk" => &["pdName"],
+        "awsElasticBlockStore" | "cinder" | "portworxVolume" => &["volumeID"],
+        "iscsi" => &["targetPortal", "iqn"],
+        "glusterfs" => &["endpoints", "path"],
+        "rbd" => &["monitors", "image"],
+        "cephfs" => &["monitors"],
+        "quobyte" => &["registry", "volume"],
+        "flexVolume" => &["driver"],
+        "azureFile" => &["secretName", "shareName"],
+        "vsphereVolume" => &["volumePath"],
+        "photonPersistentDisk" => &["pdID"],
+        "azureDisk" => &["diskName", "diskURI"],
+        "scaleIO" => &["gateway", "system", "volumeName"],
+        _ => &[],
+    };
+    for field in required {
+        if text(source, field).is_empty() && count(source, field) == 0 {
+            errors.push(FieldError::required(&path.child(field), ""));
+        }
+    }
+    match kind {
+        "iscsi" => validate_iscsi(errors, source, path),
+        "flexVolume" => {
+            for (key, _) in entries(source, "options") {
+                let owner = format!(".{}", key.split('/').next().unwrap_or_default().to_lowercase());
+                if owner.ends_with(".kubernetes.io") || owner.ends_with(".k8s.io") {
+                    errors.push(FieldError::invalid(
+                        &path.child("options").key(key),
+                        key.as_str(),
+                        "kubernetes.io and k8s.io namespaces are reserved",
+                    ));
+                }
+            }
+        }
         _ => {}
+    }
+}
+
+fn validate_iscsi(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+    let name = text(source, "iqn");
+    if !name.is_empty() {
+        if !["iqn", "eui", "naa"].iter().any(|kind| name.starts_with(kind)) {
+            errors.push(FieldError::invalid(
+                &path.child("iqn"),
+                name,
+                "must be valid format starting with iqn, eui, or naa",
+            ));
+        } else if !is_iscsi_name(name) {
+            errors.push(FieldError::invalid(&path.child("iqn"), name, "must be valid format"));
+        }
+    }
+    let unit = integer(source, "lun").unwrap_or(0);
+    push_all_number(errors, &path.child("lun"), unit, in_range(unit, 0, 255));
+    let authenticates = is_true(source, "chapAuthDiscovery") || is_true(source, "chapAuthSession");
+    if authenticates && at(source, "secretRef").is_none() {
+        errors.push(FieldError::required(&path.child("secretRef"), ""));
+    }
+}
+
+/// A name of a target (RFC 3720, RFC 3980): `iqn.2024-01.com.example:disk`, `eui.` and 16 or `naa.` and 32 characters.
+fn is_iscsi_name(name: &str) -> bool {
+    let plain =
+        |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    if let Some(rest) = name.strip_prefix("eui.") {
+        return plain(rest, 16);
+    }
+    if let Some(rest) = name.strip_prefix("naa.") {
+        return plain(rest, 32);
+    }
+    let Some((authority, rest)) = name.strip_prefix("iqn.").and_then(|rest| rest.split_once(':')) else {
+        return false;
+    };
+    let date = authority.as_bytes();
+    let digits = |range: std::ops::Range<usize>| {
+        date.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+    };
+    let dated = digits(0..4) && date.get(4) == Some(&b'-') && digits(5..7) && date.get(7) == Some(&b'.');
+    dated
+        && date.len() > 8
+        && date[8..].iter().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(b))
+        && !rest.is_empty()
+        && !rest.contains(|c: char| ",;*&$|".contains(c) || c.is_whitespace())
+}
+
+/// The metadata of a claim that is made for a Pod: labels and annotations, nothing else.
+fn validate_template_metadata(errors: &mut Vec<FieldError>, template: &Value, path: &Path) {
+    let empty = Value::Null;
+    let own = template.get("metadata").unwrap_or(&empty);
+    metadata::validate_annotations(errors, own, &path.child("annotations"));
+    labels::validate_labels(errors, at(own, "labels"), &path.child("labels"));
+    for (field, value) in entries(template, "metadata") {
+        let given = !value.is_null() && value != "";
+        if given && !matches!(field.as_str(), "annotations" | "labels" | "creationTimestamp") {
+            errors.push(FieldError::forbidden(&path.child(field), "cannot be set for an ephemeral volume"));
+        }
     }
 }
 
@@ -293,7 +391,7 @@ fn validate_projected(errors: &mut Vec<FieldError>, source: &Value, path: &Path)
 }
 
 /// A path that stays below the folder it is joined to.
-fn relative_path(errors: &mut Vec<FieldError>, file: &str, path: &Path) {
+pub(super) fn relative_path(errors: &mut Vec<FieldError>, file: &str, path: &Path) {
     if file.starts_with('/') {
         errors.push(FieldError::invalid(path, file, "must be a relative path"));
     }

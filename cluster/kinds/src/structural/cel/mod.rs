@@ -137,6 +137,20 @@ pub(crate) struct Program {
     patterns: HashMap<String, Regex>,
 }
 
+/// What keeps an expression from being read at all; whether its types fit is not asked.
+pub(super) fn syntax_problem(source: &str) -> Option<String> {
+    parser::parse(source).err().map(|issue| issue.explain(source))
+}
+
+/// Whether a variable can have the name.
+pub(super) fn is_identifier(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !matches!(name, "true" | "false" | "null" | "in")
+        && !parser::RESERVED.contains(&name)
+}
+
 /// Compiles an expression over variables.
 ///
 /// # Errors

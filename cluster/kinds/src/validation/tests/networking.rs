@@ -107,7 +107,7 @@ fn services() {
     );
     let stored = merged(
         &base,
-        &json!({"spec": {"clusterIP": "10.0.0.1", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}}),
+        &json!({"spec": {"clusterIP": "10.96.0.9", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}}),
     );
     on_update(
         "",
@@ -120,8 +120,8 @@ fn services() {
                 &[],
             ),
             (
-                json!({"spec": {"clusterIP": "10.0.0.2"}}),
-                &["spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"],
+                json!({"spec": {"clusterIP": "10.96.0.2"}}),
+                &["spec.clusterIPs[0]: Invalid value: [\"10.96.0.2\"]: may not change once set"],
             ),
             (
                 json!({"spec": {"clusterIP": "", "clusterIPs": []}}),
@@ -319,4 +319,74 @@ fn endpoints() {
             ),
         ],
     );
+}
+
+#[test]
+fn services_live_in_a_cluster_of_one_family_and_its_ranges() {
+    let base = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}});
+    let node_port =
+        |port: i64| json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}});
+    on_create(
+        "",
+        "Service",
+        &base,
+        &[
+            (json!({"spec": {"ipFamilyPolicy": "PreferDualStack"}}), &[]),
+            (
+                json!({"spec": {"ipFamilyPolicy": "RequireDualStack"}}),
+                &[
+                    "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services",
+                ],
+            ),
+            (
+                json!({"spec": {"ipFamilies": ["IPv6"]}}),
+                &["spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"],
+            ),
+            (
+                json!({"spec": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "SingleStack"}}),
+                &[
+                    "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be RequireDualStack or PreferDualStack when multiple IP families are specified",
+                ],
+            ),
+            (
+                json!({"spec": {"clusterIP": "fd00::1"}}),
+                &[
+                    "spec.clusterIPs[0]: Invalid value: [\"fd00::1\"]: may not use IPv6 on a cluster which is not configured for it",
+                ],
+            ),
+            // Whose endpoints are somebody else's business.
+            (json!({"spec": {"clusterIP": "None", "selector": null, "ipFamilies": ["IPv6"]}}), &[]),
+            (json!({"spec": {"clusterIP": "10.96.200.7"}}), &[]),
+            (
+                json!({"spec": {"clusterIP": "10.200.0.1"}}),
+                &[
+                    "spec.clusterIPs: Invalid value: [\"10.200.0.1\"]: failed to allocate IP 10.200.0.1: the provided network does not match the current range",
+                ],
+            ),
+            (
+                json!({"spec": {"clusterIP": "10.96.255.255"}}),
+                &[
+                    "spec.clusterIPs: Invalid value: [\"10.96.255.255\"]: failed to allocate IP 10.96.255.255: the provided IP (10.96.255.255) is not in the valid range. The range of valid IPs is 10.96.0.0/16",
+                ],
+            ),
+            (node_port(32_767), &[]),
+            (
+                node_port(8080),
+                &[
+                    "spec.ports[0].nodePort: Invalid value: 8080: provided port is not in the valid range. The range of valid ports is 30000-32767",
+                ],
+            ),
+            (
+                json!({"spec": {"trafficDistribution": "x"}}),
+                &[
+                    "spec.trafficDistribution: Unsupported value: \"x\": supported values: \"PreferClose\", \"PreferSameNode\", \"PreferSameZone\"",
+                ],
+            ),
+        ],
+    );
+    // What was given out before the range was looked at stays.
+    let old = merged(&base, &merged(&node_port(8080), &json!({"spec": {"clusterIP": "10.200.0.1"}})));
+    on_update("", "Service", &old, &[(json!({"metadata": {"labels": {"a": "b"}}}), &[])]);
+    let headless = merged(&base, &json!({"spec": {"clusterIP": "None", "selector": null}}));
+    on_update("", "Service", &headless, &[(json!({"spec": {"ipFamilies": ["IPv6", "IPv4"]}}), &[])]);
 }

@@ -131,6 +131,37 @@ fn namespaces() {
 }
 
 #[test]
+fn namespaces_admit_pods_by_a_level_that_exists() {
+    let labels = |labels: Value| json!({"metadata": {"labels": labels}});
+    let base = json!({"metadata": {"name": "n"}});
+    let wrong = labels(json!({"pod-security.kubernetes.io/enforce": "bogus"}));
+    const LEVEL: &str = "metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"bogus\": must be one of privileged, baseline, restricted";
+    on_create(
+        "",
+        "Namespace",
+        &base,
+        &[
+            (
+                labels(json!({"pod-security.kubernetes.io/warn": "baseline",
+                              "pod-security.kubernetes.io/warn-version": "v1.37",
+                              "pod-security.kubernetes.io/audit-version": "latest"})),
+                &[],
+            ),
+            (wrong.clone(), &[LEVEL]),
+            (
+                labels(json!({"pod-security.kubernetes.io/audit-version": "v1.07"})),
+                &[
+                    "metadata.labels[pod-security.kubernetes.io/audit-version]: Invalid value: \"v1.07\": must be \"latest\" or \"v1.x\"",
+                ],
+            ),
+        ],
+    );
+    on_update("", "Namespace", &base, &[(wrong.clone(), &[LEVEL])]);
+    // One that is wrong already can still be changed otherwise.
+    on_update("", "Namespace", &merged(&base, &wrong), &[(labels(json!({"a": "b"})), &[])]);
+}
+
+#[test]
 fn claims_and_volumes() {
     let base = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
     on_create(

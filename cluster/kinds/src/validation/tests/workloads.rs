@@ -313,6 +313,14 @@ fn cron_jobs() {
             ),
             (json!({"spec": {"timeZone": "Europe/Berlin"}}), &[]),
             (
+                json!({"spec": {"timeZone": "Foo/Bar"}}),
+                &["spec.timeZone: Invalid value: \"Foo/Bar\": unknown time zone Foo/Bar"],
+            ),
+            (
+                json!({"spec": {"timeZone": "europe/berlin"}}),
+                &["spec.timeZone: Invalid value: \"europe/berlin\": unknown time zone europe/berlin"],
+            ),
+            (
                 json!({"spec": {"timeZone": "a b"}}),
                 &["spec.timeZone: Invalid value: \"a b\": unknown time zone a b"],
             ),
@@ -361,5 +369,118 @@ fn a_stateful_set_mounts_what_its_claim_templates_name() {
     assert_eq!(
         set("other")[0].to_string(),
         "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\""
+    );
+}
+
+#[test]
+fn a_time_zone_that_is_there_stays() {
+    let old = json!({"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "timeZone": "Gone/Zone",
+        "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}});
+    on_update("batch", "CronJob", &old, &[(json!({"spec": {"suspend": true}}), &[])]);
+}
+
+#[test]
+fn jobs_say_what_failures_and_successes_mean() {
+    let base = workload(&json!({"selector": null, "template": {"spec": {"restartPolicy": "Never"}}}));
+    let rule = |rule: Value| json!({"spec": {"podFailurePolicy": {"rules": [rule]}}});
+    let codes = |codes: Value| rule(json!({"action": "FailJob", "onExitCodes": codes}));
+    let indexed = |policy: Value| json!({"spec": {"completionMode": "Indexed", "completions": 5, "successPolicy": policy}});
+    on_create(
+        "batch",
+        "Job",
+        &base,
+        &[
+            (codes(json!({"operator": "In", "values": [1, 42]})), &[]),
+            (
+                rule(
+                    json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}),
+                ),
+                &[],
+            ),
+            (
+                rule(json!({"action": "Count"})),
+                &[
+                    "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
+                ],
+            ),
+            (
+                rule(json!({"action": "FailIndex", "onExitCodes": {"operator": "NotIn", "values": [0]}})),
+                &[
+                    "spec.podFailurePolicy.rules[0].action: Invalid value: \"FailIndex\": requires the backoffLimitPerIndex to be set",
+                ],
+            ),
+            (
+                rule(json!({"onExitCodes": {"operator": "In", "values": [1]}})),
+                &[
+                    "spec.podFailurePolicy.rules[0].action: Required value: valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]",
+                ],
+            ),
+            (
+                codes(json!({"containerName": "x", "operator": "In", "values": [3, 0, 3]})),
+                &[
+                    "spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: \"x\": must be one of the container or initContainer names in the pod template",
+                    "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator",
+                    "spec.podFailurePolicy.rules[0].onExitCodes.values[2]: Duplicate value: 3",
+                    "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [3,0,3]: must be ordered",
+                ],
+            ),
+            (
+                json!({"spec": {"successPolicy": {"rules": [{"succeededCount": 1}]}}}),
+                &[
+                    "spec.successPolicy: Invalid value: {\"rules\":[{\"succeededCount\":1}]}: requires indexed completion mode",
+                ],
+            ),
+            (indexed(json!({"rules": [{"succeededIndexes": "0,2-4", "succeededCount": 4}]})), &[]),
+            (
+                indexed(json!({"rules": [{"succeededIndexes": "0,2-9"}]})),
+                &[
+                    "spec.successPolicy.rules[0].succeededIndexes: Invalid value: \"0,2-9\": error parsing succeededIndexes: too large index: \"9\"",
+                ],
+            ),
+            (
+                indexed(json!({"rules": [{"succeededIndexes": "2-4", "succeededCount": 4}]})),
+                &[
+                    "spec.successPolicy.rules[0].succeededCount: Invalid value: 4: must be less than or equal to 3 (the number of indexes in the specified succeededIndexes field)",
+                ],
+            ),
+            (
+                indexed(json!({"rules": [{}]})),
+                &[
+                    "spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified",
+                ],
+            ),
+            (json!({"spec": {"managedBy": "example.com/own"}}), &[]),
+            (
+                json!({"spec": {"managedBy": "x"}}),
+                &[
+                    "spec.managedBy: Invalid value: \"x\": must be a domain-prefixed path (such as \"acme.io/foo\")",
+                ],
+            ),
+            (
+                json!({"spec": {"maxFailedIndexes": 1, "completionMode": "Indexed", "completions": 2}}),
+                &["spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified"],
+            ),
+            (
+                json!({"metadata": {"name": "a".repeat(62)}, "spec": {"completionMode": "Indexed", "completions": 2}}),
+                &[&format!(
+                    "metadata.name: Invalid value: \"{0}\": will not able to create pod with invalid DNS label: {0}-1",
+                    "a".repeat(62)
+                )],
+            ),
+        ],
+    );
+    let indexed =
+        merged(&base, &json!({"spec": {"completionMode": "Indexed", "completions": 2, "parallelism": 2}}));
+    on_update(
+        "batch",
+        "Job",
+        &indexed,
+        &[
+            (json!({"spec": {"completions": 3, "parallelism": 3}}), &[]),
+            (
+                json!({"spec": {"completions": 3}}),
+                &["spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism"],
+            ),
+        ],
     );
 }
