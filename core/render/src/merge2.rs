@@ -17,12 +17,7 @@ pub(crate) struct Merging {
 
 /// Merge `patch` into `object`; `None` when the patch deletes it.
 pub(crate) fn merge(object: Node, patch: Node, merging: &Merging) -> Result<Option<Node>, Problem> {
-    let text = |field: &str| {
-        let of = |node: &Node| node.get(field).map(|value| value.raw_text().to_owned());
-        of(&object).filter(|text| !text.is_empty()).or_else(|| of(&patch)).unwrap_or_default()
-    };
-    let schema = merging.schemas.of(&Gvk::new(&text("apiVersion"), &text("kind")));
-    walk(Some(object), Some(patch), schema.as_ref(), &mut Vec::new())
+    walk(Some(object), Some(patch), None, &mut Path { names: Vec::new(), schemas: &merging.schemas })
 }
 
 /// `$patch` of a map.
@@ -74,12 +69,33 @@ impl Directive {
     }
 }
 
-type Path = Vec<String>;
+/// The way to the part at work, and where schemas are.
+struct Path<'a> {
+    names: Vec<String>,
+    schemas: &'a Schemas,
+}
 
-fn mismatch(path: &Path, wanted: &str, found: &Node) -> Problem {
+impl Path<'_> {
+    fn push(&mut self, name: String) {
+        self.names.push(name);
+    }
+
+    fn pop(&mut self) -> Option<String> {
+        self.names.pop()
+    }
+
+    /// The schema of a part that says what it is: the object, the patch, and objects inside of those that no schema
+    /// knows.
+    fn schema_of(&self, node: &Node) -> Option<Schema> {
+        let text = |field: &str| node.get(field).map(Node::raw_text).filter(|text| !text.is_empty());
+        self.schemas.of(&Gvk::new(text("apiVersion")?, text("kind")?))
+    }
+}
+
+fn mismatch(path: &Path<'_>, wanted: &str, found: &Node) -> Problem {
     Problem(format!(
         "{}: the patch and the object disagree: {wanted} against {}",
-        path.join("."),
+        path.names.join("."),
         found.kind().name()
     ))
 }
@@ -92,8 +108,13 @@ fn walk(
     object: Option<Node>,
     patch: Option<Node>,
     schema: Option<&Schema>,
-    path: &mut Path,
+    path: &mut Path<'_>,
 ) -> Result<Option<Node>, Problem> {
+    let own = match schema {
+        Some(_) => None,
+        None => [&object, &patch].into_iter().find_map(|node| path.schema_of(present(node)?)),
+    };
+    let schema = schema.or(own.as_ref());
     let first = present(&object).or_else(|| present(&patch));
     match first {
         // A null that the patch does not mention stays, unless it is nothing at all.
@@ -128,7 +149,7 @@ fn walk_map(
     object: Option<Node>,
     patch: Option<Node>,
     schema: Option<&Schema>,
-    path: &mut Path,
+    path: &mut Path<'_>,
 ) -> Result<Option<Node>, Problem> {
     let as_map = |node: Option<Node>| -> Result<Option<Map>, Problem> {
         match node {
@@ -195,7 +216,7 @@ fn walk_map(
 }
 
 /// A part of the object that the patch does not mention.
-fn prune(object: Map, schema: Option<&Schema>, path: &mut Path) -> Result<Map, Problem> {
+fn prune(object: Map, schema: Option<&Schema>, path: &mut Path<'_>) -> Result<Map, Problem> {
     let mut pruned = Vec::with_capacity(object.len());
     for (key, value) in object.into_entries() {
         if let Node::Scalar(scalar) = &value
@@ -220,7 +241,7 @@ fn walk_list(
     patch: Option<Node>,
     merge: &ListMerge,
     schema: Option<&Schema>,
-    path: &mut Path,
+    path: &mut Path<'_>,
 ) -> Result<Option<Node>, Problem> {
     let as_list = |node: Option<Node>| -> Result<Option<Vec<Node>>, Problem> {
         match node {
@@ -285,7 +306,7 @@ fn merge_elements(
     patch: Option<Vec<Node>>,
     keys: &[String],
     schema: Option<&Schema>,
-    path: &mut Path,
+    path: &mut Path<'_>,
 ) -> Result<Vec<Node>, Problem> {
     let all = || patch.iter().flatten().chain(&object);
     let has_any =
@@ -340,7 +361,7 @@ fn merge_by_several(
     keys: &[String],
     identities: &[Vec<String>],
     schema: Option<&Schema>,
-    path: &mut Path,
+    path: &mut Path<'_>,
 ) -> Result<Vec<Node>, Problem> {
     let agrees = |partial: &[String], other: &[String]| {
         partial.iter().zip(other).all(|(value, other)| value.is_empty() || value == other)

@@ -1,7 +1,7 @@
 //! What each feature of kustomize does, case by case.
 //!
 //! A case of `tests/cases/*.txt` begins with `=== title` and holds files (`-- path`). `-- @dir` says which directory is
-//! rendered. It ends with what the real program printed (`-- !prints`), or with `-- !rejects`.
+//! rendered. It ends with what the real program printed (`-- !prints`), or with `-- !rejects`: `cases/regenerate` writes it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
