@@ -394,11 +394,7 @@ impl Writer {
                     self.files.push((format!("{folder}/{file}"), ANY_JSON.to_owned()));
                 }
                 3 => {
-                    let options = self.random.of(&[
-                        "",
-                        "  options: {allowNameChange: true}\n",
-                        "  options: {allowNameChange: true, allowKindChange: true}\n",
-                    ]);
+                    let options = self.random.of(&["", "  options: {allowNameChange: true}\n"]);
                     let _ =
                         write!(entries, "- target: {selector}\n{options}  patch: |\n{}", indented(&patch, 4));
                 }
