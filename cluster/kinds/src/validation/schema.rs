@@ -124,6 +124,13 @@ fn validate_keywords(errors: &mut Vec<FieldError>, schema: &Value, path: &Path, 
     if at(schema, "items").is_some_and(Value::is_array) {
         forbid("items", "items must be a schema object and not an array");
     }
+    // Typed clients could not read the definition otherwise.
+    if at(schema, "additionalProperties").is_some_and(|extra| !extra.is_object() && !extra.is_boolean()) {
+        forbid("additionalProperties", "boolean or JSON schema expected");
+    }
+    if at(schema, "items").is_some_and(|items| !items.is_object() && !items.is_array()) {
+        forbid("items", "a JSON schema is expected");
+    }
     let open = at(schema, "additionalProperties").is_some_and(|extra| extra != &Value::Bool(true));
     if open && count(schema, "properties") > 0 {
         forbid("additionalProperties", "additionalProperties and properties are mutual exclusive");

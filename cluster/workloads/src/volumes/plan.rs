@@ -245,7 +245,11 @@ fn provision(claim: &PersistentVolumeClaim, class: &StorageClass) -> PersistentV
         },
         spec: Some(PersistentVolumeSpec {
             access_modes: spec.access_modes,
-            capacity: spec.resources.and_then(|r| r.requests),
+            // A claim may name more; a volume has this alone.
+            capacity: spec.resources.and_then(|r| r.requests).map(|mut requests| {
+                requests.retain(|resource, _| resource == "storage");
+                requests
+            }),
             claim_ref: Some(reference(claim)),
             csi: Some(CSIPersistentVolumeSource {
                 driver: PROVISIONER.into(),

@@ -48,6 +48,17 @@ fn chosen(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>]) -> S
 }
 
 #[test]
+fn a_volume_has_the_storage_that_a_claim_asks_for_and_nothing_else() {
+    let claim = claim(json!({"resources": {"requests": {"storage": "1Gi", "cpu": "1"}}}));
+    let Binding::Make(volume) = claim_plan(&claim, &[], &[class("local", PROVISIONER, true)], &[]).binding
+    else {
+        panic!("no volume is made")
+    };
+    let capacity = volume.spec.unwrap().capacity.unwrap();
+    assert_eq!(capacity.keys().collect::<Vec<_>>(), ["storage"]);
+}
+
+#[test]
 fn a_claim_without_a_class_gets_the_default_one_and_a_volume_of_its_own() {
     let classes = [class("other", "x", false), class("local", PROVISIONER, true)];
     let plan = claim_plan(&claim(json!({})), &[], &classes, &[]);

@@ -749,6 +749,10 @@ fn schemas_are_structural() {
             vec![".properties[a].type: Unsupported value: \"text\": supported values: \"array\", \"boolean\", \"integer\", \"number\", \"object\", \"string\""],
         ),
         (
+            json!({"type": "object", "properties": {"a": {"type": "object", "additionalProperties": "x"}}}),
+            vec![".properties[a].additionalProperties: Forbidden: boolean or JSON schema expected"],
+        ),
+        (
             json!({"type": "object", "properties": {"a": {"type": "string", "$ref": "#/x"}}}),
             vec![".properties[a].$ref: Forbidden: $ref is not supported"],
         ),
