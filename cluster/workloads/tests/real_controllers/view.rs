@@ -110,8 +110,10 @@ fn show(plural: &str, object: &Value) -> Option<Value> {
         const KINDS: [&str; 5] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
         let about = &object["involvedObject"];
         let kind = about["kind"].as_str()?;
-        return KINDS.contains(&kind).then(|| {
-            let message = object["message"].as_str().unwrap_or_default();
+        let message = object["message"].as_str().unwrap_or_default();
+        // A real API server that is busy refuses what is asked again a moment later.
+        let busy = message.contains("could not be completed at this time, please try again");
+        return (KINDS.contains(&kind) && !busy).then(|| {
             // The real one's client joins events when there are many of a kind.
             let message = message.strip_prefix("(combined from similar events): ").unwrap_or(message);
             // How many at a time, and whether that is told apart, depends on when pods become ready; since
