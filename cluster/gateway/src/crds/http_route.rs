@@ -3,9 +3,17 @@
 use serde_json::json;
 
 use super::Parts;
+use super::route::{HEADER_NAME, backend_ref, filter, parent_ref, status};
 use super::schema::*;
 
-const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$";
+const FILTERS: [&str; 6] = [
+    "RequestHeaderModifier",
+    "ResponseHeaderModifier",
+    "RequestMirror",
+    "RequestRedirect",
+    "URLRewrite",
+    "ExtensionRef",
+];
 
 pub(super) fn http_route() -> Parts {
     let everything = json!([{"path": {"type": "PathPrefix", "value": "/"}}]);
@@ -19,8 +27,11 @@ pub(super) fn http_route() -> Parts {
                     .default(everything.clone())
                     .about("The rule takes requests that one of these matches."),
             ),
-            ("filters", atomic_list(filter(), 16)),
-            ("backendRefs", atomic_list(backend_ref(), 16).about("Requests are divided by weight.")),
+            ("filters", atomic_list(filter(&FILTERS), 16)),
+            (
+                "backendRefs",
+                atomic_list(backend_ref(filter(&FILTERS)), 16).about("Requests are divided by weight."),
+            ),
             (
                 "timeouts",
                 object(
@@ -31,14 +42,6 @@ pub(super) fn http_route() -> Parts {
                     ],
                 ),
             ),
-        ],
-    );
-    let parent_status = object(
-        &["conditions", "controllerName", "parentRef"],
-        [
-            ("parentRef", parent_ref()),
-            ("controllerName", string().length(1, 253)),
-            ("conditions", conditions().at_least(1)),
         ],
     );
     Parts {
@@ -54,22 +57,8 @@ pub(super) fn http_route() -> Parts {
                 ("rules", atomic_list(rule, 16).at_least(1).default(json!([{"matches": everything}]))),
             ],
         ),
-        status: Some(object(&["parents"], [("parents", atomic_list(parent_status, 32))])),
+        status: Some(status()),
     }
-}
-
-fn parent_ref() -> Schema {
-    object(
-        &["name"],
-        [
-            ("group", group().default(json!(crate::GROUP))),
-            ("kind", kind().default(json!("Gateway"))),
-            ("namespace", namespace()),
-            ("name", name()),
-            ("sectionName", section_name().about("The name of a listener.")),
-            ("port", port()),
-        ],
-    )
 }
 
 fn request_match() -> Schema {
@@ -98,113 +87,6 @@ fn request_match() -> Schema {
             ("headers", keyed_list(values(4096), "name", 16)),
             ("queryParams", keyed_list(values(1024), "name", 16)),
             ("method", choice(&methods)),
-        ],
-    )
-}
-
-fn backend_fields() -> [(&'static str, Schema); 5] {
-    [
-        ("group", group().default(json!(""))),
-        ("kind", kind().default(json!("Service"))),
-        ("name", name()),
-        ("namespace", namespace()),
-        ("port", port()),
-    ]
-}
-
-fn backend_ref() -> Schema {
-    let [group, kind, name, namespace, port] = backend_fields();
-    object(
-        &["name"],
-        [
-            group,
-            kind,
-            name,
-            namespace,
-            port,
-            ("weight", integer(0, 1_000_000).default(json!(1))),
-            ("filters", atomic_list(filter(), 16)),
-        ],
-    )
-}
-
-fn filter() -> Schema {
-    let header = || {
-        object(
-            &["name", "value"],
-            [("name", string().length(1, 256).pattern(HEADER_NAME)), ("value", string().length(1, 4096))],
-        )
-    };
-    let header_filter = || {
-        object(
-            &[],
-            [
-                ("set", keyed_list(header(), "name", 16)),
-                ("add", keyed_list(header(), "name", 16)),
-                ("remove", set(string(), 16)),
-            ],
-        )
-    };
-    let path = || {
-        object(
-            &["type"],
-            [
-                ("type", choice(&["ReplaceFullPath", "ReplacePrefixMatch"])),
-                ("replaceFullPath", string().length(0, 1024)),
-                ("replacePrefixMatch", string().length(0, 1024)),
-            ],
-        )
-    };
-    let kinds = [
-        "RequestHeaderModifier",
-        "ResponseHeaderModifier",
-        "RequestMirror",
-        "RequestRedirect",
-        "URLRewrite",
-        "ExtensionRef",
-    ];
-    let fraction = object(
-        &["numerator"],
-        [
-            ("numerator", integer(0, i64::from(i32::MAX))),
-            ("denominator", integer(1, i64::from(i32::MAX)).default(json!(100))),
-        ],
-    );
-    object(
-        &["type"],
-        [
-            ("type", choice(&kinds)),
-            ("requestHeaderModifier", header_filter()),
-            ("responseHeaderModifier", header_filter()),
-            (
-                "requestMirror",
-                object(
-                    &["backendRef"],
-                    [
-                        ("backendRef", object(&["name"], backend_fields())),
-                        ("percent", integer(0, 100)),
-                        ("fraction", fraction),
-                    ],
-                ),
-            ),
-            (
-                "requestRedirect",
-                object(
-                    &[],
-                    [
-                        ("scheme", choice(&["http", "https"])),
-                        ("hostname", precise_hostname()),
-                        ("path", path()),
-                        ("port", port()),
-                        ("statusCode", integer_in(&[301, 302, 303, 307, 308]).default(json!(302))),
-                    ],
-                ),
-            ),
-            ("urlRewrite", object(&[], [("hostname", precise_hostname()), ("path", path())])),
-            (
-                "extensionRef",
-                object(&["group", "kind", "name"], [("group", group()), ("kind", kind()), ("name", name())]),
-            ),
         ],
     )
 }

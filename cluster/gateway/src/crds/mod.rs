@@ -4,15 +4,17 @@
 //! out; what they would refuse gets a condition instead.
 
 mod gateway;
+mod grpc_route;
 mod http_route;
+mod route;
 mod schema;
 
 use serde_json::{Value, json};
 
 use schema::{Schema, atomic_list, group, kind, name, namespace, object};
 
-/// GatewayClass, Gateway and HTTPRoute (`v1`, also served as `v1beta1`) and
-/// ReferenceGrant (`v1beta1`), as `apiextensions.k8s.io/v1` objects.
+/// GatewayClass, Gateway and HTTPRoute (`v1`, also served as `v1beta1`), GRPCRoute
+/// (`v1`) and ReferenceGrant (`v1beta1`), as `apiextensions.k8s.io/v1` objects.
 pub fn crds() -> Vec<Value> {
     let both = &["v1", "v1beta1"];
     let condition = |kind: &str| format!(".status.conditions[?(@.type==\"{kind}\")].status");
@@ -40,6 +42,12 @@ pub fn crds() -> Vec<Value> {
             Names { kind: "HTTPRoute", plural: "httproutes", short: "", scope: "Namespaced" },
             both,
             &http_route::http_route(),
+            &[("Hostnames", "string", ".spec.hostnames")],
+        ),
+        definition(
+            Names { kind: "GRPCRoute", plural: "grpcroutes", short: "", scope: "Namespaced" },
+            &["v1"],
+            &grpc_route::grpc_route(),
             &[("Hostnames", "string", ".spec.hostnames")],
         ),
         definition(

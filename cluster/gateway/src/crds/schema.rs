@@ -73,7 +73,7 @@ pub(crate) fn port() -> Schema {
 }
 
 /// An object with `fields`, of which `required` must be there.
-pub(crate) fn object<const N: usize>(required: &[&str], fields: [(&str, Schema); N]) -> Schema {
+pub(crate) fn object<'a>(required: &[&str], fields: impl IntoIterator<Item = (&'a str, Schema)>) -> Schema {
     let properties: Map<String, Value> =
         fields.into_iter().map(|(name, schema)| (name.to_owned(), schema.into_value())).collect();
     let schema = Schema::of("object").with("properties", properties);

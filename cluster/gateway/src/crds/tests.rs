@@ -34,6 +34,7 @@ fn definitions_have_the_names_and_versions_of_the_gateway_api() {
             "gatewayclasses.gateway.networking.k8s.io v1,v1beta1",
             "gateways.gateway.networking.k8s.io v1,v1beta1",
             "httproutes.gateway.networking.k8s.io v1,v1beta1",
+            "grpcroutes.gateway.networking.k8s.io v1",
             "referencegrants.gateway.networking.k8s.io v1beta1",
         ]
     );
