@@ -1,6 +1,8 @@
 //! From a request body to an object of its kind: JSON, YAML or protobuf, its unknown fields, its types.
 
+use seaway_kinds::quantity::{Quantity, QuantityError};
 use seaway_merge::check;
+use seaway_merge::schema::{Shape, TypeRef};
 use serde_json::{Map, Value};
 
 use crate::api::{Context, media_type};
@@ -132,6 +134,16 @@ pub(crate) fn check_object(context: &Context, mut value: Value, duplicates: Vec<
     check::prune(&mut value, &served.schema);
     undecodable_bytes(served, &value)?;
     wrong_types(served, &value)?;
+    if served.custom.is_none()
+        && let Err(error) = quantities(&value, &served.schema)
+    {
+        return Err(ApiError::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: {error}",
+            served.kind(),
+            served.resource.version,
+            served.kind()
+        )));
+    }
     match &served.custom {
         None => check::normalize(&mut value, &served.schema),
         // Of a custom object every client reads the metadata alike; the rest is as its schema has it.
@@ -162,6 +174,21 @@ fn undecodable_bytes(served: &Served, value: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Quantities have a syntax of their own, which Go checks while decoding.
+fn quantities(value: &Value, ty: &TypeRef) -> Result<(), QuantityError> {
+    match (&ty.shape, value) {
+        (Shape::Quantity, Value::String(_) | Value::Number(_)) => Quantity::from_value(value).map(drop),
+        (Shape::Object(object), Value::Object(map)) => map.iter().try_for_each(|(name, child)| {
+            let ty = object.fields.get(name).map(|field| &field.ty).or(object.additional.as_ref());
+            ty.map_or(Ok(()), |ty| quantities(child, ty))
+        }),
+        (Shape::List(list), Value::Array(items)) => {
+            items.iter().try_for_each(|item| quantities(item, &list.element))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A wrong type is refused while decoding, as Go's decoder does. Of custom objects only `metadata` has types then;

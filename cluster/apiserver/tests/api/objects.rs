@@ -224,6 +224,8 @@ async fn nothing_is_kept_that_a_typed_client_could_not_read() {
     let lease = json!({"metadata": {"name": "l"}, "spec": {"renewTime": "yesterday"}});
     let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
     assert_eq!(ask(&client, "POST", leases, lease).await.0, 400);
+    let class = json!({"metadata": {"name": "r"}, "handler": "x", "overhead": {"podFixed": {"cpu": "-3%"}}});
+    assert_eq!(ask(&client, "POST", "/apis/node.k8s.io/v1/runtimeclasses", class).await.0, 400);
     let budget = json!({"metadata": {"name": "b"}, "spec": {"maxUnavailable": 2_147_483_648_i64}});
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     assert_eq!(ask(&client, "POST", budgets, budget).await.0, 400);

@@ -98,6 +98,7 @@ fn validate_versions(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
         ("schema", "validation"),
         ("subresources", "subresources"),
         ("additionalPrinterColumns", "additionalPrinterColumns"),
+        ("selectableFields", "selectableFields"),
     ] {
         let first = versions.first().and_then(|version| at(version, field));
         let identical = versions.iter().all(|version| at(version, field) == first);
@@ -139,10 +140,50 @@ fn validate_part(errors: &mut Vec<FieldError>, version: &Value, field: &str, pat
             }
         }
         "subresources" => validate_scale(errors, version, path),
+        "selectableFields" => validate_selectable(errors, version, path),
         _ => {
             for (index, column) in items(version, field).iter().enumerate() {
                 validate_column(errors, column, &path.index(index));
             }
+        }
+    }
+}
+
+/// Fields that objects may be selected by, of one version (KEP-4358).
+const MOST_SELECTABLE: usize = 8;
+
+fn validate_selectable(errors: &mut Vec<FieldError>, version: &Value, path: &Path) {
+    let fields = items(version, "selectableFields");
+    if fields.len() > MOST_SELECTABLE {
+        errors.push(FieldError::too_many(path, fields.len(), MOST_SELECTABLE));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, field) in fields.iter().enumerate() {
+        let path = path.index(index).child("jsonPath");
+        let given = text(field, "jsonPath");
+        if given.is_empty() {
+            errors.push(FieldError::required(&path, ""));
+            continue;
+        }
+        let root = at(version, "schema.openAPIV3Schema");
+        let found = given.strip_prefix('.').and_then(|names| {
+            names.split('.').try_fold(root?, |schema, name| schema.get("properties")?.get(name))
+        });
+        let problem = match found {
+            _ if given == ".metadata" || given.starts_with(".metadata.") => {
+                Some("must not point to fields in metadata")
+            }
+            None => Some("is an invalid path: does not refer to a valid field"),
+            Some(schema) if !matches!(text(schema, "type"), "string" | "boolean" | "integer") => Some(
+                "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                 formats are allowed.",
+            ),
+            Some(_) => None,
+        };
+        match problem {
+            Some(problem) => errors.push(FieldError::invalid(&path, given, problem)),
+            None if !seen.insert(given) => errors.push(FieldError::duplicate(&path, given)),
+            None => {}
         }
     }
 }

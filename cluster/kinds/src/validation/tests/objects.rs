@@ -800,6 +800,43 @@ fn schemas_are_structural() {
 }
 
 #[test]
+fn what_objects_are_selected_by_is_a_field_with_a_plain_value() {
+    let base =
+        definition(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "color": {"type": "string"}, "sizes": {"type": "array", "items": {"type": "string"}}}}}}));
+    let paths = |paths: &[&str]| {
+        let fields: Vec<Value> = paths.iter().map(|path| json!({"jsonPath": path})).collect();
+        let patch = json!({"selectableFields": fields});
+        json!({"spec": {"versions": [merged(&base["spec"]["versions"][0], &patch)]}})
+    };
+    on_create(
+        CRD.0,
+        CRD.1,
+        &base,
+        &[
+            (paths(&[".spec.color"]), &[]),
+            (
+                paths(&[
+                    ".spec.color",
+                    ".spec.color",
+                    ".spec.nope",
+                    ".spec.sizes",
+                    "spec.color",
+                    ".metadata.name",
+                ]),
+                &[
+                    "spec.selectableFields[1].jsonPath: Duplicate value: \".spec.color\"",
+                    "spec.selectableFields[2].jsonPath: Invalid value: \".spec.nope\": is an invalid path: does not refer to a valid field",
+                    "spec.selectableFields[3].jsonPath: Invalid value: \".spec.sizes\": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
+                    "spec.selectableFields[4].jsonPath: Invalid value: \"spec.color\": is an invalid path: does not refer to a valid field",
+                    "spec.selectableFields[5].jsonPath: Invalid value: \".metadata.name\": must not point to fields in metadata",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
 fn scale_paths_and_columns_are_json_paths() {
     let base = definition(&json!({"type": "object"}));
     let version =
