@@ -54,7 +54,7 @@ impl Signer {
         }
         let der = der(wanted.request).ok_or("it is not one certificate request in PEM and nothing else")?;
         // The library keeps one value of each kind in a name: a certificate of fewer groups would be another's.
-        let asked = groups(wanted.request).ok_or("the request cannot be read")?;
+        let asked = subject_groups(&der).ok_or("the request cannot be read")?;
         if asked.len() > 1 {
             return Err("a subject with more than one organization is not supported".into());
         }
@@ -85,8 +85,11 @@ impl Signer {
 
 /// Groups (organizations) that the subject of a certificate request names; `None` when it cannot be read.
 pub(crate) fn groups(request: &str) -> Option<Vec<String>> {
-    let der = der(request)?;
-    let (_, request) = X509CertificationRequest::from_der(&der).ok()?;
+    subject_groups(&der(request)?)
+}
+
+fn subject_groups(der: &[u8]) -> Option<Vec<String>> {
+    let (_, request) = X509CertificationRequest::from_der(der).ok()?;
     organizations(&request.certification_request_info.subject)
 }
 

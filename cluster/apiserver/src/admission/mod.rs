@@ -8,6 +8,7 @@ mod signing;
 
 use std::net::Ipv4Addr;
 
+use seaway_kinds::validation::service_network::{CLUSTER_IPS, NODE_PORTS};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -254,8 +255,6 @@ fn mount_token(spec: &mut Value) {
 
 /// First and last address that Services get by themselves; the first few are reserved.
 const SERVICE_RANGE: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 96, 0, 16), Ipv4Addr::new(10, 96, 255, 254));
-const SERVICE_NETWORK: &str = "10.96.0.0/16";
-const NODE_PORTS: (i64, i64) = (30000, 32767);
 
 /// Gives a Service its cluster address and node ports, and keeps them on updates.
 fn service_addresses(api: &Api, before: Option<&Value>, value: &mut Value) -> Result<()> {
@@ -304,7 +303,7 @@ fn service_addresses(api: &Api, before: Option<&Value>, value: &mut Value) -> Re
             // What is no address is the validation's to say.
             Err(_) => None,
             Ok(address) if address.octets()[..2] != SERVICE_RANGE.0.octets()[..2] => Some(format!(
-                "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {SERVICE_NETWORK}"
+                "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {CLUSTER_IPS}"
             )),
             Ok(_) if others.iter().any(|o| o["spec"]["clusterIP"] == ip.as_str()) => {
                 Some("provided IP is already allocated".to_owned())
