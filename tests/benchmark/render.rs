@@ -13,11 +13,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../core/source/tests/git/mod.rs"]
+mod git;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use git::git;
 use seaway_render::{Cache, Found, Kind, Outcome, RenderRequest, render};
 use seaway_source::{Directory, FileTree, ObjectDatabase};
 
@@ -110,20 +114,6 @@ fn objects(tree: &dyn FileTree, directory: &str) -> usize {
         Outcome::Rendered(rendered) => rendered.objects.len(),
         Outcome::Needs(needs) => panic!("{directory} needs {needs:?}"),
     }
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "core.autocrlf=false"])
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn copy(from: &Path, to: &Path) {

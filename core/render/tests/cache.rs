@@ -1,11 +1,13 @@
 //! What is kept: a result counts as long as the answers to all its questions are the same, and no longer.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../source/tests/git/mod.rs"]
+mod git;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use git::git;
 use seaway_render::{Cache, Format, Found, Outcome, RenderRequest};
 use seaway_source::{
     CommitTree, Digest, Entry, Error, FileTree, ListEntry, Memory, ObjectDatabase, TreePath,
@@ -183,20 +185,6 @@ impl FileTree for Counting<'_> {
     fn identity(&self) -> Option<String> {
         self.0.identity()
     }
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]

@@ -1,29 +1,17 @@
 //! What the tree of a Git commit promises.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-use std::process::Command;
+mod git;
 
+use std::path::Path;
+
+use git::git;
 use seaway_source::{
     CommitTree, Digest, Directory, EntryKind, Error, FileTree, ObjectDatabase, Recording, TreePath,
 };
 
 fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn write(folder: &Path, file: &str, content: &str) {

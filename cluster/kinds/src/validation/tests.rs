@@ -7,8 +7,10 @@
 mod admission;
 mod certificates;
 mod cluster;
+mod definitions;
 mod networking;
 mod objects;
+mod pod_systems;
 mod pods;
 mod workloads;
 
