@@ -340,21 +340,14 @@ fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) -> Ve
         let had = before.map(ports_of).unwrap_or_default();
         let asked = port["nodePort"].as_i64().filter(|number| *number != 0 && !had.contains(number));
         let Some(number) = asked else { continue };
-        let why = if !(NODE_PORTS.0..=NODE_PORTS.1).contains(&number) {
-            format!(
-                "provided port is not in the valid range. The range of valid ports is {}-{}",
-                NODE_PORTS.0, NODE_PORTS.1
-            )
-        } else if used.contains(&number) {
-            "provided port is already allocated".to_owned()
-        } else {
-            continue;
-        };
-        refused.push(Cause {
-            reason: "FieldValueInvalid",
-            message: format!("Invalid value: {number}: {why}"),
-            field: format!("spec.ports[{index}].nodePort"),
-        });
+        // Whether it is in the range is the validation's to say.
+        if used.contains(&number) {
+            refused.push(Cause {
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: {number}: provided port is already allocated"),
+                field: format!("spec.ports[{index}].nodePort"),
+            });
+        }
     }
     used.extend(ports_of(value));
     let old = before.map(|b| b["spec"]["ports"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
