@@ -104,30 +104,34 @@ async fn on_a_full_disk_the_pod_that_uses_most_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_that_take_too_long_have_failed() {
     let Some(cluster) = Cluster::start().await else { return };
-    let mut spec = pod(&format!("nc -ll -p 8080 -e sleep 1000 & {SLEEP}"));
     let slow = |probe: Value| {
         let mut probe = probe;
         (probe["periodSeconds"], probe["timeoutSeconds"]) = (json!(1), json!(1));
         probe
     };
-    spec["containers"][0]["readinessProbe"] = slow(json!({"exec": {"command": ["sleep", "100"]}}));
-    spec["containers"][0]["startupProbe"] =
+    let mut unready = pod(SLEEP);
+    unready["containers"][0]["readinessProbe"] = slow(json!({"exec": {"command": ["sleep", "100"]}}));
+    cluster.run("unready", unready).await;
+    let mut deaf = pod(&format!("nc -ll -p 8080 -e sleep 1000 & {SLEEP}"));
+    deaf["containers"][0]["startupProbe"] =
         json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 30});
     // It takes the connection and never answers.
-    spec["containers"][0]["livenessProbe"] =
+    deaf["containers"][0]["livenessProbe"] =
         slow(json!({"httpGet": {"port": 8080, "path": "/"}, "failureThreshold": 1}));
-    cluster.run("slow", spec).await;
-    let message = cluster.until_event_with("slow", "Unhealthy", "Readiness").await;
+    cluster.run("deaf", deaf).await;
+
+    let message = cluster.until_event_with("unready", "Unhealthy", "Readiness").await;
     assert_eq!(message, "Readiness probe failed: command timed out: \"sleep 100\" timed out after 1s");
-    let message = cluster.until_event_with("slow", "Unhealthy", "Liveness").await;
+    // The command that took too long does not stay; nothing but the probe of this moment runs.
+    let (_, processes) = cluster.exec("unready", "ps").await;
+    assert!(processes.lines().filter(|line| line.ends_with("sleep 100")).count() <= 1, "{processes}");
+
+    let message = cluster.until_event_with("deaf", "Unhealthy", "Liveness").await;
     assert!(
         message.ends_with("context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
         "{message}"
     );
-    cluster.until("slow", "restarted", |p| p["status"]["containerStatuses"][0]["restartCount"] != 0).await;
-    // The command that took too long does not stay.
-    let (_, processes) = cluster.exec("slow", "ps").await;
-    assert!(processes.lines().filter(|line| line.ends_with("sleep 100")).count() <= 1, "{processes}");
+    cluster.until("deaf", "restarted", |p| p["status"]["containerStatuses"][0]["restartCount"] != 0).await;
     cluster.end().await;
 }
 
