@@ -11,6 +11,7 @@ mod cluster;
 mod commands;
 mod delivery;
 mod demo;
+mod help;
 mod kubeconfig;
 mod lease;
 mod machine;
@@ -25,7 +26,7 @@ use miette::{IntoDiagnostic, WrapErr};
 
 /// Brings a living copy of production to every developer, and each change from there to production.
 #[derive(Parser)]
-#[command(name = "seaway", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "seaway", version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     /// File of settings [default: $XDG_CONFIG_HOME/seaway/seaway.toml]
     // Read before anything else: see `settings`.
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
 /// Flags, then variables, then the file of settings, then defaults.
 fn read_arguments() -> miette::Result<Arguments> {
     let given: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let matches = settings::with_file(Arguments::command(), &given)?.get_matches_from(&given);
+    let matches = settings::with_file(help::flowing(Arguments::command()), &given)?.get_matches_from(&given);
     Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
 }
 

@@ -188,6 +188,7 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
     assert_eq!(world.value("a", "key").await.as_deref(), Some("good"));
     let history = world.sync().history(&key, 1).unwrap();
     assert_eq!((history[0].trigger, history[0].outcome), (Trigger::Rollback, Outcome::Succeeded));
+    assert_eq!(history[0].actor, "ada");
     let message = world.view().unwrap().message;
     assert!(message.contains(&hold.release) && message.contains("breaks checkout"), "{message}");
 

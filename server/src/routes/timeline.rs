@@ -98,5 +98,11 @@ fn starts(step: &Step, uid: &str, listed: &[Value], events: &[Value], timeline: 
             until.zip(made).is_none_or(|(until, made)| made <= until)
         })
         .flat_map(|pod| pods::steps(&step.id, pod, events))
+        .map(|mut part| {
+            // Kubernetes' times have no fractions: what happened after the step began can seem to have been before.
+            part.started = part.started.map(|time| time.max(since));
+            part.finished = part.finished.map(|time| time.max(since));
+            part
+        })
         .collect()
 }

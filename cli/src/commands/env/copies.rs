@@ -266,7 +266,8 @@ fn time(text: &str, now: Timestamp) -> miette::Result<Timestamp> {
         .checked_add(span)
         .into_diagnostic()
         .wrap_err_with(|| format!("{text:?}"))?;
-    Ok(then.timestamp())
+    // To the second, as Kubernetes writes times.
+    Timestamp::from_second(then.timestamp().as_second()).into_diagnostic()
 }
 
 /// `key=value`, the value as JSON, or else as a text.

@@ -35,6 +35,14 @@ impl Worker {
             return Ok(last.clone());
         }
         self.close_open(&memory).await?;
+        // Who keeps out what runs now has asked for what comes in its place.
+        let actor = match trigger {
+            Trigger::Rollback => {
+                let held = memory.last_good().and_then(|runs| memory.hold_of(&runs.release, &runs.content));
+                held.map_or(actor, |hold| &hold.actor)
+            }
+            _ => actor,
+        };
         let before = last.filter(|last| trigger == Trigger::Retry && same(last));
         let mut record = SyncRecord {
             id: 0,
