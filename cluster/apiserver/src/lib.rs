@@ -162,7 +162,12 @@ impl ApiServer {
         controllers::bootstrap::run(&api.store, port).await.map_err(|e| Error::Bootstrap(e.to_string()))?;
         let mut tasks = vec![tokio::spawn(controllers::run(api.clone(), changes))];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(server::listen(api.clone(), listener, pki.tls.clone())));
+            tasks.push(tokio::spawn(server::listen(
+                api.clone(),
+                listener,
+                pki.tls.clone(),
+                pki.clients.clone(),
+            )));
         }
         Ok(Self { api, address, admin_token: pki.admin_token, tasks, writer, _lock: lock })
     }
