@@ -71,3 +71,28 @@ async fn initial_events_are_for_watches_that_say_how_new() {
     let whole = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
     assert_eq!(ask(&client, "GET", &format!("{path}?{whole}"), json!(null)).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_watch_of_a_revision_to_come_waits_for_it_a_while() {
+    let server = start().await;
+    let admin = server.admin();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let made = done(&admin, "POST", maps, serde_json::to_value(config_map("a", "1")).unwrap()).await;
+    let now: u64 = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let far = format!("{maps}?watch=1&resourceVersion={}", now + 1_000_000);
+    let (code, _, answer) = ask(&admin, "GET", &far, serde_json::Value::Null).await;
+    assert_eq!((code, answer["reason"].as_str()), (504, Some("Timeout")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("Too large resource version"), "{answer}");
+    // One that comes meanwhile: the watch begins.
+    let soon = format!("{maps}?watch=1&timeoutSeconds=1&resourceVersion={}", now + 20);
+    let watching = ask(&admin, "GET", &soon, serde_json::Value::Null);
+    let writing = async {
+        for n in 0..20 {
+            done(&admin, "POST", maps, serde_json::to_value(config_map(&format!("b{n}"), "1")).unwrap())
+                .await;
+        }
+    };
+    let ((code, _, answer), ()) = futures::join!(watching, writing);
+    assert_eq!(code, 200, "{answer}");
+    assert!(!answer.to_string().contains("b0"), "what came before is not shown: {answer}");
+}
