@@ -75,6 +75,7 @@ pub(crate) async fn write_object(
     };
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(request, before.as_ref(), &value)?;
+    admission::check(request, before.as_ref(), &value)?;
     warn(request, before.as_ref(), &value);
     seaway_protobuf::canonical(&mut value);
     if let Some(before) = &before
