@@ -367,7 +367,7 @@ fn health_check_port(others: &[Value], before: Option<&Value>, value: &mut Value
     let own = value["spec"]["ports"].as_array().into_iter().flatten();
     used.extend(own.filter_map(|port| port["nodePort"].as_i64()));
     let refuse = |port: i64, why: &str| {
-        Err(ApiError::plain(format!("failed to allocate requested HealthCheck NodePort {port}: {why}")))
+        Err(ApiError::internal(format!("failed to allocate requested HealthCheck NodePort {port}: {why}")))
     };
     match port(value) {
         Some(port) if had == Some(port) => {}

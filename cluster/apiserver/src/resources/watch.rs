@@ -57,8 +57,9 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     // Without a revision (or with 0) a watch begins with the objects as they are now.
     let snapshot = initial || asked.is_none_or(|rv| rv == 0);
     let namespace = (!context.namespace().is_empty()).then(|| context.namespace().to_owned());
-    // As from a server that is behind: it may still come.
-    if let Some(asked) = asked
+    // What there is at a revision to come, nobody can tell: it is waited for, and not for long. A watch that begins there
+    // just shows nothing before.
+    if let Some(asked) = asked.filter(|_| initial)
         && !context.api.store.reached(asked, FUTURE).await
     {
         return Err(super::read::too_new(asked, context.api.store.revision()));
