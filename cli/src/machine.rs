@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use miette::{IntoDiagnostic, WrapErr};
@@ -195,10 +195,23 @@ async fn install(client: &kube::Client) -> kube::Result<()> {
             GroupVersionKind::try_from(&types(&object)).map_err(|e| kube::Error::Service(Box::new(e)))?;
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&gvk));
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?;
+        let apply = || async {
+            api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.map(drop)
+        };
+        match apply().await {
+            // What the store holds of it cannot be read (the API's log says why). It is ours, and made anew.
+            Err(kube::Error::Api(status)) if status.reason == UNREADABLE => {
+                api.delete(&name, &DeleteParams::default()).await?;
+                apply().await?;
+            }
+            applied => applied?,
+        }
     }
     Ok(())
 }
+
+/// Reason of an error about a stored object that cannot be read (KEP-3926).
+const UNREADABLE: &str = "StorageReadError";
 
 fn types(object: &Value) -> kube::core::TypeMeta {
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();

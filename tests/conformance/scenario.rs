@@ -103,6 +103,7 @@ const PLACES: &[(&str, &str, &str, bool)] = &[
     ("horizontalpodautoscalers", "autoscaling/v1", "HorizontalPodAutoscaler", true),
     ("priorityclasses", "scheduling.k8s.io/v1", "PriorityClass", false),
     ("storageclasses", "storage.k8s.io/v1", "StorageClass", false),
+    ("runtimeclasses", "node.k8s.io/v1", "RuntimeClass", false),
     ("roles", "rbac.authorization.k8s.io/v1", "Role", true),
     ("rolebindings", "rbac.authorization.k8s.io/v1", "RoleBinding", true),
     ("clusterroles", "rbac.authorization.k8s.io/v1", "ClusterRole", false),

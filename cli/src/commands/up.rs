@@ -92,7 +92,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
 
     let usual = if options.demo { demo::POLL_INTERVAL } else { POLL_INTERVAL };
     let poll_interval = options.poll_interval.unwrap_or(usual);
-    let machine = Machine::start(&machine::Options {
+    let settings = machine::Options {
         data_dir: data_dir.clone(),
         kube: options.kube_listen,
         gateway: options.gateway_listen,
@@ -102,8 +102,13 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
             .into_diagnostic()
             .wrap_err("--poll-interval is no number of seconds")?,
-    })
-    .await?;
+    };
+    // Whatever a start waits for, it can be ended: what was acknowledged is on disk.
+    let machine = tokio::select! {
+        machine = Machine::start(&settings) => machine?,
+        _ = terminate.recv() => return Ok(stopped_early()),
+        _ = interrupt.recv() => return Ok(stopped_early()),
+    };
     if let Some(reason) = &machine.without_node {
         eprintln!("Warning: pods cannot run here and will stay pending: {reason}");
     }
@@ -144,6 +149,12 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     };
     machine.stop().await;
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The end of a start that somebody did not want to wait for.
+fn stopped_early() -> ExitCode {
+    eprintln!("stopped before it was ready");
+    ExitCode::SUCCESS
 }
 
 /// Of a body that it cannot read the client would log the whole text, which may hold Secrets.

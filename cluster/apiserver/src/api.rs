@@ -14,7 +14,7 @@ use crate::negotiation::{self, Body, Form};
 use crate::rbac::{Attributes, Authorizer};
 use crate::request::{self, Query, ResourcePath, Target};
 use crate::status::{ApiError, Result};
-use crate::store::Store;
+use crate::store::{Entry, Store};
 
 /// Largest request body, as kube-apiserver has it.
 pub(crate) const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -79,6 +79,25 @@ impl Context {
 
     pub(crate) fn not_found(&self) -> ApiError {
         ApiError::not_found(self.served.group(), self.served.plural(), &self.path.name)
+    }
+
+    /// The object of the path as it is stored, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub(crate) fn stored(&self) -> Result<Option<Arc<Entry>>> {
+        let found = self.api.store.get(&self.served.storage, &self.key());
+        match found.as_ref().and_then(|entry| entry.unreadable.as_ref()) {
+            None => Ok(found),
+            Some(why) => {
+                Err(ApiError::unreadable(self.served.group(), self.served.plural(), &self.path.name, why))
+            }
+        }
+    }
+
+    /// The same, of what must be there.
+    pub(crate) fn present(&self) -> Result<Arc<Entry>> {
+        self.stored()?.ok_or_else(|| self.not_found())
     }
 
     pub(crate) fn key(&self) -> crate::store::ObjectKey {

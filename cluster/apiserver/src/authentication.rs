@@ -17,7 +17,7 @@ use crate::tokens::{Claims, ISSUER, Tokens};
 /// How a connection came in.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// Over TLS, with the client's certificate when it sent one (already verified).
+    /// Over TLS, with the client's certificate when it sent one that the authority vouched for when the connection began.
     Remote(Option<Arc<CertificateDer<'static>>>),
     /// From inside this process, as a named account.
     Local(Arc<Identity>),
@@ -43,17 +43,17 @@ impl Authenticator {
         if let Peer::Local(identity) = peer {
             return Ok((**identity).clone());
         }
-        if let Some(value) = headers.get(AUTHORIZATION) {
-            let token = value.to_str().ok().and_then(|v| {
-                let (scheme, token) = v.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-            });
-            return token.and_then(|t| self.bearer(t)).ok_or_else(ApiError::unauthorized);
+        // As in kube-apiserver: a certificate that holds decides, and otherwise the token does.
+        if let Peer::Remote(Some(certificate)) = peer
+            && let Some(identity) = subject(certificate)
+        {
+            return Ok(identity);
         }
-        match peer {
-            Peer::Remote(Some(certificate)) => subject(certificate).ok_or_else(ApiError::unauthorized),
-            _ => Err(ApiError::unauthorized()),
-        }
+        let token = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        token.and_then(|token| self.bearer(token)).ok_or_else(ApiError::unauthorized)
     }
 
     fn bearer(&self, token: &str) -> Option<Identity> {
@@ -74,14 +74,18 @@ impl Authenticator {
     pub(crate) fn review(&self, token: &str, audiences: &[String]) -> Option<Claims> {
         let claims = self.tokens.verify(token, audiences).ok()?;
         let private = &claims.kubernetes;
-        let alive = |resource: &str, name: &str, uid: &str| {
-            let key = ObjectKey::new(private.namespace.as_str(), name);
+        let alive_in = |namespace: &str, resource: &str, name: &str, uid: &str| {
+            let key = ObjectKey::new(namespace, name);
             self.store.get(resource, &key).is_some_and(|e| e.meta.uid == uid && !is_overdue(&e))
         };
+        let alive = |resource, name: &str, uid: &str| alive_in(&private.namespace, resource, name, uid);
+        // A pod's node is said for information.
+        let node = private.node.as_ref().filter(|_| private.pod.is_none());
         let account = &private.serviceaccount;
         let bound = alive(ACCOUNTS, &account.name, &account.uid)
             && private.pod.as_ref().is_none_or(|b| alive("/pods", &b.name, &b.uid))
-            && private.secret.as_ref().is_none_or(|b| alive("/secrets", &b.name, &b.uid));
+            && private.secret.as_ref().is_none_or(|b| alive("/secrets", &b.name, &b.uid))
+            && node.is_none_or(|b| alive_in("", "/nodes", &b.name, &b.uid));
         bound.then_some(claims)
     }
 }
@@ -95,9 +99,12 @@ fn is_overdue(entry: &Entry) -> bool {
     entry.meta.deleting && ends().is_some_and(|ends| ends + LEEWAY < jiff::Timestamp::now())
 }
 
-/// User from the common name, groups from the organizations.
+/// User from the common name, groups from the organizations, as long as the certificate holds: connections live long.
 fn subject(certificate: &CertificateDer<'_>) -> Option<Identity> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    if !certificate.validity().is_valid() {
+        return None;
+    }
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?;
     let groups: Vec<String> =

@@ -151,19 +151,21 @@ pub(crate) struct Catalog {
     following: Mutex<Following>,
 }
 
+/// The built-in resources with their schemas.
+pub(crate) fn builtin_resources() -> Vec<Arc<Served>> {
+    let serve = |r: &Resource| {
+        Arc::new(Served {
+            resource: r.clone(),
+            schema: schema::for_kind(&r.group, &r.version, &r.kind).unwrap_or_else(schema::untyped),
+            storage: storage_of(&r.group, &r.plural),
+            custom: None,
+        })
+    };
+    builtin().iter().map(serve).collect()
+}
+
 impl Catalog {
-    pub(crate) fn new(store: Store) -> Self {
-        let builtin = builtin()
-            .iter()
-            .map(|r| {
-                Arc::new(Served {
-                    resource: r.clone(),
-                    schema: schema::for_kind(&r.group, &r.version, &r.kind).unwrap_or_else(schema::untyped),
-                    storage: storage_of(&r.group, &r.plural),
-                    custom: None,
-                })
-            })
-            .collect();
+    pub(crate) fn new(store: Store, builtin: Vec<Arc<Served>>) -> Self {
         let following = Following { seen: 0, definitions: BTreeMap::new(), snapshot: None };
         Self { store, builtin, following: Mutex::new(following) }
     }

@@ -35,6 +35,7 @@ mod signer;
 mod spdy;
 mod status;
 mod store;
+mod stored_form;
 mod streams;
 mod tokens;
 
@@ -124,8 +125,9 @@ impl ApiServer {
     /// Opens the data folder and serves.
     ///
     /// # Errors
-    /// When the folder is used by another server, written by a newer release or damaged, or when the
-    /// address is taken. Nothing is changed in the folder then.
+    /// When the folder is used by another server, written by a newer release or damaged as a whole, or when the
+    /// address is taken. Nothing is changed in the folder then. Single objects that cannot be read are logged and kept;
+    /// they are in no list or watch, and can be deleted.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let lock = lock(&options.data_dir)?;
         let listener = match options.listen {
@@ -138,13 +140,18 @@ impl ApiServer {
         let own_address: Vec<_> =
             options.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
         let pki = pki::Pki::open(&options.data_dir.join("pki"), &own_address)?;
-        let (store, writer) = store::Store::open(&options.data_dir, options.events_kept).await?;
+        let builtin = catalog::builtin_resources();
+        let (store, writer) = {
+            let forms = stored_form::StoredForms::new(&builtin);
+            let examine = |resource: &str, value: &mut serde_json::Value| forms.examine(resource, value);
+            store::Store::open(&options.data_dir, options.events_kept, &examine).await?
+        };
         let tokens = tokens::Tokens::new(&pki.token_key_pem).map_err(|reason| PkiError::Content {
             path: options.data_dir.join("pki/service-account.key"),
             reason,
         })?;
         let api = Arc::new(api::Api {
-            catalog: catalog::Catalog::new(store.clone()),
+            catalog: catalog::Catalog::new(store.clone(), builtin),
             authenticator: authentication::Authenticator::new(&pki.admin_token, tokens, store.clone()),
             authorizer: rbac::Authorizer::new(store.clone()),
             ca_pem: pki.ca_pem.clone(),
@@ -162,7 +169,12 @@ impl ApiServer {
         controllers::bootstrap::run(&api.store, port).await.map_err(|e| Error::Bootstrap(e.to_string()))?;
         let mut tasks = vec![tokio::spawn(controllers::run(api.clone(), changes))];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(server::listen(api.clone(), listener, pki.tls.clone())));
+            tasks.push(tokio::spawn(server::listen(
+                api.clone(),
+                listener,
+                pki.tls.clone(),
+                pki.clients.clone(),
+            )));
         }
         Ok(Self { api, address, admin_token: pki.admin_token, tasks, writer, _lock: lock })
     }

@@ -14,9 +14,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
 };
+use rustls::DigitallySignedStruct;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 /// A file of keys that cannot be read, made or understood.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +64,14 @@ impl std::fmt::Debug for Secret {
 pub(crate) struct Pki {
     pub(crate) ca_pem: String,
     pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) token_key_pem: Secret,
     pub(crate) admin_token: Secret,
     pub(crate) signer: Signer,
 }
 
 /// Names under which pods and people reach the server.
-const NAMES: [&str; 5] = [
+pub(crate) const NAMES: [&str; 5] = [
     "localhost",
     "kubernetes",
     "kubernetes.default",
@@ -93,7 +97,7 @@ impl Pki {
         // The server's certificate is made anew at each start: its addresses follow the options.
         let server_key = key().map_err(content(&ca_path))?;
         let server = server_params(addresses).signed_by(&server_key, &issuer).map_err(content(&ca_path))?;
-        let tls = tls_config(&ca_pem, server.der().clone(), &server_key)
+        let (tls, clients) = tls_config(&ca_pem, server.der().clone(), &server_key)
             .map_err(|reason| PkiError::Content { path: ca_path.clone(), reason })?;
 
         let token_key_pem = read_or_make(&folder.join("service-account.key"), || Ok(key()?.serialize_pem()))?;
@@ -103,6 +107,7 @@ impl Pki {
             signer: Signer::new(issuer),
             ca_pem,
             tls: Arc::new(tls),
+            clients,
             token_key_pem: Secret(token_key_pem),
             admin_token: Secret(admin_token.trim().to_owned()),
         })
@@ -140,7 +145,7 @@ fn tls_config(
     ca_pem: &str,
     server: CertificateDer<'static>,
     server_key: &KeyPair,
-) -> Result<rustls::ServerConfig, String> {
+) -> Result<(rustls::ServerConfig, Arc<Clients>), String> {
     let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| e.to_string())?;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(ca).map_err(|e| e.to_string())?;
@@ -149,15 +154,76 @@ fn tls_config(
         .allow_unauthenticated()
         .build()
         .map_err(|e| e.to_string())?;
+    let clients = Arc::new(Clients(clients));
     let key = PrivateKeyDer::try_from(server_key.serialize_der()).map_err(str::to_owned)?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(clients.clone())
         .with_single_cert(vec![server], key)
         .map_err(|e| e.to_string())?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, clients))
+}
+
+/// Looks at the certificates of clients. A handshake proves that the client has the key of its certificate; whether the
+/// authority signed it is asked afterwards, so that the client can be told (401) and can still come with a token.
+#[derive(Debug)]
+pub(crate) struct Clients(Arc<dyn ClientCertVerifier>);
+
+impl Clients {
+    /// Whether the authority vouches for the first certificate of a chain, now and for clients.
+    pub(crate) fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((first, rest)) = chain.split_first() else { return false };
+        match self.0.verify_client_cert(first, rest, UnixTime::now()) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%error, "the certificate of a client is not accepted");
+                false
+            }
+        }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// 256 random bits; the prefix lets secret scanners and the gateway know it.

@@ -24,13 +24,19 @@ use crate::api::Api;
 use crate::authentication::Peer;
 use crate::identity::Identity;
 use crate::negotiation;
+use crate::pki::Clients;
 use crate::status::ApiError;
 
 /// How long a client may take for its TLS handshake and for its request headers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Accepts connections until the server stops.
-pub(crate) async fn listen(api: Arc<Api>, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
+pub(crate) async fn listen(
+    api: Arc<Api>,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    clients: Arc<Clients>,
+) {
     let acceptor = TlsAcceptor::from(tls);
     loop {
         let accepted = tokio::select! {
@@ -46,18 +52,15 @@ pub(crate) async fn listen(api: Arc<Api>, listener: TcpListener, tls: Arc<rustls
                 continue;
             }
         };
-        let (api, acceptor) = (api.clone(), acceptor.clone());
+        let (api, acceptor, clients) = (api.clone(), acceptor.clone(), clients.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await else {
                 return;
             };
-            let certificate = stream
-                .get_ref()
-                .1
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|first| Arc::new(first.clone().into_owned()));
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let certificate = chain.first().filter(|_| clients.vouches_for(chain));
+            let certificate = certificate.map(|first| Arc::new(first.clone().into_owned()));
             connection(api, Peer::Remote(certificate), stream).await;
         });
     }

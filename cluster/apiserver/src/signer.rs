@@ -1,9 +1,10 @@
-//! Signs certificates for clients with the data folder's authority.
+//! Signs certificates with the data folder's authority: of users, and of kubelets.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType, SigningKey,
 };
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -14,16 +15,31 @@ use crate::identity::MASTERS;
 /// The signer whose certificates the API takes as those of users
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/>).
 pub(crate) const CLIENTS: &str = "kubernetes.io/kube-apiserver-client";
+/// The same, for kubelets: users of the group `system:nodes`, which has no rights by itself.
+const KUBELET_CLIENTS: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+/// The signer of the certificates that kubelets show to their clients.
+const KUBELET_SERVERS: &str = "kubernetes.io/kubelet-serving";
 
 /// Longest life of a certificate, in seconds, as kube-controller-manager has it: a year.
 const LONGEST: i64 = 365 * 24 * 60 * 60;
 /// How long before now a certificate begins, for clocks that differ.
 const BACKDATED: time::Duration = time::Duration::minutes(5);
 
+/// Group and name of kubelets.
+const NODES: &str = "system:nodes";
+const NODE: &str = "system:node:";
+
+/// Whether requests for this signer are ours to sign.
+pub(crate) fn signs(signer: &str) -> bool {
+    matches!(signer, CLIENTS | KUBELET_CLIENTS | KUBELET_SERVERS)
+}
+
 /// What a request asks for.
 pub(crate) struct Wanted<'a> {
     /// The certificate request, PEM.
     pub(crate) request: &'a str,
+    /// One that [`signs`].
+    pub(crate) signer: &'a str,
     /// Key usages by their names in Kubernetes, such as `client auth`.
     pub(crate) usages: Vec<&'a str>,
     /// Seconds that the certificate is to hold.
@@ -38,34 +54,31 @@ impl Signer {
         Self(issuer)
     }
 
-    /// A client's certificate, PEM; or why there cannot be one.
+    /// A certificate, PEM; or why there cannot be one.
     pub(crate) fn sign(&self, wanted: &Wanted<'_>, now: jiff::Timestamp) -> Result<String, String> {
-        let mut key_usages = vec![];
-        for usage in &wanted.usages {
-            match *usage {
-                "client auth" => {}
-                "digital signature" => key_usages.push(KeyUsagePurpose::DigitalSignature),
-                "key encipherment" => key_usages.push(KeyUsagePurpose::KeyEncipherment),
-                other => return Err(format!("usage {other:?} is not for {CLIENTS}")),
-            }
-        }
-        if !wanted.usages.contains(&"client auth") {
-            return Err("the usages must include \"client auth\"".into());
-        }
+        let serves = wanted.signer == KUBELET_SERVERS;
+        let key_usages = key_usages(wanted)?;
         let der = der(wanted.request).ok_or("it is not one certificate request in PEM and nothing else")?;
-        // The library keeps one value of each kind in a name: a certificate of fewer groups would be another's.
-        let asked = subject_groups(&der).ok_or("the request cannot be read")?;
-        if asked.len() > 1 {
-            return Err("a subject with more than one organization is not supported".into());
-        }
+        let (_, read) = X509CertificationRequest::from_der(&der).map_err(|e| e.to_string())?;
+        let subject = &read.certification_request_info.subject;
+        let asked = organizations(subject).ok_or("the request cannot be read")?;
         let mut request =
-            CertificateSigningRequestParams::from_der(&der.into()).map_err(|e| e.to_string())?;
-        // Of what the request says, the subject and the key count.
+            CertificateSigningRequestParams::from_der(&der.as_slice().into()).map_err(|e| e.to_string())?;
+        if wanted.signer != CLIENTS {
+            of_kubelet(subject, &asked, &request.params.subject_alt_names, serves)?;
+        }
+        // Of what the request says, the subject, the key and what a server is called count.
         let params = &mut request.params;
         params.is_ca = IsCa::ExplicitNoCa;
-        params.subject_alt_names = vec![];
+        if !serves {
+            params.subject_alt_names = vec![];
+        }
         params.key_usages = key_usages;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![if serves {
+            ExtendedKeyUsagePurpose::ServerAuth
+        } else {
+            ExtendedKeyUsagePurpose::ClientAuth
+        }];
         params.custom_extensions = vec![];
         params.use_authority_key_identifier_extension = true;
         let seconds = wanted.expiration_seconds.unwrap_or(LONGEST).clamp(600, LONGEST);
@@ -73,14 +86,159 @@ impl Signer {
         params.not_before = now - BACKDATED;
         params.not_after = now + time::Duration::seconds(seconds);
         let signed = request.signed_by(&self.0).map_err(|e| e.to_string())?;
+        // The library keeps one value of each kind in a name: of several groups only the last.
+        let signed = match asked.len() {
+            0 | 1 => signed.der().to_vec(),
+            _ => self.with_subject(signed.der(), subject.as_raw())?,
+        };
         // Two parsers have read the request: what is given out says what was looked at.
-        let (_, certificate) = X509Certificate::from_der(signed.der()).map_err(|e| e.to_string())?;
+        let (_, certificate) = X509Certificate::from_der(&signed).map_err(|e| e.to_string())?;
         let given = organizations(certificate.subject()).ok_or("the subject cannot be read")?;
         if given != asked || given.iter().any(|group| group == MASTERS) {
-            return Err(format!("the subject is not one that {CLIENTS} signs"));
+            return Err(format!("the subject is not one that {} signs", wanted.signer));
         }
-        Ok(signed.pem())
+        Ok(pem(&signed))
     }
+
+    /// A certificate with another subject, signed anew (RFC 5280, 4.1: a sequence of what is signed, the algorithm and
+    /// the signature).
+    fn with_subject(&self, certificate: &[u8], subject: &[u8]) -> Result<Vec<u8>, String> {
+        const UNREADABLE: &str = "the certificate cannot be read";
+        let (_, read) = X509Certificate::from_der(certificate).map_err(|e| e.to_string())?;
+        let old = read.tbs_certificate.subject.as_raw();
+        let (signed, rest) = element(content(certificate).ok_or(UNREADABLE)?).ok_or(UNREADABLE)?;
+        let (algorithm, _) = element(rest).ok_or(UNREADABLE)?;
+        // Version, serial number, algorithm, issuer and validity stand before the subject.
+        let mut left = content(signed).ok_or(UNREADABLE)?;
+        let mut parts = Vec::with_capacity(certificate.len() + subject.len());
+        for _ in 0..5 {
+            let (part, after) = element(left).ok_or(UNREADABLE)?;
+            parts.extend_from_slice(part);
+            left = after;
+        }
+        let (found, after) = element(left).ok_or(UNREADABLE)?;
+        if found != old {
+            return Err(UNREADABLE.to_owned());
+        }
+        parts.extend_from_slice(subject);
+        parts.extend_from_slice(after);
+        let to_sign = encode(SEQUENCE, &parts);
+        let signature = self.0.key().sign(&to_sign).map_err(|e| e.to_string())?;
+        // No bits of the last byte are unused.
+        let signature = encode(BIT_STRING, &[&[0], signature.as_slice()].concat());
+        Ok(encode(SEQUENCE, &[&to_sign, algorithm, &signature].concat()))
+    }
+}
+
+/// What the key may be used for, if these usages are for the signer.
+fn key_usages(wanted: &Wanted<'_>) -> Result<Vec<KeyUsagePurpose>, String> {
+    let role = if wanted.signer == KUBELET_SERVERS { "server auth" } else { "client auth" };
+    let mut found = vec![];
+    for usage in &wanted.usages {
+        match *usage {
+            usage if usage == role => {}
+            "digital signature" => found.push(KeyUsagePurpose::DigitalSignature),
+            "key encipherment" => found.push(KeyUsagePurpose::KeyEncipherment),
+            other => return Err(format!("usage {other:?} is not for {}", wanted.signer)),
+        }
+    }
+    let needed: &[&str] = if wanted.signer == CLIENTS { &[role] } else { &[role, "digital signature"] };
+    match needed.iter().find(|needed| !wanted.usages.contains(needed)) {
+        Some(missing) => Err(format!("the usages must include {missing:?}")),
+        None => Ok(found),
+    }
+}
+
+/// What kube-controller-manager asks of a kubelet's request.
+fn of_kubelet(
+    subject: &X509Name<'_>,
+    groups: &[String],
+    names: &[SanType],
+    serves: bool,
+) -> Result<(), String> {
+    if groups != [NODES] {
+        return Err(format!("subject organization is not {NODES}"));
+    }
+    let common = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+    if !common.is_some_and(|name| name.starts_with(NODE)) {
+        return Err(format!("subject common name does not begin with {NODE}"));
+    }
+    if !serves {
+        return match names {
+            [] => Ok(()),
+            _ => Err("subjectAltNames are not allowed".to_owned()),
+        };
+    }
+    let mut named = false;
+    for name in names {
+        match name {
+            // With these somebody could pass for the API.
+            SanType::DnsName(name) if crate::pki::NAMES.contains(&name.as_str().to_lowercase().as_str()) => {
+                return Err(format!("{:?} is the API server's own name", name.as_str()));
+            }
+            SanType::IpAddress(address) if address.is_loopback() => {
+                return Err(format!("{address} is the API server's own address"));
+            }
+            SanType::DnsName(_) | SanType::IpAddress(_) => named = true,
+            SanType::Rfc822Name(_) => return Err("Email subjectAltNames are not allowed".to_owned()),
+            SanType::URI(_) => return Err("URI subjectAltNames are not allowed".to_owned()),
+            _ => return Err("other subjectAltNames than DNS and IP are not allowed".to_owned()),
+        }
+    }
+    if named { Ok(()) } else { Err("DNS or IP subjectAltName is required".to_owned()) }
+}
+
+/// Tags of DER (X.690).
+const SEQUENCE: u8 = 0x30;
+const BIT_STRING: u8 = 0x03;
+
+/// The first element of a content, and what comes after it.
+fn element(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (header, length) = header(content)?;
+    content.split_at_checked(header.checked_add(length)?)
+}
+
+/// What an element holds.
+fn content(element: &[u8]) -> Option<&[u8]> {
+    let (header, length) = header(element)?;
+    element.get(header..header.checked_add(length)?)
+}
+
+/// Lengths of the header of an element and of its content. Longer ones than 64 KiB are in no certificate.
+fn header(element: &[u8]) -> Option<(usize, usize)> {
+    match *element.get(1..)? {
+        [short, ..] if short < 0x80 => Some((2, short.into())),
+        [0x81, one, ..] => Some((3, one.into())),
+        [0x82, high, low, ..] => Some((4, usize::from(high) << 8 | usize::from(low))),
+        _ => None,
+    }
+}
+
+fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let digits = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let mut out = vec![tag];
+    match digits {
+        [] => out.push(0),
+        [short] if *short < 0x80 => out.push(*short),
+        digits => {
+            out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+            out.extend_from_slice(digits);
+        }
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+/// A certificate as text (RFC 7468).
+fn pem(certificate: &[u8]) -> String {
+    let mut out = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in STANDARD.encode(certificate).as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
 }
 
 /// Groups (organizations) that the subject of a certificate request names; `None` when it cannot be read.

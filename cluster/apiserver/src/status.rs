@@ -212,6 +212,15 @@ impl ApiError {
         Self::internal(format!("the write was not kept: {error}"))
     }
 
+    /// What is stored under this name cannot be read (KEP-3926, StatusReasonStoreReadError).
+    pub(crate) fn unreadable(group: &str, plural: &str, name: &str, why: impl std::fmt::Display) -> Self {
+        let message = format!(
+            "{} \"{name}\" cannot be read from the store: {why}; it is kept as it is, and can be deleted",
+            qualified(plural, group)
+        );
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "StorageReadError", message).about(group, plural, name)
+    }
+
     /// The server is stopping.
     pub(crate) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the server is stopping")

@@ -51,8 +51,7 @@ pub(crate) fn node_error(error: NodeError) -> ApiError {
 
 /// The container that is asked for, or the only one (or the default one) of the pod.
 fn container(context: &Context) -> Result<ContainerRef> {
-    let entry =
-        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    let entry = context.present()?;
     let pod = entry.value();
     let names = |list: &str| -> Vec<String> {
         let list = pod["spec"][list].as_array();

@@ -1,4 +1,4 @@
-//! ServiceAccount tokens: signed, bound to an account and optionally to a pod or secret, with an end.
+//! ServiceAccount tokens: signed, bound to an account and optionally to a pod, secret or node, with an end.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ pub(crate) struct Private {
     pub(crate) pod: Option<Bound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<Bound>,
+    /// The node that the token is bound to, or else that of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<Bound>,
 }
 
 /// What a token says (RFC 7519 and the private claims of bound tokens).
@@ -50,8 +53,10 @@ pub(crate) struct Claims {
 /// What a token ends with, besides its account.
 pub(crate) enum BoundTo {
     Nothing,
-    Pod(Bound),
+    /// A pod, and the node that it is on; the token ends with the pod alone (KEP-4193).
+    Pod(Bound, Option<Bound>),
     Secret(Bound),
+    Node(Bound),
 }
 
 impl Claims {
@@ -64,10 +69,11 @@ impl Claims {
         bound: BoundTo,
     ) -> Self {
         let key = &account.key;
-        let (pod, secret) = match bound {
-            BoundTo::Nothing => (None, None),
-            BoundTo::Pod(pod) => (Some(pod), None),
-            BoundTo::Secret(secret) => (None, Some(secret)),
+        let (pod, secret, node) = match bound {
+            BoundTo::Nothing => (None, None, None),
+            BoundTo::Pod(pod, node) => (Some(pod), None, node),
+            BoundTo::Secret(secret) => (None, Some(secret), None),
+            BoundTo::Node(node) => (None, None, Some(node)),
         };
         Self {
             iss: ISSUER.into(),
@@ -82,6 +88,7 @@ impl Claims {
                 serviceaccount: Bound { name: key.name.clone(), uid: account.meta.uid.clone() },
                 pod,
                 secret,
+                node,
             },
         }
     }
@@ -95,9 +102,15 @@ impl Claims {
             "authentication.kubernetes.io/credential-id".to_owned(),
             vec![format!("JTI={}", self.jti)],
         )]);
-        if let Some(pod) = &private.pod {
-            extra.insert("authentication.kubernetes.io/pod-name".into(), vec![pod.name.clone()]);
-            extra.insert("authentication.kubernetes.io/pod-uid".into(), vec![pod.uid.clone()]);
+        for (what, bound) in [("pod", &private.pod), ("node", &private.node)] {
+            let Some(bound) = bound else { continue };
+            let mut insert = |field: &str, value: &str| {
+                extra.insert(format!("authentication.kubernetes.io/{what}-{field}"), vec![value.to_owned()]);
+            };
+            insert("name", &bound.name);
+            if !bound.uid.is_empty() {
+                insert("uid", &bound.uid);
+            }
         }
         identity.extra = extra;
         identity

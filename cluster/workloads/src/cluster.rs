@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -94,6 +94,7 @@ kinds! {
         cron_jobs: CronJob,
         services: Service,
         endpoint_slices: EndpointSlice,
+        endpoints: Endpoints,
         claims: PersistentVolumeClaim,
         budgets: PodDisruptionBudget,
     }

@@ -7,7 +7,7 @@ mod cluster;
 
 use cluster::Cluster;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use serde_json::json;
@@ -43,6 +43,14 @@ async fn a_service_has_the_addresses_of_its_ready_pods() {
     until_ready(&cluster, 3).await;
     let slice = cluster.list::<EndpointSlice>().await.remove(0);
     assert_eq!(slice.ports.as_ref().unwrap()[0].port, Some(8080));
+    cluster
+        .until("the same as Endpoints", || async {
+            let all = cluster.list::<Endpoints>().await;
+            let subset = all.iter().find(|e| e.name_any() == "web")?.subsets.as_ref()?.first()?.clone();
+            let ports = subset.ports.unwrap_or_default();
+            (subset.addresses.unwrap_or_default().len() == 3 && ports[0].port == 8080).then_some(())
+        })
+        .await;
 
     // A pod that no longer has the label is out; its replacement is in.
     let pod = cluster.list::<Pod>().await.remove(0);
@@ -64,7 +72,8 @@ async fn a_service_has_the_addresses_of_its_ready_pods() {
     cluster.delete::<Service>("web").await;
     cluster
         .until("the end of the slice", || async {
-            cluster.list::<EndpointSlice>().await.is_empty().then_some(())
+            let endpoints = cluster.list::<Endpoints>().await.iter().any(|e| e.name_any() == "web");
+            (cluster.list::<EndpointSlice>().await.is_empty() && !endpoints).then_some(())
         })
         .await;
     cluster.stop().await;

@@ -1,5 +1,6 @@
 //! What is checked and filled in between strategy and validation, with the rest of the cluster in view.
 
+mod classes;
 mod limits;
 mod pod_security;
 pub(crate) mod quota;
@@ -40,6 +41,10 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
     };
     match (served.group(), served.kind()) {
         ("", "Pod") if before.is_none() => {
+            if value["spec"].is_object() {
+                scheduling::default_tolerations(&mut value["spec"]);
+                classes::runtime(request.api, value)?;
+            }
             limits::default_pod(&ranges(), &mut value["spec"]);
             // Requests that are not said follow the limits, also those that were just filled in.
             seaway_kinds::defaults::default_object("", "v1", "Pod", value);
@@ -57,8 +62,12 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             pod_security(request, value)?;
         }
         ("", "PersistentVolumeClaim") => {
+            if before.is_none() {
+                classes::default_storage(request.api, value);
+            }
             within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
         }
+        ("networking.k8s.io", "Ingress") if before.is_none() => classes::default_ingress(request.api, value),
         ("apps", _) | ("batch", "Job" | "CronJob") | ("", "ReplicationController" | "PodTemplate") => {
             pod_security(request, value)?
         }
@@ -74,7 +83,6 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             service_account(request.api, value)?;
             if value["spec"].is_object() {
                 scheduling::priority(request.api, value)?;
-                scheduling::default_tolerations(&mut value["spec"]);
             }
             Ok(())
         }
@@ -93,6 +101,16 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             )),
             _ => Ok(()),
         },
+    }
+}
+
+/// Checks an object that is valid.
+pub(crate) fn check(request: &WriteRequest<'_>, before: Option<&Value>, value: &Value) -> Result<()> {
+    match (request.served.group(), request.served.kind(), before) {
+        ("", "PersistentVolumeClaim", Some(before)) if request.operation == Operation::Update => {
+            classes::growth(request.api, before, value)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -325,7 +343,57 @@ fn service_addresses(api: &Api, before: Option<&Value>, value: &mut Value) -> Re
             return Err(ApiError::invalid("", "Service", &name, refused));
         }
     }
+    health_check_port(&others, before, value, &kind)
+}
+
+/// Where a load balancer asks whether a node has endpoints, which counts when only these get traffic.
+fn health_check_port(others: &[Value], before: Option<&Value>, value: &mut Value, kind: &str) -> Result<()> {
+    let asked = |kind: &str, service: &Value| {
+        kind == "LoadBalancer" && service["spec"]["externalTrafficPolicy"] == "Local"
+    };
+    let port = |service: &Value| service["spec"]["healthCheckNodePort"].as_i64().filter(|port| *port != 0);
+    let had = before.and_then(port);
+    if !asked(kind, value) {
+        // It goes with what it was for, unless the request sets another one.
+        if before.is_some_and(|before| asked(text(&before["spec"], "type"), before))
+            && port(value) == had
+            && let Some(spec) = value["spec"].as_object_mut()
+        {
+            spec.remove("healthCheckNodePort");
+        }
+        return Ok(());
+    }
+    let mut used: Vec<i64> = others.iter().flat_map(node_ports_of).collect();
+    let own = value["spec"]["ports"].as_array().into_iter().flatten();
+    used.extend(own.filter_map(|port| port["nodePort"].as_i64()));
+    let refuse = |port: i64, why: &str| {
+        Err(ApiError::internal(format!("failed to allocate requested HealthCheck NodePort {port}: {why}")))
+    };
+    match port(value) {
+        Some(port) if had == Some(port) => {}
+        Some(port) if used.contains(&port) => return refuse(port, "provided port is already allocated"),
+        // What is no port at all is the validation's to say.
+        Some(port) if (1..=65_535).contains(&port) && !(NODE_PORTS.0..=NODE_PORTS.1).contains(&port) => {
+            let (first, last) = NODE_PORTS;
+            let range = format!("The range of valid ports is {first}-{last}");
+            return refuse(port, &format!("provided port is not in the valid range. {range}"));
+        }
+        Some(_) => {}
+        None => {
+            let free = had.or_else(|| (NODE_PORTS.0..=NODE_PORTS.1).find(|port| !used.contains(port)));
+            if let Some(port) = free {
+                value["spec"]["healthCheckNodePort"] = port.into();
+            }
+        }
+    }
     Ok(())
+}
+
+/// The ports of the node that a Service has, for itself and for its health.
+fn node_ports_of(service: &Value) -> Vec<i64> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let health = service["spec"]["healthCheckNodePort"].as_i64();
+    ports.filter_map(|port| port["nodePort"].as_i64()).chain(health).filter(|port| *port != 0).collect()
 }
 
 /// Gives ports of the node to those that have none, and refuses those that cannot be had.
@@ -333,7 +401,7 @@ fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) -> Ve
     let ports_of = |v: &Value| -> Vec<i64> {
         v["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_i64()).collect()
     };
-    let mut used: Vec<i64> = others.iter().flat_map(ports_of).collect();
+    let mut used: Vec<i64> = others.iter().flat_map(node_ports_of).collect();
     let mut refused = vec![];
     for (index, port) in value["spec"]["ports"].as_array().into_iter().flatten().enumerate() {
         // What it had before, however it came to it, is no news.
@@ -349,7 +417,7 @@ fn node_ports(others: &[Value], before: Option<&Value>, value: &mut Value) -> Ve
             });
         }
     }
-    used.extend(ports_of(value));
+    used.extend(node_ports_of(value));
     let old = before.map(|b| b["spec"]["ports"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
     for port in value["spec"]["ports"].as_array_mut().into_iter().flatten() {
         if port["nodePort"].as_i64().is_some_and(|p| p > 0) {

@@ -44,6 +44,7 @@ fn token(api: &Api) -> String {
             serviceaccount: bound("robot"),
             pod: Some(bound("web")),
             secret: None,
+            node: None,
         },
     };
     api.authenticator.tokens.sign(&claims).unwrap()

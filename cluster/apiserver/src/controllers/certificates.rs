@@ -1,4 +1,4 @@
-//! Signs the certificates of users whose requests were approved. Requests for other signers are left to these.
+//! Signs the certificates whose requests were approved. Requests for other signers than ours are left to these.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::api::{Api, now};
-use crate::signer::{CLIENTS, Wanted};
+use crate::signer::{Wanted, signs};
 use crate::store::{Change, ObjectKey};
 
 pub(super) const REQUESTS: &str = "certificates.k8s.io/certificatesigningrequests";
@@ -41,7 +41,11 @@ fn is_open(request: &Value) -> bool {
         conditions.filter(|c| c["type"] == kind).any(|c| c["status"] == "True")
     };
     let issued = request["status"]["certificate"].as_str().is_some_and(|c| !c.is_empty());
-    request["spec"]["signerName"] == CLIENTS && !issued && has("Approved") && !has("Denied") && !has("Failed")
+    request["spec"]["signerName"].as_str().is_some_and(signs)
+        && !issued
+        && has("Approved")
+        && !has("Denied")
+        && !has("Failed")
 }
 
 fn sign(api: &Api, spec: &Value) -> Result<String, String> {
@@ -49,6 +53,7 @@ fn sign(api: &Api, spec: &Value) -> Result<String, String> {
     let pem = String::from_utf8(pem).map_err(|e| e.to_string())?;
     let wanted = Wanted {
         request: &pem,
+        signer: spec["signerName"].as_str().unwrap_or_default(),
         usages: spec["usages"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
         expiration_seconds: spec["expirationSeconds"].as_i64(),
     };

@@ -168,10 +168,16 @@ pub(super) async fn last_of_definition(api: &Arc<Api>, resource: &str) {
 
 /// Begins the deletion of all objects; true when none is left.
 async fn delete_all(api: &Arc<Api>, served: &Arc<Served>, namespace: Option<&str>) -> bool {
-    let present = api.store.all(&served.storage, namespace).into_iter().filter(|e| !e.meta.deleting);
+    let present = api.store.all(&served.storage, namespace).into_iter();
+    let present = present.filter(|e| !e.meta.deleting || !e.is_readable());
     futures::stream::iter(present)
         .for_each_concurrent(CONCURRENCY, |entry| async move {
-            let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
+            // With their namespace or definition also those go that nobody can read.
+            let deletion = Deletion {
+                propagation: Some(Propagation::Background),
+                ignores_read_errors: true,
+                ..Deletion::default()
+            };
             if let Err(error) = delete_object(api, served, entry, &deletion).await {
                 tracing::debug!(%error, "an object changed while it was deleted");
             }

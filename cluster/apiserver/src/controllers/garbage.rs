@@ -81,6 +81,8 @@ async fn check_owners(api: &Arc<Api>, resource: &ResourceKey, entry: &Arc<Entry>
             // A kind that is not served now may come back: its owner is not known to be gone.
             None => solid += 1,
             Some((served, key)) => match api.store.get(&served.storage, &key) {
+                // One that cannot be read may be just that owner.
+                Some(owner) if !owner.is_readable() => solid += 1,
                 Some(owner) if owner.meta.uid == uid => {
                     let foreground = owner.meta.deleting
                         && owner.value()["metadata"]["finalizers"]

@@ -50,8 +50,7 @@ pub(crate) async fn upgrade(context: Context, upgrade: OnUpgrade) -> Result<Resp
     }
     may_create(&context)?;
     let (protocol, response) = negotiate(&context)?;
-    let entry =
-        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    let entry = context.present()?;
     if entry.value()["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
         let message = format!("pod {} does not have a host assigned", context.path.name);
         return Err(ApiError::bad_request(message));

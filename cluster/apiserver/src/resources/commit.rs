@@ -75,6 +75,7 @@ pub(crate) async fn write_object(
     };
     admission::admit(request, before.as_ref(), &mut value)?;
     validate(request, before.as_ref(), &value)?;
+    admission::check(request, before.as_ref(), &value)?;
     warn(request, before.as_ref(), &value);
     seaway_protobuf::canonical(&mut value);
     if let Some(before) = &before
@@ -145,6 +146,9 @@ fn exists(request: &Request<'_>, key: &ObjectKey) -> ApiError {
     if request.api.store.get(&served.storage, key).is_some_and(|e| e.meta.deleting) {
         error.message = format!("object is being deleted: {}", error.message);
     }
+    if request.api.store.get(&served.storage, key).is_some_and(|e| !e.is_readable()) {
+        error.message = format!("{}, and cannot be read: delete it first", error.message);
+    }
     error
 }
 
@@ -166,6 +170,9 @@ pub(crate) fn store_error(served: &Served, name: &str, error: &WriteError) -> Ap
             served.resource.version,
             served.kind()
         )),
+        WriteError::Unreadable => {
+            ApiError::unreadable(served.group(), served.plural(), name, "it has to be deleted first")
+        }
         WriteError::Unavailable(_) | WriteError::Closed => ApiError::not_kept(error),
     }
 }

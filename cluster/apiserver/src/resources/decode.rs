@@ -177,7 +177,7 @@ fn undecodable_bytes(served: &Served, value: &Value) -> Result<()> {
 }
 
 /// Quantities have a syntax of their own, which Go checks while decoding.
-fn quantities(value: &Value, ty: &TypeRef) -> Result<(), QuantityError> {
+pub(crate) fn quantities(value: &Value, ty: &TypeRef) -> Result<(), QuantityError> {
     match (&ty.shape, value) {
         (Shape::Quantity, Value::String(_) | Value::Number(_)) => Quantity::from_value(value).map(drop),
         (Shape::Object(object), Value::Object(map)) => map.iter().try_for_each(|(name, child)| {

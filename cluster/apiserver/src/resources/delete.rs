@@ -15,12 +15,15 @@ use crate::api::{Api, Context};
 use crate::catalog::Served;
 use crate::negotiation::{self, Body};
 use crate::status::{self, ApiError, Cause, Result};
-use crate::store::{Change, Entry, Expect, NAMESPACES, Write};
+use crate::store::{Change, Entry, Expect, NAMESPACES, ObjectKey, Write};
 
 /// Finalizer under which dependents are deleted first.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Finalizer under which dependents are set free first.
 pub(crate) const ORPHAN: &str = "orphan";
+
+/// The option of a deletion that takes no account of what cannot be read (KEP-3926).
+const IGNORE_READ_ERRORS: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 /// What becomes of the objects that name this one as their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -38,11 +41,14 @@ pub(crate) struct Deletion {
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
     pub(crate) dry_run: bool,
+    /// Of an object that cannot be read, no finalizer counts.
+    pub(crate) ignores_read_errors: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Options {
+    ignore_store_read_error_with_cluster_breaking_potential: Option<bool>,
     grace_period_seconds: Option<i64>,
     propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
@@ -114,6 +120,9 @@ impl Deletion {
             },
             uid: preconditions.uid,
             resource_version: preconditions.resource_version,
+            ignores_read_errors: options.ignore_store_read_error_with_cluster_breaking_potential
+                == Some(true)
+                || context.query.flag(IGNORE_READ_ERRORS),
             dry_run: context.query.dry_run("DeleteOptions")?
                 | crate::request::check_dry_run(&options.dry_run, "DeleteOptions")?,
         })
@@ -136,9 +145,10 @@ pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<B
     let deletion = Deletion::of(context, body)?;
     let entry =
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    let readable = entry.is_readable();
     match delete_object(&context.api, &context.served, entry, &deletion).await? {
         Outcome::Pending(entry) => Ok(answer(context, StatusCode::OK, &entry)),
-        Outcome::Gone(mut value) if returns_deleted(&context.served) => {
+        Outcome::Gone(mut value) if readable && returns_deleted(&context.served) => {
             if context.served.kind() == "Pod" && value["metadata"]["deletionTimestamp"].is_null() {
                 value["metadata"]["deletionTimestamp"] = crate::api::now().into();
                 value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
@@ -183,7 +193,8 @@ pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result
         .into_iter()
         .filter(|e| selection.matches(e))
         .collect();
-    let items = super::read::items(&context.served, &entries);
+    let items: Vec<Value> =
+        entries.iter().map(|entry| super::read::item_of(&context.served, entry)).collect();
     for entry in entries {
         match delete_object(&context.api, &context.served, entry, &deletion).await {
             Err(e) if e.code == StatusCode::NOT_FOUND => {}
@@ -209,6 +220,9 @@ pub(crate) async fn delete_object(
     deletion: &Deletion,
 ) -> Result<Outcome> {
     let name = entry.key.name.clone();
+    if !entry.is_readable() {
+        return remove_unreadable(api, served, &entry, deletion).await;
+    }
     if &*served.storage == NAMESPACES && PERMANENT.contains(&name.as_str()) {
         return Err(ApiError::forbidden("", "namespaces", &name, "this namespace may not be deleted"));
     }
@@ -245,6 +259,44 @@ pub(crate) async fn delete_object(
         }
     }
     Err(ApiError::modified(served.group(), served.plural(), &entry.key.name))
+}
+
+/// Removes an object that cannot be read: at once, since nobody can do what would have to be done before. One that says
+/// that somebody wants to do something before (a finalizer) goes only when that is not to count.
+async fn remove_unreadable(
+    api: &Arc<Api>,
+    served: &Arc<Served>,
+    entry: &Arc<Entry>,
+    deletion: &Deletion,
+) -> Result<Outcome> {
+    check_preconditions(served, entry, deletion)?;
+    let value = entry.value();
+    if has_finalizers(&value) && !deletion.ignores_read_errors {
+        let why = format!(
+            "{}. It has finalizers, which nobody can handle now: only a deletion with the option \
+             {IGNORE_READ_ERRORS} (also as a query parameter) takes no account of them",
+            entry.unreadable.as_deref().unwrap_or_default()
+        );
+        return Err(ApiError::unreadable(served.group(), served.plural(), &entry.key.name, why));
+    }
+    if deletion.dry_run {
+        return Ok(Outcome::Gone(value));
+    }
+    let write = Write {
+        resource: served.storage.clone(),
+        key: entry.key.clone(),
+        expect: Expect::Revision(entry.revision),
+        change: Change::Delete(value),
+    };
+    let gone = api.store.write(write).await.map_err(|e| store_error(served, &entry.key.name, &e))?;
+    let ObjectKey { namespace, name } = &entry.key;
+    tracing::warn!(
+        resource = &*served.storage,
+        namespace,
+        name,
+        "an object that could not be read was deleted"
+    );
+    Ok(Outcome::Gone(gone.value()))
 }
 
 fn check_preconditions(served: &Served, entry: &Entry, deletion: &Deletion) -> Result<()> {

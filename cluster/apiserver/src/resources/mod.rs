@@ -25,6 +25,7 @@ use crate::negotiation::{self, Body, Form};
 use crate::status::{ApiError, Result};
 use crate::store::Entry;
 
+pub(crate) use decode::quantities;
 pub(crate) use delete::{Deletion, FOREGROUND, ORPHAN, Outcome, Propagation, delete_object, finish_if_done};
 pub(crate) use write::{Operation, Request as WriteRequest};
 
@@ -64,7 +65,7 @@ pub(crate) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
         }
         (Method::GET | Method::HEAD, true) => {
             allowed("list")?;
-            read::list(&context)
+            read::list(context)
         }
         (Method::GET | Method::HEAD, false) => {
             allowed("get")?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use seaway_merge::managed::{self, ApplyError};
+use seaway_merge::schema::TypeRef;
 use seaway_merge::{check, patch as patches, strategic};
 use serde_json::{Value, json};
 
@@ -17,8 +18,8 @@ use crate::negotiation::{self, Body};
 use crate::status::{ApiError, Cause, Result};
 use crate::store::Entry;
 
-const APPLY: &str = "application/apply-patch+yaml";
-const ACCEPTED: [&str; 4] = [
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
+pub(super) const ACCEPTED: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
@@ -39,16 +40,8 @@ pub(super) async fn patch_through(
         return apply(context, body, operation).await;
     }
     Patch::accepted(context)?;
-    if context.query.get("force").is_some() {
-        let cause = Cause {
-            reason: "FieldValueForbidden",
-            message: "Forbidden: may not be specified for non-apply patch".into(),
-            field: "force".into(),
-        };
-        return Err(ApiError::invalid_options("PatchOptions", cause));
-    }
-    let old =
-        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
+    without_force(context)?;
+    let old = context.present()?;
     let patch = Patch::read(context, body)?;
     let request = Request::of(context, operation)?;
     let mut warnings = vec![];
@@ -72,6 +65,32 @@ pub(super) async fn patch_through(
     negotiation::warn(&mut response, &warnings);
     negotiation::warn(&mut response, &request.warnings.lock());
     Ok(response)
+}
+
+/// Only an apply can be forced.
+pub(super) fn without_force(context: &Context) -> Result<()> {
+    if context.query.get("force").is_none() {
+        return Ok(());
+    }
+    let cause = Cause {
+        reason: "FieldValueForbidden",
+        message: "Forbidden: may not be specified for non-apply patch".into(),
+        field: "force".into(),
+    };
+    Err(ApiError::invalid_options("PatchOptions", cause))
+}
+
+/// An apply says who applies.
+pub(super) fn with_manager(context: &Context) -> Result<()> {
+    if context.query.get("fieldManager").is_some() {
+        return Ok(());
+    }
+    let cause = Cause {
+        reason: "FieldValueRequired",
+        message: "Required value: is required for apply patch".into(),
+        field: "fieldManager".into(),
+    };
+    Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]))
 }
 
 /// A patch whose result cannot be read back is itself invalid. The result is not repeated: it may hold a Secret's data.
@@ -167,18 +186,7 @@ impl Patch {
 /// Server-side apply (KEP-555).
 async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<Response<Body>> {
     let force = context.query.flag("force");
-    if context.query.get("fieldManager").is_none() {
-        return Err(ApiError::invalid(
-            "meta.k8s.io",
-            "PatchOptions",
-            "",
-            vec![Cause {
-                reason: "FieldValueRequired",
-                message: "Required value: is required for apply patch".into(),
-                field: "fieldManager".into(),
-            }],
-        ));
-    }
+    with_manager(context)?;
     let (value, duplicates) = parse(APPLY, body)?;
     let kind = value["kind"].as_str().unwrap_or_default();
     if !kind.is_empty() && kind != context.served.kind() {
@@ -187,25 +195,7 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
             context.served.kind()
         )));
     }
-    let unknown: Vec<String> = check::unknown_fields(&value, &context.served.schema)
-        .iter()
-        .filter_map(|problem| problem.split('"').nth(1))
-        .map(|path| format!(".{path}: field not declared in schema"))
-        .collect();
-    let unknown = if unknown.is_empty() { mistyped(context, &value) } else { unknown };
-    if !unknown.is_empty() {
-        let problems = match unknown.as_slice() {
-            [one] => one.clone(),
-            many => format!("errors:\n  {}", many.join("\n  ")),
-        };
-        return Err(ApiError::plain(format!(
-            "failed to create typed patch object ({}/{}; {}, Kind={}): {problems}",
-            context.namespace(),
-            context.path.name,
-            context.served.api_version(),
-            context.served.kind(),
-        )));
-    }
+    fits(context, &value, &context.served.schema, (&context.served.api_version(), context.served.kind()))?;
     let Decoded { value: mut applied, warnings } = check_object(context, value, duplicates)?;
     write::place(context, &mut applied)?;
     write::same_name(context, &mut applied)?;
@@ -217,7 +207,7 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
             "spec": {"ephemeralContainers": applied["spec"]["ephemeralContainers"]}});
     }
     for _ in 0..16 {
-        let old = context.api.store.get(&context.served.storage, &context.key());
+        let old = context.stored()?;
         let created = old.is_none();
         let mut told = vec![];
         match apply_once(context, operation, old.as_ref(), &applied, force, &mut told).await {
@@ -239,17 +229,41 @@ async fn apply(context: &Context, body: &Bytes, operation: Operation) -> Result<
     Err(ApiError::modified(context.served.group(), context.served.plural(), &context.path.name))
 }
 
-/// Values of another type than the schema's, as server-side apply words them.
-fn mistyped(context: &Context, value: &Value) -> Vec<String> {
-    let objects = value.is_object().then(|| check::wrong_types(value, &context.served.schema));
-    objects.iter().flatten().map(|p| format!(".{}: expected {}, got {}", p.path, p.expected, p.got)).collect()
+/// Whether an applied object has the fields and types of its kind, in the words of server-side apply.
+pub(super) fn fits(
+    context: &Context,
+    value: &Value,
+    schema: &TypeRef,
+    (api_version, kind): (&str, &str),
+) -> Result<()> {
+    let unknown: Vec<String> = check::unknown_fields(value, schema)
+        .iter()
+        .filter_map(|problem| problem.split('"').nth(1))
+        .map(|path| format!(".{path}: field not declared in schema"))
+        .collect();
+    let mistyped = || {
+        let objects = value.is_object().then(|| check::wrong_types(value, schema));
+        let told = objects.iter().flatten();
+        told.map(|p| format!(".{}: expected {}, got {}", p.path, p.expected, p.got)).collect()
+    };
+    let problems: Vec<String> = if unknown.is_empty() { mistyped() } else { unknown };
+    let problems = match problems.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    Err(ApiError::plain(format!(
+        "failed to create typed patch object ({}/{}; {api_version}, Kind={kind}): {problems}",
+        context.namespace(),
+        context.path.name,
+    )))
 }
 
-fn insists(applied: &Value) -> bool {
+pub(super) fn insists(applied: &Value) -> bool {
     write::revision_asked(&applied["metadata"]).is_some()
 }
 
-fn is_ownership(error: &ApiError) -> bool {
+pub(super) fn is_ownership(error: &ApiError) -> bool {
     error.message.starts_with("Apply failed with")
 }
 
@@ -284,7 +298,7 @@ async fn apply_once(
     written
 }
 
-fn apply_error(error: &ApplyError) -> ApiError {
+pub(super) fn apply_error(error: &ApplyError) -> ApiError {
     match error {
         ApplyError::BadRequest(_) => ApiError::bad_request(error.to_string()),
         ApplyError::Invalid(_) => ApiError::plain(format!("failed to create typed patch object: {error}")),

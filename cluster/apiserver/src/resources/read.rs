@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,7 +17,7 @@ use crate::api::Context;
 use crate::catalog::Served;
 use crate::negotiation::{self, Body, Form};
 use crate::status::{ApiError, Cause, Result};
-use crate::store::{Entry, ObjectKey, Page};
+use crate::store::{Entry, ObjectKey, Page, to_bytes};
 
 pub(super) fn get(context: &Context) -> Result<Response<Body>> {
     let newest = context.api.store.revision();
@@ -23,9 +26,7 @@ pub(super) fn get(context: &Context) -> Result<Response<Body>> {
     {
         return Err(too_new(asked, newest));
     }
-    let entry =
-        context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
-    Ok(answer(context, StatusCode::OK, &entry))
+    Ok(answer(context, StatusCode::OK, &context.present()?))
 }
 
 /// Where the next page begins, and the revision of the whole list.
@@ -194,9 +195,9 @@ fn page(context: &Context) -> Result<Page> {
     })
 }
 
-pub(super) fn list(context: &Context) -> Result<Response<Body>> {
-    check_initial_events(context, false)?;
-    let page = page(context)?;
+pub(super) fn list(context: Context) -> Result<Response<Body>> {
+    check_initial_events(&context, false)?;
+    let page = page(&context)?;
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if context.served.custom.is_some() {
         // As Go prints lists of objects that have no type.
@@ -204,76 +205,179 @@ pub(super) fn list(context: &Context) -> Result<Response<Body>> {
     }
     if let Some(next) = &page.next {
         metadata["continue"] = Continue::encode(page.revision, next).into();
-        if Selection::of(context)?.is_everything() {
+        if Selection::of(&context)?.is_everything() {
             metadata["remainingItemCount"] = page.remaining.into();
         }
     }
-    let values = || page.entries.iter().map(|e| value_of(&context.served, e)).collect::<Vec<Value>>();
-    let typed = context.served.custom.is_some();
-    Ok(match context.form {
-        Form::Object if page.entries.iter().all(|entry| context.served.is_as_stored(entry)) => {
-            let (api_version, kind) = (context.served.api_version(), &context.served.resource.list_kind);
-            negotiation::raw(
-                StatusCode::OK,
-                "application/json",
-                join(&api_version, kind, &metadata, &page.entries, typed),
-            )
-        }
-        Form::Object => negotiation::json(
-            StatusCode::OK,
-            &json!({"kind": context.served.resource.list_kind, "apiVersion": context.served.api_version(),
-                    "metadata": metadata, "items": items(&context.served, &page.entries)}),
-        ),
-        Form::Table => negotiation::json(StatusCode::OK, &table(context, &values(), Some(&metadata))),
-        Form::Metadata => {
-            let items: Vec<Value> = values().iter().map(metadata_only).collect();
-            if let Some(metadata) = metadata.as_object_mut() {
-                metadata.remove("remainingItemCount");
+    if context.form == Form::Metadata
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.remove("remainingItemCount");
+    }
+    let left_out = left_out(&context);
+    let mut response = negotiation::raw(StatusCode::OK, "application/json", Bytes::new());
+    *response.body_mut() = Listing::new(context, page.entries, &metadata).body();
+    negotiation::warn(&mut response, &left_out);
+    Ok(response)
+}
+
+/// Bytes of a list that are made ready together. A list that is not larger is sent as a whole, with its length.
+const AT_ONCE: usize = 512 << 10;
+
+/// A list that is being written. Whoever does not read costs no copy of the objects: these are made into text as the
+/// client takes it.
+struct Listing {
+    context: Context,
+    entries: std::vec::IntoIter<Arc<Entry>>,
+    /// What stands before the first item, until it is written.
+    head: Option<Vec<u8>>,
+    /// What stands behind the last item, until it is written.
+    tail: Option<&'static [u8]>,
+    first: bool,
+}
+
+impl Listing {
+    fn new(context: Context, entries: Vec<Arc<Entry>>, metadata: &Value) -> Self {
+        let served = &context.served;
+        let (list, items) = match context.form {
+            Form::Object => {
+                let head = json!({"kind": served.resource.list_kind, "apiVersion": served.api_version(),
+                    "metadata": metadata});
+                (head, "items")
             }
-            negotiation::json(
-                StatusCode::OK,
-                &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                        "metadata": metadata, "items": items}),
-            )
-        }
-    })
-}
+            Form::Metadata => {
+                let head = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                    "metadata": metadata});
+                (head, "items")
+            }
+            Form::Table => {
+                let mut head = table(&context, &[], Some(metadata));
+                if let Some(head) = head.as_object_mut() {
+                    head.remove("rows");
+                }
+                (head, "rows")
+            }
+        };
+        let mut head = list.to_string().into_bytes();
+        head.pop();
+        head.extend_from_slice(format!(",\"{items}\":[").as_bytes());
+        Self { context, entries: entries.into_iter(), head: Some(head), tail: Some(b"]}"), first: true }
+    }
 
-/// Objects as a list holds them: built-in ones without apiVersion and kind, which the list says once.
-pub(super) fn items(served: &Served, entries: &[Arc<Entry>]) -> Vec<Value> {
-    let untyped = |entry: &Arc<Entry>| {
-        let mut value = value_of(served, entry);
-        if served.custom.is_none()
-            && let Some(object) = value.as_object_mut()
-        {
-            object.remove("apiVersion");
-            object.remove("kind");
+    fn body(mut self) -> Body {
+        let size: usize = self.entries.as_slice().iter().map(|entry| entry.body.len()).sum();
+        if size <= AT_ONCE {
+            let mut all = Vec::with_capacity(size + 512);
+            while let Some(part) = self.next() {
+                all.extend_from_slice(&part);
+            }
+            return Full::new(Bytes::from(all)).boxed_unsync();
         }
-        value
-    };
-    entries.iter().map(untyped).collect()
-}
+        let parts = futures::stream::unfold(self, |mut listing| async move {
+            let part = listing.next()?;
+            Some((Ok(Frame::data(Bytes::from(part))), listing))
+        });
+        StreamBody::new(parts).boxed_unsync()
+    }
 
-/// A list put together from the stored bytes: nothing is parsed or serialized again.
-fn join(api_version: &str, kind: &str, metadata: &Value, entries: &[Arc<Entry>], typed: bool) -> Vec<u8> {
-    let size: usize = entries.iter().map(|e| e.body.len() + 1).sum();
-    let head = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}).to_string();
-    let mut out = Vec::with_capacity(size + head.len() + 16);
-    out.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
-    out.extend_from_slice(b",\"items\":[");
-    for (i, entry) in entries.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
+    /// The next part, about as large as one is to be.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = self.head.take().unwrap_or_default();
+        while out.len() < AT_ONCE {
+            let entries = self.some();
+            if entries.is_empty() {
+                out.extend_from_slice(self.tail.take().unwrap_or_default());
+                return (!out.is_empty()).then_some(out);
+            }
+            self.write(&entries, &mut out);
         }
-        if typed {
-            out.extend_from_slice(&entry.body);
-        } else {
-            out.push(b'{');
-            out.extend_from_slice(entry.members());
+        Some(out)
+    }
+
+    /// The next objects that are written together: of a table some, since what its columns are is found out each time.
+    fn some(&mut self) -> Vec<Arc<Entry>> {
+        let most = if self.context.form == Form::Table { 16 } else { 1 };
+        let mut left = AT_ONCE;
+        let fits = |entry: &&Arc<Entry>| {
+            let fits = left > 0;
+            left = left.saturating_sub(entry.body.len());
+            fits
+        };
+        let count = self.entries.as_slice().iter().take(most).take_while(fits).count();
+        self.entries.by_ref().take(count).collect()
+    }
+
+    fn write(&mut self, entries: &[Arc<Entry>], out: &mut Vec<u8>) {
+        let (context, served) = (&self.context, &self.context.served);
+        let mut first = std::mem::take(&mut self.first);
+        let mut next = |out: &mut Vec<u8>| {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+        };
+        if context.form == Form::Table {
+            let values: Vec<Value> = entries.iter().map(|entry| value_of(served, entry)).collect();
+            let table = table(context, &values, Some(&Value::Null));
+            for row in table["rows"].as_array().into_iter().flatten() {
+                next(out);
+                out.extend_from_slice(&to_bytes(row));
+            }
+            return;
+        }
+        for entry in entries {
+            next(out);
+            match context.form {
+                Form::Object if !served.is_as_stored(entry) => {
+                    out.extend_from_slice(&to_bytes(&item_of(served, entry)));
+                }
+                // The stored bytes: nothing is parsed or serialized again. Built-in objects say no apiVersion and kind,
+                // which the list says once.
+                Form::Object if served.custom.is_some() => out.extend_from_slice(&entry.body),
+                Form::Object => {
+                    out.push(b'{');
+                    out.extend_from_slice(entry.members());
+                }
+                Form::Table | Form::Metadata => {
+                    out.extend_from_slice(&to_bytes(&metadata_only(&value_of(served, entry))));
+                }
+            }
         }
     }
-    out.extend_from_slice(b"]}");
-    out
+}
+
+/// Names of unreadable objects that a list tells.
+const LEFT_OUT_TOLD: usize = 10;
+
+/// What a list does not have: nobody should take a part for the whole. (kube-apiserver fails the list instead, and with
+/// it every client of the kind.)
+fn left_out(context: &Context) -> Vec<String> {
+    let namespace = (!context.namespace().is_empty()).then(|| context.namespace());
+    let keys = context.api.store.unreadable(&context.served.storage, namespace);
+    let tell = |key: &ObjectKey| {
+        let place = if key.namespace.is_empty() {
+            String::new()
+        } else {
+            format!(" in namespace {:?}", key.namespace)
+        };
+        format!(
+            "{} {:?}{place} cannot be read and is left out; it can be deleted",
+            context.served.plural(),
+            key.name
+        )
+    };
+    keys.iter().take(LEFT_OUT_TOLD).map(tell).collect()
+}
+
+/// An object as a list holds it: built-in ones without apiVersion and kind, which the list says once.
+pub(super) fn item_of(served: &Served, entry: &Entry) -> Value {
+    let mut value = value_of(served, entry);
+    if served.custom.is_none()
+        && let Some(object) = value.as_object_mut()
+    {
+        object.remove("apiVersion");
+        object.remove("kind");
+    }
+    value
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub(super) async fn dispatch(context: Context, method: Method, body: Bytes) -> R
 }
 
 pub(super) fn present(context: &Context) -> Result<Arc<Entry>> {
-    context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())
+    context.present()
 }
 
 /// get, update and patch of the whole object through an endpoint that owns a part of it.

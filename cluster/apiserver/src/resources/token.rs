@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::subresources::present;
 use super::{answer_value, parse_body};
 use crate::api::{Context, media_type};
 use crate::negotiation::Body;
 use crate::status::{ApiError, Cause, Result};
+use crate::store::ObjectKey;
 use crate::tokens::{Bound, BoundTo, Claims, ISSUER};
 
 /// serviceaccounts/token (TokenRequest).
@@ -37,14 +38,19 @@ pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     if reference.is_object() {
         let kind = reference["kind"].as_str().unwrap_or_default();
         let name = reference["name"].as_str().unwrap_or_default();
-        let plural = match kind {
-            "Pod" => "pods",
-            "Secret" => "secrets",
+        let api_version = reference["apiVersion"].as_str().unwrap_or_default();
+        let (plural, namespace) = match (api_version, kind) {
+            ("v1" | "", "Pod") => ("pods", entry.key.namespace.as_str()),
+            ("v1" | "", "Secret") => ("secrets", entry.key.namespace.as_str()),
+            ("v1" | "", "Node") => ("nodes", ""),
             _ => {
-                return Err(ApiError::bad_request(format!("cannot bind a token to object of kind {kind:?}")));
+                let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+                return Err(ApiError::bad_request(format!(
+                    "cannot bind token to object of type {group}/{version}, Kind={kind}"
+                )));
             }
         };
-        let key = crate::store::ObjectKey::new(entry.key.namespace.as_str(), name);
+        let key = ObjectKey::new(namespace, name);
         let bound = context
             .api
             .store
@@ -55,17 +61,22 @@ pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
                 "the UID in the bound object reference ({uid}) does not match the UID in record. \
                  The object might have been deleted and then recreated"
             );
-            return Err(ApiError::conflict("", plural, name, why));
+            return Err(ApiError::conflict("", kind, name, why));
         }
         // Otherwise the token would name a pod that never had it.
-        if kind == "Pod" && bound.value()["spec"]["serviceAccountName"] != entry.key.name.as_str() {
+        let object = bound.value();
+        if kind == "Pod" && object["spec"]["serviceAccountName"] != entry.key.name.as_str() {
             return Err(ApiError::bad_request(format!(
                 "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
                 entry.key.name
             )));
         }
         let reference = Bound { name: name.to_owned(), uid: bound.meta.uid.clone() };
-        bound_to = if kind == "Pod" { BoundTo::Pod(reference) } else { BoundTo::Secret(reference) };
+        bound_to = match kind {
+            "Pod" => BoundTo::Pod(reference, node_of(context, &object)),
+            "Node" => BoundTo::Node(reference),
+            _ => BoundTo::Secret(reference),
+        };
     }
     let now = jiff::Timestamp::now();
     let life = jiff::SignedDuration::from_secs(seconds);
@@ -79,4 +90,11 @@ pub(super) fn token(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     request["status"] = json!({"token": token,
         "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()});
     Ok(answer_value(context, StatusCode::CREATED, request))
+}
+
+/// The node that a pod is on. One that is gone is said by its name alone.
+fn node_of(context: &Context, pod: &Value) -> Option<Bound> {
+    let name = pod["spec"]["nodeName"].as_str().filter(|name| !name.is_empty())?;
+    let node = context.api.store.get("/nodes", &ObjectKey::new("", name));
+    Some(Bound { name: name.to_owned(), uid: node.map(|node| node.meta.uid.clone()).unwrap_or_default() })
 }

@@ -23,6 +23,9 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Watches end by themselves after this long (plus what the client's clock says), as the real server's do.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// How long a revision is waited for that is not there yet.
+const FUTURE: Duration = Duration::from_secs(3);
+
 /// Bytes of the first objects that are made ready together.
 const AT_ONCE: usize = 64 << 10;
 
@@ -54,12 +57,19 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
     // Without a revision (or with 0) a watch begins with the objects as they are now.
     let snapshot = initial || asked.is_none_or(|rv| rv == 0);
     let namespace = (!context.namespace().is_empty()).then(|| context.namespace().to_owned());
+    // What there is at a revision to come, nobody can tell: it is waited for, and not for long. A watch that begins there
+    // just shows nothing before.
+    if let Some(asked) = asked.filter(|_| initial)
+        && !context.api.store.reached(asked, FUTURE).await
+    {
+        return Err(super::read::too_new(asked, context.api.store.revision()));
+    }
     let (mut entries, revision) = context.api.store.read(|state| {
         let entries: Vec<Arc<Entry>> = if snapshot {
             state
                 .range(&context.served.storage, namespace.as_deref())
                 .map(|(_, e)| e.clone())
-                .filter(|e| selection.may_match(e))
+                .filter(|e| e.is_readable() && selection.may_match(e))
                 .collect()
         } else {
             vec![]
@@ -70,9 +80,6 @@ pub(super) async fn watch(context: Context) -> Result<Response<Body>> {
         entries.retain(|e| selection.matches(e));
     }
     let since = if snapshot { revision } else { asked.unwrap_or(revision) };
-    if since > revision {
-        return Err(super::read::too_new(since, revision));
-    }
     let watch = match context.api.store.watch(&context.served.storage, since) {
         Ok(watch) => watch,
         Err(WatchEnd::Closed) => return Err(ApiError::stopping()),
@@ -186,6 +193,10 @@ impl Stream {
     fn event(&self, event: &Event) -> Option<Bytes> {
         let namespace = self.context.namespace();
         if !namespace.is_empty() && event.entry.key.namespace != namespace {
+            return None;
+        }
+        // Who was never shown does not leave.
+        if !event.entry.is_readable() {
             return None;
         }
         if self.selection.is_everything() {

@@ -167,7 +167,7 @@ pub(super) async fn replace(context: &Context, body: &Bytes) -> Result<Response<
     let Decoded { mut value, warnings } = decode(context, body)?;
     place(context, &mut value)?;
     same_name(context, &mut value)?;
-    let (request, code, entry) = match context.api.store.get(&context.served.storage, &context.key()) {
+    let (request, code, entry) = match context.stored()? {
         Some(old) => {
             let request = Request::of(context, Operation::Update)?;
             let entry = update_with(&request, old, |_| Ok(value.clone())).await?;

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::Examine;
 use super::history::EventKind;
 use super::memory::{Entry, ObjectKey, State};
+use super::reserve::{self, Reserve};
 
 /// Version of the tables below, in SQLite's `user_version`.
 const FORMAT: i64 = 1;
@@ -43,6 +46,12 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
     },
+    /// The disk is full but for the room that is kept for deletions.
+    #[error("{path}: the disk is full: make room on it, or delete objects")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is damaged. It is left as it is.
     #[error(
         "{path} is damaged ({reason}); nothing was changed in it: restore a backup, \
@@ -58,6 +67,8 @@ pub enum DatabaseError {
 
 pub(super) struct Database {
     path: PathBuf,
+    /// Room for deletions.
+    pub(super) reserve: Arc<Reserve>,
     connection: SqliteConnection,
     /// A commit failed: the connection may be in any state and is made anew before the next one.
     suspect: bool,
@@ -68,7 +79,8 @@ impl Database {
         let fresh = !path.exists();
         keep_private(path)?;
         let connection = connect(path).await?;
-        let mut database = Self { path: path.into(), connection, suspect: false };
+        let reserve = Arc::new(Reserve::beside(path));
+        let mut database = Self { path: path.into(), reserve, connection, suspect: false };
         if fresh {
             database.create().await?;
         } else {
@@ -117,32 +129,62 @@ impl Database {
         sqlx::query_scalar(query).fetch_one(&mut self.connection).await.map_err(|e| sort_error(&self.path, e))
     }
 
-    /// Reads every object.
-    pub(super) async fn load(&mut self, state: &mut State) -> Result<(), DatabaseError> {
+    /// Reads every object. What cannot be read stays as it is and does not keep anything else from being used.
+    pub(super) async fn load(
+        &mut self,
+        state: &mut State,
+        examine: &Examine<'_>,
+    ) -> Result<(), DatabaseError> {
         use futures::TryStreamExt;
         {
             let mut rows = sqlx::query("SELECT resource, namespace, name, revision, body FROM object")
                 .fetch(&mut self.connection);
             while let Some(row) = rows.try_next().await.map_err(|e| sort_error(&self.path, e))? {
-                let resource: String = row.get(0);
-                let key = ObjectKey::new(row.get::<String, _>(1), row.get::<String, _>(2));
-                let revision: i64 = row.get(3);
-                let entry = Entry::stored(key, revision.unsigned_abs(), row.get(4)).map_err(|e| {
-                    DatabaseError::Damaged {
-                        path: self.path.clone(),
-                        reason: format!(
-                            "{resource} {}/{}: {e}",
-                            row.get::<String, _>(1),
-                            row.get::<String, _>(2)
-                        ),
-                    }
-                })?;
+                let column = |e: sqlx::Error| DatabaseError::Damaged {
+                    path: self.path.clone(),
+                    reason: format!("a row of the objects: {e}"),
+                };
+                let resource: String = row.try_get(0).map_err(column)?;
+                let namespace: String = row.try_get(1).map_err(column)?;
+                let key = ObjectKey::new(namespace, row.try_get::<String, _>(2).map_err(column)?);
+                let revision: i64 = row.try_get(3).map_err(column)?;
+                let body: Vec<u8> = row.try_get(4).map_err(column)?;
+                let entry =
+                    Entry::stored(key, revision.unsigned_abs(), &body, |value| examine(&resource, value));
+                if let Some(reason) = &entry.unreadable {
+                    let ObjectKey { namespace, name } = &entry.key;
+                    tracing::error!(
+                        resource,
+                        namespace,
+                        name,
+                        %reason,
+                        "an object cannot be read and is left as it is, everything else is served; \
+                         it can be deleted and made again"
+                    );
+                }
                 state.load(&resource, entry);
             }
         }
         let revision = self.number("SELECT newest FROM revision").await?;
         state.loaded(revision.unsigned_abs());
         Ok(())
+    }
+
+    /// Whether something new may be written though the disk was full a moment ago: the room for deletions is there (again),
+    /// or the file has enough room that deletions have left in it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Full`] when it may not.
+    pub(super) async fn room_for(&mut self, bytes: usize) -> Result<(), DatabaseError> {
+        if self.reserve.keep() {
+            return Ok(());
+        }
+        let free = self.number("PRAGMA freelist_count").await?.unsigned_abs();
+        let page = self.number("PRAGMA page_size").await?.unsigned_abs();
+        if free.saturating_mul(page) >= reserve::SIZE.saturating_add(bytes as u64) {
+            return Ok(());
+        }
+        Err(DatabaseError::Full { path: self.path.clone() })
     }
 
     /// Writes one batch, all or nothing; `before` is the newest revision that was written so far.

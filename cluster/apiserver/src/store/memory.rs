@@ -1,6 +1,6 @@
 //! The readable state: objects by resource, namespace and name, and who depends on whom.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -58,6 +58,9 @@ pub(crate) struct Entry {
     pub(crate) revision: u64,
     pub(crate) key: ObjectKey,
     pub(crate) meta: Meta,
+    /// Why nobody can read what the database holds here (another release wrote it, or it is damaged). `body` is as much
+    /// of it as there is; it is for the server's own look at it alone, and is never written back.
+    pub(crate) unreadable: Option<Arc<str>>,
     /// The object as JSON, with its resourceVersion; kind and apiVersion come first.
     pub(crate) body: Bytes,
     /// Where in `body` the members after kind and apiVersion begin.
@@ -83,7 +86,7 @@ impl Entry {
 
     fn of(key: ObjectKey, revision: u64, value: &Value) -> Self {
         let (body, members_at) = serialize(value);
-        Self { revision, key, meta: Meta::of(value), body: body.into(), members_at }
+        Self { revision, key, meta: Meta::of(value), unreadable: None, body: body.into(), members_at }
     }
 
     /// The members of the object but kind and apiVersion, up to the closing brace.
@@ -101,10 +104,46 @@ impl Entry {
         })
     }
 
-    /// An entry as the database holds it.
-    pub(crate) fn stored(key: ObjectKey, revision: u64, body: Vec<u8>) -> Result<Self, serde_json::Error> {
-        let value: Value = serde_json::from_slice(&body)?;
-        Ok(Self::of(key, revision, &value))
+    /// An entry as the database holds it, once `examine` has looked at the object.
+    pub(super) fn stored(
+        key: ObjectKey,
+        revision: u64,
+        body: &[u8],
+        examine: impl FnOnce(&mut Value) -> Result<(), String>,
+    ) -> Self {
+        let named =
+            |value: &Value, field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let parsed = serde_json::from_slice::<Value>(body).map_err(|e| format!("it is no JSON: {e}"));
+        let object = parsed.and_then(|value| {
+            match ObjectKey::new(named(&value, "namespace"), named(&value, "name")) {
+                found if found == key => Ok(value),
+                _ => Err("it does not have the name under which it is stored".to_owned()),
+            }
+        });
+        let (value, unreadable) = match object {
+            Ok(mut value) => {
+                let why = examine(&mut value).err();
+                (value, why)
+            }
+            Err(why) => {
+                let mut nothing = serde_json::json!({"metadata": {"name": key.name}});
+                if !key.namespace.is_empty() {
+                    nothing["metadata"]["namespace"] = key.namespace.clone().into();
+                }
+                (nothing, Some(why))
+            }
+        };
+        Self { unreadable: unreadable.map(Into::into), ..Self::of(key, revision, &value) }
+    }
+
+    /// The same object at its end.
+    pub(super) fn ended(self, unreadable: Option<Arc<str>>) -> Self {
+        Self { unreadable, ..self }
+    }
+
+    /// Whether clients can read it.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.unreadable.is_none()
     }
 
     /// The object; it was serialized here or checked when it was loaded.
@@ -199,6 +238,8 @@ impl Page {
 #[derive(Default)]
 struct Resource {
     objects: BTreeMap<ObjectKey, Arc<Entry>>,
+    /// Those of `objects` that nobody can read.
+    unreadable: BTreeSet<ObjectKey>,
     history: History,
 }
 
@@ -244,7 +285,21 @@ impl State {
             None => resource.into(),
         };
         self.link(&key, &entry);
-        self.resources.entry(key).or_default().objects.insert(entry.key.clone(), Arc::new(entry));
+        let slot = self.resources.entry(key).or_default();
+        if !entry.is_readable() {
+            slot.unreadable.insert(entry.key.clone());
+        }
+        slot.objects.insert(entry.key.clone(), Arc::new(entry));
+    }
+
+    /// The objects of one namespace, or of all, that nobody can read.
+    pub(crate) fn unreadable<'a>(
+        &'a self,
+        resource: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a ObjectKey> {
+        let keys = self.resources.get(resource).into_iter().flat_map(|r| &r.unreadable);
+        keys.filter(move |key| namespace.is_none_or(|n| key.namespace == n))
     }
 
     pub(crate) fn get(&self, resource: &str, key: &ObjectKey) -> Option<Arc<Entry>> {
@@ -310,7 +365,7 @@ impl State {
         let mut merged: Vec<Arc<Entry>>;
         let mut page = Page { entries: vec![], revision: at, next: None, remaining: 0 };
         let mut take = |entry: &Arc<Entry>| {
-            if !matches(entry) {
+            if !entry.is_readable() || !matches(entry) {
                 return;
             }
             if limit.is_some_and(|limit| page.entries.len() >= limit) {
@@ -365,6 +420,9 @@ impl State {
         self.revision = entry.revision;
         let events_kept = self.events_kept;
         let slot = self.resources.entry(resource.clone()).or_default();
+        if !slot.unreadable.is_empty() {
+            slot.unreadable.remove(&entry.key);
+        }
         let previous = match kind {
             EventKind::Deleted => slot.objects.remove(&entry.key),
             EventKind::Added | EventKind::Modified => slot.objects.insert(entry.key.clone(), entry.clone()),

@@ -10,6 +10,7 @@
 mod database;
 mod history;
 mod memory;
+mod reserve;
 mod watch;
 mod writer;
 
@@ -65,6 +66,16 @@ pub(crate) struct Write {
     pub(crate) change: Change,
 }
 
+impl Write {
+    /// Whether this leads to the end of an object: it removes it, or changes one that is being deleted.
+    fn ends(&self) -> bool {
+        match &self.change {
+            Change::Delete(_) => true,
+            Change::Put(value) => value.pointer("/metadata/deletionTimestamp").is_some_and(Value::is_string),
+        }
+    }
+}
+
 /// Why a write was not done.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum WriteError {
@@ -80,6 +91,9 @@ pub(crate) enum WriteError {
     /// A new object in a namespace that is being deleted.
     #[error("the namespace {0} is being deleted")]
     NamespaceEnds(Arc<str>),
+    /// The object that is there cannot be read, so it cannot be changed.
+    #[error("the stored object cannot be read, and can only be deleted")]
+    Unreadable,
     /// The object could be written and never read again.
     #[error("the object is nested deeper than {DEEPEST} levels, its managed fields included")]
     TooDeep,
@@ -105,15 +119,20 @@ pub(crate) struct Store {
     refusing: Arc<AtomicBool>,
 }
 
+/// Looks at an object of a resource as the database holds it: brings it into the form in which it would be stored now,
+/// or says why clients could not read it.
+pub(crate) type Examine<'a> = dyn Fn(&str, &mut Value) -> Result<(), String> + Send + Sync + 'a;
+
 impl Store {
     /// Opens (or makes) the database below `folder` and reads all of it into memory.
     pub(crate) async fn open(
         folder: &Path,
         events_kept: usize,
+        examine: &Examine<'_>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), DatabaseError> {
         let mut database = database::Database::open(&folder.join("apiserver.db")).await?;
         let mut state = State::new(events_kept);
-        database.load(&mut state).await?;
+        database.load(&mut state, examine).await?;
         let state = Arc::new(RwLock::new(state));
         let (requests, queue) = mpsc::channel(1024);
         let refusing = Arc::new(AtomicBool::new(false));
@@ -159,7 +178,12 @@ impl Store {
         read(&state)
     }
 
-    /// All objects of a resource, in order of namespace and name.
+    /// The objects of a resource that nobody can read.
+    pub(crate) fn unreadable(&self, resource: &str, namespace: Option<&str>) -> Vec<ObjectKey> {
+        self.state.read().unreadable(resource, namespace).cloned().collect()
+    }
+
+    /// All objects of a resource, in order of namespace and name, also those that clients cannot read.
     pub(crate) fn all(&self, resource: &str, namespace: Option<&str>) -> Vec<Arc<Entry>> {
         self.state.read().range(resource, namespace).map(|(_, entry)| entry.clone()).collect()
     }
@@ -169,7 +193,25 @@ impl Store {
         self.state.write().observe()
     }
 
-    /// Changes an object by a function of its present state until that holds; `None` leaves it alone.
+    /// Waits a while until a revision is there; whether it is.
+    pub(crate) async fn reached(&self, revision: u64, patience: std::time::Duration) -> bool {
+        if self.revision() >= revision {
+            return true;
+        }
+        let mut changes = self.observe();
+        let reached = async {
+            while self.revision() < revision {
+                if changes.recv().await.is_none() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, reached).await;
+        self.revision() >= revision
+    }
+
+    /// Changes an object by a function of its present state until that holds; `None` leaves it alone. One that cannot
+    /// be read is left alone as well.
     pub(crate) async fn modify(
         &self,
         resource: &ResourceKey,
@@ -177,7 +219,7 @@ impl Store {
         mut change: impl FnMut(&Entry) -> Option<Change>,
     ) -> Result<Option<Arc<Entry>>, WriteError> {
         loop {
-            let Some(entry) = self.get(resource, key) else { return Ok(None) };
+            let Some(entry) = self.get(resource, key).filter(|e| e.is_readable()) else { return Ok(None) };
             let Some(change) = change(&entry) else { return Ok(Some(entry)) };
             let write = Write {
                 resource: resource.clone(),

@@ -32,7 +32,7 @@ fn put_namespace(name: &str, expect: Expect, object: Value) -> Write {
 
 /// A store with the namespace of [`object`].
 async fn open(folder: &Path) -> (Store, tokio::task::JoinHandle<()>) {
-    let (store, writer) = Store::open(folder, 16).await.unwrap();
+    let (store, writer) = Store::open(folder, 16, &|_, _| Ok(())).await.unwrap();
     let _ = store.write(put_namespace("a", Expect::Absent, namespace("a"))).await;
     (store, writer)
 }
@@ -207,7 +207,7 @@ async fn a_damaged_or_newer_file_is_refused_and_kept() {
     let path = folder.path().join("apiserver.db");
     std::fs::write(&path, b"this is no database, but it is somebody's file").unwrap();
     let before = std::fs::read(&path).unwrap();
-    let error = Store::open(folder.path(), 16).await.err().unwrap();
+    let error = Store::open(folder.path(), 16, &|_, _| Ok(())).await.err().unwrap();
     assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
@@ -219,6 +219,6 @@ async fn a_damaged_or_newer_file_is_refused_and_kept() {
         <sqlx::SqliteConnection as sqlx::Connection>::connect(path.to_str().unwrap()).await.unwrap();
     sqlx::query("PRAGMA user_version = 99").execute(&mut raw).await.unwrap();
     drop(raw);
-    let error = Store::open(folder.path(), 16).await.err().unwrap();
+    let error = Store::open(folder.path(), 16, &|_, _| Ok(())).await.err().unwrap();
     assert!(matches!(error, DatabaseError::Newer { found: 99, .. }), "{error}");
 }

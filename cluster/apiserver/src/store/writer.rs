@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
-use super::database::Database;
+use super::database::{Database, DatabaseError};
 use super::history::EventKind;
 use super::memory::{Entry, ObjectKey, State};
 use super::{Change, Expect, NAMESPACES, Request, ResourceKey, WriteError};
@@ -25,27 +26,60 @@ struct Done {
 }
 
 pub(super) async fn run(
-    mut database: Database,
+    database: Database,
     state: Arc<RwLock<State>>,
     mut queue: mpsc::Receiver<Request>,
     refusing: Arc<AtomicBool>,
 ) {
+    let reserve = database.reserve.clone();
+    // Not at once: a start has more urgent things to write.
+    let keeping = tokio::spawn(async move {
+        tokio::time::sleep(RESERVE_AFTER).await;
+        let _ = tokio::task::spawn_blocking(move || reserve.keep()).await;
+    });
+    let mut writer = Writer { database, state, refusing };
     let mut batch = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let (done, refused) = prepare(&state, batch.drain(..));
-        let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
-        let before = state.read().revision();
-        let committed = if done.is_empty() { Ok(()) } else { database.commit(before, rows).await };
+        if !writer.refusing.load(Ordering::Relaxed) {
+            writer.write(std::mem::take(&mut batch)).await;
+            continue;
+        }
+        // What ends objects makes room for the rest.
+        let (ends, others) = batch.drain(..).partition(|request| request.write.ends());
+        writer.write(ends).await;
+        writer.write(others).await;
+    }
+    keeping.abort();
+    writer.database.close().await;
+}
+
+/// How long after its start the store takes the room that is kept for deletions.
+const RESERVE_AFTER: Duration = Duration::from_secs(1);
+
+struct Writer {
+    database: Database,
+    state: Arc<RwLock<State>>,
+    refusing: Arc<AtomicBool>,
+}
+
+impl Writer {
+    async fn write(&mut self, requests: Vec<Request>) {
+        let only_ends = requests.iter().all(|request| request.write.ends());
+        let (done, refused) = prepare(&self.state, requests.into_iter());
+        let committed = if done.is_empty() { Ok(()) } else { self.commit(&done, only_ends).await };
         match committed {
             Ok(()) => {
-                if !done.is_empty() && refusing.swap(false, Ordering::Relaxed) {
+                // Deletions say nothing of whether there is room for anything else.
+                if !done.is_empty() && !only_ends && self.refusing.swap(false, Ordering::Relaxed) {
                     tracing::warn!("the database takes writes again");
+                    let reserve = self.database.reserve.clone();
+                    tokio::task::spawn_blocking(move || reserve.keep());
                 }
-                publish(&state, done);
+                publish(&self.state, done);
             }
             Err(error) => {
                 // Said once: a full disk is asked again by everything that tries again.
-                if !refusing.swap(true, Ordering::Relaxed) {
+                if !self.refusing.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "the database refuses writes; reads go on");
                 }
                 let error = WriteError::Unavailable(error.to_string().into());
@@ -59,7 +93,22 @@ pub(super) async fn run(
             let _ = reply.send(Err(error));
         }
     }
-    database.close().await;
+
+    async fn commit(&mut self, done: &[Done], only_ends: bool) -> Result<(), DatabaseError> {
+        let rows = done.iter().map(|d| (&*d.resource, d.kind, &*d.entry));
+        let before = self.state.read().revision();
+        if !only_ends && self.refusing.load(Ordering::Relaxed) {
+            let bytes = done.iter().map(|d| d.entry.body.len()).sum();
+            self.database.room_for(bytes).await?;
+        }
+        match self.database.commit(before, rows.clone()).await {
+            Err(error) if only_ends && self.database.reserve.release() => {
+                tracing::warn!(%error, "the room that is kept for deletions is used");
+                self.database.commit(before, rows).await
+            }
+            committed => committed,
+        }
+    }
 }
 
 /// Checks each write against the state as the earlier ones of the batch leave it.
@@ -74,11 +123,19 @@ fn prepare(
     let (mut done, mut losers) = (Vec::new(), Vec::new());
     for Request { write, done: reply } in batch {
         let slot = (write.resource.clone(), write.key.clone());
-        let current = match pending.get(&slot) {
-            Some(current) => *current,
-            None => state.get(&write.resource, &write.key).map(|entry| entry.revision),
+        let (current, unreadable) = match pending.get(&slot) {
+            Some(current) => (*current, None),
+            None => state
+                .get(&write.resource, &write.key)
+                .map_or((None, None), |entry| (Some(entry.revision), entry.unreadable.clone())),
         };
         let refused = match (write.expect, current) {
+            // Nobody knows what would be lost.
+            (Expect::Revision(_), Some(_))
+                if unreadable.is_some() && matches!(write.change, Change::Put(_)) =>
+            {
+                Some(WriteError::Unreadable)
+            }
             (Expect::Absent, Some(_)) => Some(WriteError::Exists),
             (Expect::Revision(expected), current) if current != Some(expected) => Some(WriteError::Conflict),
             (Expect::Absent, None) => namespaces.refuses(&write.key.namespace),
@@ -94,7 +151,7 @@ fn prepare(
             Change::Put(value) => (EventKind::Modified, value),
             Change::Delete(value) => (EventKind::Deleted, value),
         };
-        let entry = Arc::new(Entry::new(write.key, revision, value));
+        let entry = Arc::new(Entry::new(write.key, revision, value).ended(unreadable));
         if &*write.resource == NAMESPACES {
             let life = (kind != EventKind::Deleted).then_some(entry.meta.deleting);
             namespaces.pending.insert(entry.key.name.clone(), life);

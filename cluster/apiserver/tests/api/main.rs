@@ -4,11 +4,14 @@
 
 mod admission;
 mod certificates;
+mod classes;
 mod definitions;
 mod input;
 mod namespaces;
 mod objects;
 mod pods;
 mod rights;
+mod scale;
 mod support;
+mod unreadable;
 mod watching;

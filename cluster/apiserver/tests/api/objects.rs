@@ -245,3 +245,56 @@ async fn nothing_is_kept_that_a_typed_client_could_not_read() {
         Some(&["a".into(), String::new()][..])
     );
 }
+
+/// Memory of this process that is in use, in bytes.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn lists_that_nobody_reads_hold_no_copies_and_those_that_are_read_are_whole() {
+    let server = start().await;
+    let admin = server.admin();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for n in 0..10 {
+        let map = json!({"metadata": {"name": format!("large-{n}")}, "data": {"x": "y".repeat(1_000_000)}});
+        done(&admin, "POST", maps, map).await;
+    }
+    let before = resident();
+    let mut unread = vec![];
+    for accept in ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"] {
+        for _ in 0..10 {
+            let request =
+                http::Request::builder().uri(format!("{maps}?includeObject=Object")).header("accept", accept);
+            let answer = admin.send(request.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            unread.push(answer);
+        }
+    }
+    // Ten times two lists of 10 MB.
+    let grown = resident().saturating_sub(before) >> 20;
+    assert!(grown < 100, "{grown} MiB");
+    drop(unread);
+    let (_, _, list) = ask(&admin, "GET", maps, json!(null)).await;
+    let items = list["items"].as_array().unwrap();
+    let large: Vec<_> = items.iter().filter(|i| i["data"]["x"].is_string()).collect();
+    assert!(large.len() == 10 && large.iter().all(|i| i["data"]["x"].as_str().unwrap().len() == 1_000_000));
+    assert!(list["metadata"]["resourceVersion"].is_string() && items[0]["kind"].is_null());
+    for (accept, field, kind) in [
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", "rows", "Table"),
+        (
+            "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+            "items",
+            "PartialObjectMetadataList",
+        ),
+    ] {
+        use http_body_util::BodyExt;
+        let request = http::Request::builder().uri(maps).header("accept", accept);
+        let answer = admin.send(request.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        let list: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(list["kind"], kind);
+        assert_eq!(list[field].as_array().unwrap().len(), items.len(), "{kind}");
+    }
+}

@@ -75,9 +75,20 @@ pub(crate) async fn ask(
     path: &str,
     body: serde_json::Value,
 ) -> (u16, Vec<String>, serde_json::Value) {
-    use http_body_util::BodyExt;
     let media_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let bytes = if body.is_null() { vec![] } else { serde_json::to_vec(&body).unwrap() };
+    send(client, method, path, media_type, bytes).await
+}
+
+/// One request with these bytes as its body.
+pub(crate) async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    media_type: &str,
+    bytes: Vec<u8>,
+) -> (u16, Vec<String>, serde_json::Value) {
+    use http_body_util::BodyExt;
     let request = http::Request::builder()
         .method(method)
         .uri(path)

@@ -71,3 +71,30 @@ async fn initial_events_are_for_watches_that_say_how_new() {
     let whole = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
     assert_eq!(ask(&client, "GET", &format!("{path}?{whole}"), json!(null)).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_watch_of_a_revision_to_come_shows_what_comes_after_it() {
+    let server = start().await;
+    let admin = server.admin();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let write = async |name: String| {
+        done(&admin, "POST", maps, serde_json::to_value(config_map(&name, "1")).unwrap()).await
+    };
+    let made = write("a".into()).await;
+    let now: u64 = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let api: Api<ConfigMap> = Api::default_namespaced(server.admin());
+    let mut events = api.watch(&WatchParams::default(), &(now + 20).to_string()).await.unwrap().boxed();
+    for n in 0..40 {
+        write(format!("b{n}")).await;
+    }
+    let Some(WatchEvent::Added(first)) = events.try_next().await.unwrap() else { panic!("no event") };
+    let revision: u64 = first.metadata.resource_version.unwrap().parse().unwrap();
+    assert!(revision > now + 20, "{revision}");
+    // What there is then cannot be told before it is there.
+    let far = now + 1_000_000;
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let path = format!("{maps}?watch=1&resourceVersion={far}&{initial}");
+    let (code, _, answer) = ask(&admin, "GET", &path, serde_json::Value::Null).await;
+    assert_eq!((code, answer["reason"].as_str()), (504, Some("Timeout")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("Too large resource version"), "{answer}");
+}

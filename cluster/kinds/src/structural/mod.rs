@@ -9,12 +9,14 @@
 //! and the language that they are written in in `cel`. What a schema itself may contain is checked when a definition
 //! is created: its shape in [`crate::validation`], its rules and defaults in `definition`.
 //!
+//! What rules cost at most is estimated when the definition is created, in `costs`.
+//!
 //! Where this differs from the real server: a list where the schema wants a text with a format is of a wrong type (it
-//! passes there); rules are limited when they run, not by an estimate when the definition is created; they may be 64
-//! levels deep, not 250; the libraries for images and authorization are not there, and rules that call them are
+//! passes there); rules may be 64 levels deep, not 250; the libraries for images and authorization are not there, and rules that call them are
 //! refused with the definition.
 
 mod cel;
+pub(crate) mod costs;
 pub(crate) mod definition;
 mod formats;
 mod lists;

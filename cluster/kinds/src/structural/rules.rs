@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::cel::types::Type;
 use super::cel::value::Value;
-use super::cel::{self, Cost, EvalError, Program};
+use super::cel::{self, Cost, EvalError, Extent, Program};
 use super::schema::{Additional, RuleText, Schema};
 use crate::field_error::{ErrorKind, FieldError, Path};
 
@@ -43,9 +43,7 @@ pub(crate) struct Rules {
 impl Rule {
     /// Compiles a rule for values of a type.
     pub(crate) fn compile(text: &RuleText, node: &Schema, self_type: &Type) -> Rule {
-        let is_optional = text.optional_old_self == Some(true);
-        let old_type = if is_optional { Type::optional(self_type.clone()) } else { self_type.clone() };
-        let variables = [("self".to_owned(), self_type.clone()), ("oldSelf".to_owned(), old_type)];
+        let variables = Rule::variables(text, self_type);
         let program = if text.rule.trim().is_empty() {
             Ok(None)
         } else {
@@ -71,6 +69,21 @@ impl Rule {
         let uses_old_self = matches!(&program, Ok(Some(program)) if program.uses("oldSelf"));
         let field_path = field_path(&text.field_path, node).unwrap_or_default();
         Rule { text: text.clone(), program, message, uses_old_self, field_path }
+    }
+
+    /// The variables of the rule and their types.
+    fn variables(text: &RuleText, self_type: &Type) -> [(String, Type); 2] {
+        let is_optional = text.optional_old_self == Some(true);
+        let old_type = if is_optional { Type::optional(self_type.clone()) } else { self_type.clone() };
+        [("self".to_owned(), self_type.clone()), ("oldSelf".to_owned(), old_type)]
+    }
+
+    /// Most steps of one run of the rule and, if there is one, of making its message.
+    pub(crate) fn costs(&self, text: &RuleText, self_type: &Type, extent: &Extent) -> (u64, Option<u64>) {
+        let variables = Rule::variables(text, self_type);
+        let most = |program: &Program| program.most_cost(&variables, extent);
+        let rule = self.program.as_ref().ok().and_then(Option::as_ref).map_or(0, most);
+        (rule, self.message.as_ref().ok().and_then(Option::as_ref).map(most))
     }
 
     /// What keeps the rule from running.

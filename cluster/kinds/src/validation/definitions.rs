@@ -8,6 +8,7 @@ use super::formats::{dns_1035_label, dns_1123_subdomain};
 use super::{immutable, one_of, schema};
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, is_true, items, text};
+use crate::structural::costs;
 
 /// Checks a CustomResourceDefinition.
 pub(super) fn validate_definition(errors: &mut Vec<FieldError>, definition: &Value) {
@@ -60,6 +61,32 @@ pub(super) fn validate_definition_update(errors: &mut Vec<FieldError>, new: &Val
     }
     immutable(errors, new, old, "spec.group");
     immutable(errors, new, old, "spec.names.plural");
+}
+
+/// Checks what the rules of the schemas cost at most. A schema that is not new is not refused for it: it may have been
+/// accepted when other costs counted.
+pub(super) fn validate_costs(errors: &mut Vec<FieldError>, new: &Value, old: Option<&Value>) {
+    if !errors.is_empty() {
+        return;
+    }
+    let versions = items(new, "spec.versions");
+    let schema = |version: &Value| at(version, "schema.openAPIV3Schema").cloned().unwrap_or_default();
+    let known = |version: &Value| {
+        let before = old.map(|old| items(old, "spec.versions")).unwrap_or_default();
+        before.iter().any(|one| text(one, "name") == text(version, "name") && schema(one) == schema(version))
+    };
+    let identical = versions.iter().all(|version| at(version, "schema") == at(&versions[0], "schema"));
+    let path = Path::new("spec");
+    for (index, version) in versions.iter().enumerate().filter(|(_, version)| !known(version)) {
+        let path = match identical {
+            true => path.child("validation"),
+            false => path.child("versions").index(index).child("schema"),
+        };
+        costs::check(errors, &schema(version), &path.child("openAPIV3Schema"));
+        if identical {
+            return;
+        }
+    }
 }
 
 fn validate_versions(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {

@@ -114,6 +114,9 @@ pub fn validate_create(group: &str, kind: &str, object: &Value) -> Vec<FieldErro
         ("networking.k8s.io", "Ingress") => {
             networking::validate_ingress_class_choice(&mut errors, object);
         }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            definitions::validate_costs(&mut errors, object, None);
+        }
         _ => {}
     }
     errors
@@ -182,6 +185,7 @@ pub fn validate_update(group: &str, kind: &str, new: &Value, old: &Value) -> Vec
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             definitions::validate_definition_update(&mut errors, new, old);
+            definitions::validate_costs(&mut errors, new, Some(old));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! Service → EndpointSlice: which addresses answer for a Service, and in which state they are.
 
 mod plan;
+mod v1;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut Tasks) {
     });
     let controller = Endpoints { writer: Writer::new(cluster, Endpoints::NAME) };
     controller::run(cluster, tasks, &queue, controller, 2);
+    v1::start(cluster, tasks);
 }
 
 impl Reconcile for Endpoints {

@@ -17,7 +17,7 @@ use crate::template;
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
-const HEADLESS: &str = "service.kubernetes.io/headless";
+pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Addresses in one slice.
 const MOST: usize = 100;
@@ -87,28 +87,18 @@ fn endpoint(service: &Service, family: &str, pod: &Pod) -> Option<Endpoint> {
     if pods::is_finished(pod) {
         return None;
     }
-    let status = pod.status.as_ref()?;
-    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-    let address = listed.chain(status.pod_ip.as_deref()).find(|ip| match ip.parse() {
-        Ok(IpAddr::V4(_)) => family == "IPv4",
-        Ok(IpAddr::V6(_)) => family == "IPv6",
-        Err(_) => false,
-    })?;
+    let address = address(pod, family)?;
     let spec = service.spec.as_ref()?;
     let (serving, terminating) = (pods::is_ready(pod), pods::is_terminating(pod));
     let publishes = spec.publish_not_ready_addresses == Some(true);
-    let hostname = pod.spec.as_ref().and_then(|s| {
-        let fits = s.subdomain.as_deref() == Some(&*service.name_any());
-        s.hostname.clone().filter(|h| fits && !h.is_empty())
-    });
     Some(Endpoint {
-        addresses: vec![address.to_owned()],
+        addresses: vec![address],
         conditions: Some(EndpointConditions {
             ready: Some(publishes || (serving && !terminating)),
             serving: Some(serving),
             terminating: Some(terminating),
         }),
-        hostname,
+        hostname: hostname(service, pod),
         node_name: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
         target_ref: Some(ObjectReference {
             kind: Some("Pod".into()),
@@ -119,6 +109,26 @@ fn endpoint(service: &Service, family: &str, pod: &Pod) -> Option<Endpoint> {
         }),
         ..Endpoint::default()
     })
+}
+
+/// The pod's address of a family.
+pub(super) fn address(pod: &Pod, family: &str) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    let mut all = listed.chain(status.pod_ip.as_deref());
+    let found = all.find(|ip| match ip.parse() {
+        Ok(IpAddr::V4(_)) => family == "IPv4",
+        Ok(IpAddr::V6(_)) => family == "IPv6",
+        Err(_) => false,
+    });
+    found.map(str::to_owned)
+}
+
+/// The name that the pod has below a headless Service.
+pub(super) fn hostname(service: &Service, pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let fits = spec.subdomain.as_deref() == Some(&*service.name_any());
+    spec.hostname.clone().filter(|hostname| fits && !hostname.is_empty())
 }
 
 fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
@@ -137,7 +147,7 @@ fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 }
 
 /// The pod's number for a Service's port; a name that the pod does not know has none.
-fn target(port: &ServicePort, pod: &Pod) -> Option<i32> {
+pub(super) fn target(port: &ServicePort, pod: &Pod) -> Option<i32> {
     let name = match &port.target_port {
         None => return Some(port.port),
         Some(IntOrString::Int(0)) => return Some(port.port),

@@ -46,16 +46,16 @@ impl Checker {
             Kind::Ident(name) => self.named(name, at),
             Kind::Select { operand, field, optional } => {
                 if let Some(name) = dotted(expr)
-                    && TYPE_NAMES.contains(&name.as_str())
+                    && is_type_name(&name)
                 {
                     return Ok(Type::Meta);
                 }
                 let operand = self.check(operand)?;
-                self.select(&operand, field, *optional, at)
+                selected(&operand, field, *optional, at)
             }
             Kind::Has { operand, field } => {
                 let operand = self.check(operand)?;
-                self.select(&operand, field, false, at)?;
+                selected(&operand, field, false, at)?;
                 Ok(Type::Bool)
             }
             Kind::Index { operand, index, optional } => {
@@ -137,28 +137,6 @@ impl Checker {
             return Ok(Type::Meta);
         }
         Err(undeclared(name, at))
-    }
-
-    fn select(&self, operand: &Type, field: &str, optional: bool, at: usize) -> Result<Type> {
-        let found = match operand {
-            Type::Optional(inner) => {
-                return Ok(match self.select(inner, field, false, at)? {
-                    already @ Type::Optional(_) => already,
-                    found => Type::optional(found),
-                });
-            }
-            Type::Dyn => Type::Dyn,
-            Type::Map(_, value) => (**value).clone(),
-            Type::Object(object) => object
-                .fields
-                .get(field)
-                .cloned()
-                .ok_or_else(|| Issue::new(at, format!("undefined field '{field}'")))?,
-            other => {
-                return Err(Issue::new(at, format!("type '{other}' does not support field selection")));
-            }
-        };
-        Ok(if optional { Type::optional(found) } else { found })
     }
 
     fn call(&mut self, function: &str, target: Option<&Expr>, arguments: &[Expr], at: usize) -> Result<Type> {
@@ -267,6 +245,34 @@ impl Checker {
     }
 }
 
+/// The type of a field.
+pub(super) fn selected(operand: &Type, field: &str, optional: bool, at: usize) -> Result<Type> {
+    let found = match operand {
+        Type::Optional(inner) => {
+            return Ok(match selected(inner, field, false, at)? {
+                already @ Type::Optional(_) => already,
+                found => Type::optional(found),
+            });
+        }
+        Type::Dyn => Type::Dyn,
+        Type::Map(_, value) => (**value).clone(),
+        Type::Object(object) => object
+            .fields
+            .get(field)
+            .cloned()
+            .ok_or_else(|| Issue::new(at, format!("undefined field '{field}'")))?,
+        other => {
+            return Err(Issue::new(at, format!("type '{other}' does not support field selection")));
+        }
+    };
+    Ok(if optional { Type::optional(found) } else { found })
+}
+
+/// Whether a dotted name is that of a type.
+pub(super) fn is_type_name(name: &str) -> bool {
+    TYPE_NAMES.contains(&name)
+}
+
 /// `google.protobuf.Timestamp` and the like.
 pub(super) fn dotted(expr: &Expr) -> Option<String> {
     match &expr.kind {
@@ -306,7 +312,7 @@ fn no_overload(name: &str, receiver: bool, types: &[Type], at: usize) -> Issue {
     Issue::new(at, format!("found no matching overload for '{name}' applied to '{applied}'"))
 }
 
-fn index_type(operand: &Type, index: &Type, optional: bool, at: usize) -> Result<Type> {
+pub(super) fn index_type(operand: &Type, index: &Type, optional: bool, at: usize) -> Result<Type> {
     let name = if optional { "_[?_]" } else { "_[_]" };
     let wrong = || Err(no_overload(name, false, &[operand.clone(), index.clone()], at));
     let found = match operand {
@@ -327,8 +333,7 @@ fn index_type(operand: &Type, index: &Type, optional: bool, at: usize) -> Result
 /// The result of a call: of the overloads that fit, if they agree.
 fn resolve(name: &str, receiver: bool, types: &[Type], at: usize) -> Result<Type> {
     let mut result: Option<Type> = None;
-    for overload in functions::overloads(name) {
-        let Some(found) = apply(overload, receiver, types) else { continue };
+    for (_, found) in fitting(name, receiver, types) {
         result = Some(match result {
             None => found,
             Some(before) if before == found => before,
@@ -336,6 +341,13 @@ fn resolve(name: &str, receiver: bool, types: &[Type], at: usize) -> Result<Type
         });
     }
     result.ok_or_else(|| no_overload(name, receiver, types, at))
+}
+
+/// The overloads that a call can mean: what they take, the target first, and what they give here.
+pub(super) fn fitting(name: &str, receiver: bool, types: &[Type]) -> Vec<(&'static [Type], Type)> {
+    let overloads = functions::overloads(name).iter();
+    let fits = overloads.filter_map(|one| Some((one.arguments.as_slice(), apply(one, receiver, types)?)));
+    fits.collect()
 }
 
 fn apply(overload: &Overload, receiver: bool, types: &[Type]) -> Option<Type> {

@@ -9,7 +9,9 @@
 
 mod ast;
 mod check;
+mod estimate;
 mod eval;
+mod extent;
 mod functions;
 mod lexer;
 mod library;
@@ -25,6 +27,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use self::ast::{Expr, Kind, Literal};
+pub(crate) use self::extent::Extent;
 use self::types::Type;
 use self::value::Value;
 use super::formats::{parse_date_time, parse_go_duration};
@@ -202,6 +205,11 @@ fn literals(expr: &Expr) -> Result<HashMap<String, Regex>> {
 }
 
 impl Program {
+    /// Most steps that one run takes, when the values of `self` are of such sizes.
+    pub(crate) fn most_cost(&self, variables: &[(String, Type)], extent: &Extent) -> u64 {
+        estimate::most(&self.expr, variables, extent)
+    }
+
     /// Whether the expression uses a variable.
     pub(crate) fn uses(&self, variable: &str) -> bool {
         let mut found = false;
