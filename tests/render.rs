@@ -269,6 +269,123 @@ fn remote_bases_that_hang_or_lead_elsewhere_are_given_up() {
     }
 }
 
+/// Serves the files of a folder to who says that he is `ada` with `s3cret`: the simplest way of Git over HTTP.
+fn private_server(folder: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // "ada:s3cret" in base64.
+    const WANTED: &str = "Authorization: Basic YWRhOnMzY3JldA==";
+    let answer = move |request: &str| -> (&str, Vec<u8>) {
+        if !request.lines().any(|line| line.eq_ignore_ascii_case(WANTED)) {
+            return ("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"", Vec::new());
+        }
+        let path = request.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+        match std::fs::read(folder.join(path.trim_start_matches('/'))) {
+            Ok(content) => ("200 OK", content),
+            Err(_) => ("404 Not Found", Vec::new()),
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+                request.push(byte[0]);
+            }
+            let (status, body) = answer(&String::from_utf8_lossy(&request));
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_private_repository_is_rendered_with_a_password_that_is_never_shown() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.at("work")).unwrap();
+    commit(&place.at("work"), &[("k/pod.yaml", POD), ("k/kustomization.yaml", "resources: [pod.yaml]\n")]);
+    let bare = place.at("served/shop.git");
+    git(place.0.path(), &["clone", "--quiet", "--bare", "work", bare.to_str().unwrap()]);
+    git(&bare, &["update-server-info"]);
+    let port = private_server(place.at("served"));
+    let url = format!("http://127.0.0.1:{port}/shop.git");
+    let home = place.at("home");
+    std::fs::create_dir_all(&home).unwrap();
+    // Each time with a cache of its own: what is there already needs no password.
+    let render = |cache: &str, source: &[&str], credentials: Option<&str>| {
+        let mut program = program();
+        let cache = place.at(cache);
+        program.arg("render").args(source).args(["-o", "names", "--cache-dir", cache.to_str().unwrap()]);
+        program.env("HOME", &home).env_remove("SEAWAY_GIT_CREDENTIALS").env_remove("GIT_CONFIG_GLOBAL");
+        if let Some(credentials) = credentials {
+            program.env("SEAWAY_GIT_CREDENTIALS", credentials);
+        }
+        let output = program.stdin(Stdio::null()).output().unwrap();
+        let message = text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!message.contains("s3cret") && !message.contains("wr0ng"), "{message}");
+        (text(&output.stdout).to_owned(), message)
+    };
+    let named: &[&str] = &[&url, "--path", "k"];
+    let (printed, message) = render("none", named, None);
+    assert_eq!(printed, "", "{message}");
+    assert!(message.contains("refuses access") && message.contains("SEAWAY_GIT_CREDENTIALS"), "{message}");
+    let (printed, message) = render("wrong", named, Some(&format!("http://ada:wr0ng@127.0.0.1:{port}")));
+    assert!(printed.is_empty() && message.contains("refuses access"), "{message}");
+    let (printed, message) = render("elsewhere", named, Some("http://ada:s3cret@127.0.0.1:1/shop"));
+    assert!(printed.is_empty() && message.contains("refuses access"), "{message}");
+    let credentials = format!("https://a:b@git.example.com http://ada:s3cret@127.0.0.1:{port}/shop");
+    let (printed, message) = render("environment", named, Some(&credentials));
+    assert_eq!(printed, "pod/p\n", "{message}");
+
+    // A helper of git, as its user has configured it; for a remote base too.
+    let helper = "[credential]\n\thelper = \"!f() { echo username=ada; echo password=s3cret; }; f\"\n";
+    std::fs::write(home.join(".gitconfig"), helper).unwrap();
+    let (printed, message) = render("helper", named, None);
+    assert_eq!(printed, "pod/p\n", "{message}");
+    let top = place.at("top");
+    write(&top, &[("kustomization.yaml", &format!("resources: ['{url}//k?ref=main']\nnamePrefix: top-\n"))]);
+    let allowed: &[&str] = &[top.to_str().unwrap(), "--allow", "loopback,http"];
+    let (printed, message) = render("base", allowed, None);
+    assert_eq!(printed, "pod/top-p\n", "{message}");
+}
+
+#[test]
+fn files_of_plain_yaml_are_chosen_by_globs() {
+    let place = Place::new();
+    let pod = |name: &str| POD.replace("{name: p}", &format!("{{name: {name}}}"));
+    write(
+        &place.at("m"),
+        &[
+            ("a.yaml", &pod("a")),
+            ("apps/b.yaml", &pod("b")),
+            ("apps/deep/c.yml", &pod("c")),
+            ("apps/b-test.yaml", &pod("t")),
+        ],
+    );
+    let folder = place.at("m");
+    let folder = folder.to_str().unwrap();
+    let names = |options: &[&str]| {
+        let printed = place.rendered(&[&[folder, "-o", "names"], options].concat());
+        printed.lines().map(|line| line.trim_start_matches("pod/").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&[]), "a t b c");
+    assert_eq!(names(&["--include", "apps/**"]), "t b c");
+    assert_eq!(names(&["--include", "apps/*", "--exclude", "**/*-test.yaml"]), "b");
+    assert_eq!(names(&["--include", "{a,apps/deep/*}.{yaml,yml}"]), "a c");
+    assert_eq!(names(&["--no-recurse"]), "a");
+    let explained = place.rendered(&[folder, "--explain", "--no-recurse"]);
+    assert!(
+        explained.contains("a.yaml:1") && explained.contains("read") && explained.contains(" ms"),
+        "{explained}"
+    );
+    write(&place.at("m"), &[("kustomization.yaml", "resources: [a.yaml]\n")]);
+    let message = place.refused(&[folder, "--include", "*"]);
+    assert!(message.contains("is a kustomization") && message.contains("--kind plain"), "{message}");
+}
+
 #[test]
 fn validation_names_the_line_and_prints_nothing() {
     let place = Place::new();

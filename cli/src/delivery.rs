@@ -94,6 +94,7 @@ impl Delivery {
         let sync = Sync::start(SyncOptions {
             client: sync_client,
             data_dir: folder.join("environments"),
+            rendered_dir: folder.join("rendered"),
             ledger: ledger.clone(),
             mirrors,
             poll_interval: settings.poll_interval,

@@ -1,5 +1,6 @@
 //! `seaway render`: what exactly would be deployed.
 
+mod credentials;
 mod download;
 mod explanation;
 mod fetching;
@@ -11,7 +12,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic, miette};
-use seaway_render::{Cache, Format, Kind, Outcome, Remotes, RenderRequest, Rendered, Stopwatch, Validation};
+use seaway_render::{
+    Cache, Format, Kind, Outcome, PlainOptions, Remotes, RenderRequest, Rendered, Stopwatch, Validation,
+};
 
 use fetching::{Allowed, Fetching};
 use source::Source;
@@ -31,12 +34,15 @@ const MAX_FINDINGS: usize = 100;
   seaway render https://github.com/stefanprodan/podinfo --path kustomize --revision master
   seaway render 'github.com/stefanprodan/podinfo//kustomize?ref=6.7.0' -o names
   seaway render manifests --kind plain -o json
+  seaway render manifests --include 'apps/**' --exclude '**/*-test.yaml'
   seaway render overlays/production --validate
   seaway render overlays/production --explain
 
 A repository on this machine or elsewhere is read from a mirror (in $XDG_CACHE_HOME/seaway), without a
-checkout and without asking for a password; ssh uses your own configuration and keys. Remote bases may lie
-on any host but this machine, over https and ssh; --allow widens that. Link-local addresses are never asked.
+checkout and without asking for a password; ssh uses your own configuration and keys, https git's credential
+helpers, or SEAWAY_GIT_CREDENTIALS: URLs with a user and a token, each for what lies below it, as in
+https://USER:TOKEN@git.example.com/team. Remote bases may lie on any host but this machine, over https and
+ssh; --allow widens that. Link-local addresses are never asked.
 
 Warnings go to standard error. The exit code is 0 when everything was rendered and 1 otherwise;
 nothing is printed then.")]
@@ -53,6 +59,18 @@ pub(crate) struct Options {
     /// How to render; found out from the files when absent
     #[arg(long, value_enum)]
     kind: Option<KindName>,
+    /// Of plain YAML, only the files that match this glob; can be repeated
+    ///
+    /// Globs are for paths below the rendered directory: * and ? stay within a directory, ** does not, {a,b} is one
+    /// or the other.
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Of plain YAML, not the files that match this glob; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Of plain YAML, not the files of subdirectories
+    #[arg(long)]
+    no_recurse: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
     output: Output,
@@ -100,7 +118,7 @@ pub(crate) fn run(options: &Options) -> miette::Result<ExitCode> {
     let (rendered, remotes) = render(options, &source, &mut fetching)?;
     let took = began.elapsed();
     for warning in &rendered.warnings {
-        eprintln!("Warning: {warning}");
+        eprintln!("Warning: {}", source.message(warning));
     }
     if options.validate {
         let found = seaway_render::validate(&rendered, source.tree(), &remotes, source.definitions());
@@ -137,17 +155,31 @@ fn render(
             Cache::with_folder(&fetching.folder()?.join("render"), CACHE_BYTES).ok()
         }
     };
-    let mut request = RenderRequest { kind, ..RenderRequest::new(source.tree(), source.path()) };
+    let plain = PlainOptions {
+        recurse: !options.no_recurse,
+        include: options.include.clone(),
+        exclude: options.exclude.clone(),
+    };
+    let selects = options.no_recurse || !(options.include.is_empty() && options.exclude.is_empty());
+    let mut request = RenderRequest { kind, plain, ..RenderRequest::new(source.tree(), source.path()) };
     if options.explain || options.validate {
         let began = Instant::now();
         request.explain = Some(Stopwatch::new(move || began.elapsed()));
     }
     for _ in 0..MAX_ROUNDS {
+        let fail = |error: seaway_render::Error| miette!("{}", source.message(&error.to_string()));
         let outcome = match &cache {
-            Some(cache) => (*cache.render(&request).into_diagnostic()?.0).clone(),
-            None => seaway_render::render(&request).into_diagnostic()?,
+            Some(cache) => (*cache.render(&request).map_err(fail)?.0).clone(),
+            None => seaway_render::render(&request).map_err(fail)?,
         };
         match outcome {
+            Outcome::Rendered(rendered) if selects && rendered.kind != Kind::Plain => {
+                return Err(miette!(
+                    help = "--kind plain renders the files themselves",
+                    "--include, --exclude and --no-recurse are for plain YAML: {} is a kustomization",
+                    options.source
+                ));
+            }
             Outcome::Rendered(rendered) => return Ok((rendered, request.remotes)),
             Outcome::Needs(needs) => fetching.fetch(needs, &mut request.remotes)?,
         }

@@ -15,6 +15,7 @@ use crate::build_metadata::{BuildMetadata, Trail};
 use crate::config::Config;
 use crate::error::{Error, Place, Problem, Stop};
 use crate::generators::{self, Made};
+use crate::id::{scope, split_api_version};
 use crate::kustomization::{FILE_NAMES, Kustomization, Var};
 use crate::loader::Loader;
 use crate::merge2::Merging;
@@ -31,6 +32,9 @@ use crate::vars;
 
 /// Objects of one rendering may not be more than this.
 const MAX_OBJECTS: usize = 50_000;
+/// Kustomizations of one rendering may not be more than this, each as often as it is entered: bases that name others
+/// twice double at every level.
+const MAX_KUSTOMIZATIONS: usize = 20_000;
 
 /// What holds for the whole rendering.
 #[derive(Debug, Default)]
@@ -38,7 +42,9 @@ pub(crate) struct Context {
     pub(crate) warnings: Vec<String>,
     pub(crate) needs: Vec<Remote>,
     pub(crate) merging: Merging,
-    /// The outermost `openapi` decides for all.
+    /// Kustomizations that were entered.
+    entered: usize,
+    /// One `openapi` decides for all, see [`choose_schema`].
     schema_is_chosen: bool,
     metadata: BuildMetadata,
     /// Watches what changes which object, when somebody asks.
@@ -109,6 +115,8 @@ pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMa
     gathered.map.list.retain(|resource| {
         resource.annotation("config.kubernetes.io/local-config").is_none_or(|value| value == "false")
     });
+    // JSON patches may have made two objects one.
+    gathered.map.check_unique().map_err(whole)?;
     let options = file.kustomization.sort_options.as_ref();
     sort::sort(&mut gathered.map, options).map_err(|problem| problem.at(file.place("sortOptions", None)))?;
     context.metadata.write(&mut gathered.map);
@@ -116,9 +124,10 @@ pub(crate) fn render(context: &mut Context, loader: &Loader<'_>) -> Result<ResMa
     Ok(gathered.map)
 }
 
-/// Which schemas say how lists merge: the outermost kustomization that says anything decides.
+/// Which schemas say how lists merge: the first kustomization that says anything decides, unless kustomize has needed
+/// them before: to merge something, or to find out about a kind that it does not know by heart.
 fn choose_schema(context: &mut Context, file: &File<'_>) -> Result<(), Stop> {
-    if context.schema_is_chosen || file.kustomization.openapi.is_empty() {
+    if context.schema_is_chosen || context.merging.begun.get() || file.kustomization.openapi.is_empty() {
         return Ok(());
     }
     let openapi = &file.kustomization.openapi;
@@ -168,16 +177,16 @@ impl<'a> File<'a> {
         let place = Place::file(directory);
         let (text, name) = loader.text(file_name, &place)?;
         let documents = loader.documents(&text, &name)?;
-        let (value, source_map) = match documents.first() {
-            None => (Value::Null, None),
-            Some(document) => {
-                let resolved = yaml::resolve_document(document, Dialect::Kubernetes)
-                    .map_err(|source| Error::Syntax { file: name.clone(), source })?;
-                (resolved.value, Some(resolved.source_map))
-            }
+        let resolve = || match documents.first() {
+            None => Ok((Value::Null, None)),
+            Some(document) => yaml::resolve_document(document, Dialect::Kubernetes)
+                .map(|resolved| (resolved.value, Some(resolved.source_map)))
+                .map_err(|source| Error::Syntax { file: name.clone(), cause: source }),
         };
+        let (value, source_map) = resolve()?;
         let mut warnings = Vec::new();
-        let kustomization = Kustomization::read(&value, &mut warnings).map_err(|problem| {
+        let kustomization = Kustomization::read(value, &mut warnings).map_err(|problem| {
+            let value = resolve().map_or(Value::Null, |(value, _)| value);
             let (field, problem) = crate::kustomization::blame(&value, problem);
             let line = match (&source_map, field.as_str()) {
                 (Some(map), pointer) if !pointer.is_empty() => Some(map.position(pointer).line),
@@ -223,6 +232,12 @@ fn accumulate(
     mut gathered: Accumulator,
 ) -> Result<Accumulator, Stop> {
     let kustomization = &file.kustomization;
+    context.entered += 1;
+    if context.entered > MAX_KUSTOMIZATIONS {
+        let problem =
+            format!("more than {MAX_KUSTOMIZATIONS} kustomizations are entered: name each base once");
+        return Err(Problem(problem).at(Place::file(file.name.as_str())).into());
+    }
     unsupported(file)?;
     collect(context, file, &kustomization.resources, &file.entry("resources"), &mut gathered)?;
     merge_config(file, &mut gathered)?;
@@ -308,7 +323,12 @@ fn collect(
         let Some((text, name)) = or_need(context, read)? else { continue };
         objects::check_separators(&text, &name).map_err(|problem| problem.at(place.clone()))?;
         let documents = file.loader.documents(&text, &name)?;
-        let mut resources = objects::read(&documents, &name).map_err(|problem| problem.at(place.clone()))?;
+        let mut resources = objects::read(documents, &name).map_err(|problem| problem.at(place.clone()))?;
+        context.schema_is_chosen = context.schema_is_chosen
+            || resources.iter().any(|it| {
+                let (group, version) = split_api_version(it.api_version());
+                scope(group, version, it.kind()).is_none()
+            });
         if context.metadata.tracks() {
             let origin = file.trail.file(path);
             resources.iter_mut().for_each(|it| it.origin_annotation = Some(Arc::clone(&origin)));
@@ -384,7 +404,7 @@ fn read_value(file: &File<'_>, path: &str, place: &Place) -> Result<Option<(Valu
     let Some(document) = documents.first() else { return Ok(None) };
     match yaml::resolve(document, Dialect::Kubernetes) {
         Ok(value) => Ok(Some((value, name))),
-        Err(source) => Err(Error::Syntax { file: name, source }.into()),
+        Err(source) => Err(Error::Syntax { file: name, cause: source }.into()),
     }
 }
 

@@ -106,7 +106,11 @@ impl Memory {
 
 /// Keeps results. Cheap to clone; clones share what they keep.
 #[derive(Debug, Clone)]
-pub struct Cache(Arc<Shared>);
+pub struct Cache {
+    shared: Arc<Shared>,
+    /// See [`Cache::of_source`].
+    source: Arc<str>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -133,7 +137,7 @@ impl Cache {
 
     /// A cache in memory alone.
     pub fn in_memory() -> Self {
-        Self(Arc::new(Shared { memory: Mutex::default(), limit: Self::LIMIT, folder: None }))
+        Self::new(Self::LIMIT, None)
     }
 
     /// A cache with a folder behind it, which may take up to `max_bytes` and may be shared by several processes. It is
@@ -141,13 +145,22 @@ impl Cache {
     /// be written, is as if it were not there.
     pub fn with_folder(folder: &Path, max_bytes: u64) -> std::io::Result<Self> {
         let folder = Folder::open(folder, max_bytes)?;
-        Ok(Self(Arc::new(Shared { memory: Mutex::default(), limit: Self::LIMIT, folder: Some(folder) })))
+        Ok(Self::new(Self::LIMIT, Some(folder)))
     }
 
     /// The same with another limit of objects and answers in memory. What was kept is forgotten.
     pub fn with_limit(self, limit: usize) -> Self {
-        let folder = self.0.folder.clone();
-        Self(Arc::new(Shared { memory: Mutex::default(), limit, folder }))
+        Self { source: self.source, ..Self::new(limit, self.shared.folder.clone()) }
+    }
+
+    /// The same, for trees of one source, a repository for instance. Requests that differ in their source alone are
+    /// kept apart: of one request only a few results are kept, and many repositories have the same paths.
+    pub fn of_source(&self, source: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), source: source.into() }
+    }
+
+    fn new(limit: usize, folder: Option<Folder>) -> Self {
+        Self { shared: Arc::new(Shared { memory: Mutex::default(), limit, folder }), source: Arc::from("") }
     }
 
     /// As [`crate::render`], from what is kept when that still holds. Errors are not kept, nor is what was asked to be
@@ -163,8 +176,8 @@ impl Cache {
         let asked = if matches!(outcome, Outcome::Needs(_)) { asked } else { Inputs::default() };
         let kept = Arc::new(Kept { outcome, asked });
         if let Some(key) = key {
-            self.lock().insert(key, Arc::clone(&kept), request.tree.identity(), self.0.limit);
-            if let Some(folder) = &self.0.folder {
+            self.lock().insert(key, Arc::clone(&kept), request.tree.identity(), self.shared.limit);
+            if let Some(folder) = &self.shared.folder {
                 folder.write(&key, &kept);
             }
         }
@@ -177,7 +190,7 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, key: &Key, tree: &dyn FileTree) -> Option<(Arc<Kept>, Found)> {
@@ -201,9 +214,9 @@ impl Cache {
             }
             return Some((Arc::clone(&variant.kept), Found::Memory));
         }
-        let kept = self.0.folder.as_ref()?.read(key).find(|kept| kept.inputs().hold_in(tree))?;
+        let kept = self.shared.folder.as_ref()?.read(key).find(|kept| kept.inputs().hold_in(tree))?;
         let kept = Arc::new(kept);
-        self.lock().insert(*key, Arc::clone(&kept), identity, self.0.limit);
+        self.lock().insert(*key, Arc::clone(&kept), identity, self.shared.limit);
         Some((kept, Found::Folder))
     }
 
@@ -216,8 +229,9 @@ impl Cache {
         let RenderRequest { path, kind, parameters, images, namespace, restriction, plain, .. } = request;
         // Debug output of these types is unambiguous: every text in it is quoted.
         hash.update(format!(
-            "{} {path:?} {kind:?} {parameters:?} {images:?} {namespace:?} {restriction:?} {plain:?}\n",
-            env!("SEAWAY_RENDERER")
+            "{} {:?} {path:?} {kind:?} {parameters:?} {images:?} {namespace:?} {restriction:?} {plain:?}\n",
+            env!("SEAWAY_RENDERER"),
+            self.source
         ));
         request.remotes.identify(&mut |line| hash.update(line))?;
         Some(hash.finalize().into())

@@ -1,6 +1,7 @@
 //! Which fields transformers change: what kustomize knows by itself, and what `configurations` and `crds` add.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,8 +34,63 @@ pub(crate) struct Config {
     pub(crate) common_annotations: Vec<FieldSpec>,
     pub(crate) images: Vec<FieldSpec>,
     pub(crate) replicas: Vec<FieldSpec>,
-    pub(crate) name_references: Vec<NameReference>,
+    pub(crate) name_references: NameReferences,
     pub(crate) var_references: Vec<FieldSpec>,
+}
+
+/// All fields that hold names, found by the kind of the object that has them: there are hundreds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NameReferences {
+    list: Vec<NameReference>,
+    /// By kind: which reference, and which of its fields, in their order; under no kind those that any kind has.
+    by_kind: OnceLock<HashMap<String, Vec<(usize, usize)>>>,
+}
+
+impl NameReferences {
+    pub(crate) fn new(list: Vec<NameReference>) -> Self {
+        Self { list, by_kind: OnceLock::new() }
+    }
+
+    /// What a kind of objects may refer to, and the field that does.
+    pub(crate) fn of(&self, gvk: &Gvk) -> impl Iterator<Item = (&Gvk, &FieldSpec)> {
+        let by_kind = self.by_kind.get_or_init(|| self.index());
+        let places = by_kind.get(&gvk.kind).or_else(|| by_kind.get(""));
+        let fields = places.into_iter().flatten().filter_map(|(reference, field)| {
+            let reference = self.list.get(*reference)?;
+            Some((&reference.target, reference.fields.get(*field)?))
+        });
+        fields.filter(|(_, field)| gvk.is_selected_by(&field.gvk))
+    }
+
+    fn index(&self) -> HashMap<String, Vec<(usize, usize)>> {
+        let fields = || {
+            self.list.iter().enumerate().flat_map(|(reference, it)| {
+                it.fields.iter().enumerate().map(move |(field, spec)| ((reference, field), &spec.gvk.kind))
+            })
+        };
+        let mut kinds: HashMap<String, Vec<(usize, usize)>> =
+            fields().map(|(_, kind)| (kind.clone(), Vec::new())).collect();
+        kinds.entry(String::new()).or_default();
+        for (place, kind) in fields() {
+            if kind.is_empty() {
+                kinds.values_mut().for_each(|places| places.push(place));
+            } else if let Some(places) = kinds.get_mut(kind) {
+                places.push(place);
+            }
+        }
+        kinds
+    }
+
+    fn add(&mut self, reference: &NameReference) -> Result<(), Problem> {
+        self.by_kind = OnceLock::new();
+        match self.list.iter_mut().find(|known| known.target == reference.target) {
+            Some(known) => merge_specs(&mut known.fields, &reference.fields),
+            None => {
+                self.list.push(reference.clone());
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Config {
@@ -65,25 +121,14 @@ impl Config {
             merge_specs(own, theirs)?;
             own.sort_by_cached_key(|spec| kind_order(&spec.gvk));
         }
-        for reference in &other.name_references {
-            self.add_name_reference(reference)?;
-        }
-        Ok(())
-    }
-
-    fn add_name_reference(&mut self, reference: &NameReference) -> Result<(), Problem> {
-        match self.name_references.iter_mut().find(|known| known.target == reference.target) {
-            Some(known) => merge_specs(&mut known.fields, &reference.fields),
-            None => {
-                self.name_references.push(reference.clone());
-                Ok(())
-            }
-        }
+        other.name_references.list.iter().try_for_each(|reference| self.name_references.add(reference))
     }
 
     /// A file of `configurations`.
     pub(crate) fn parse(value: &Value) -> Result<Self, Problem> {
-        let file: ConfigFile = crate::kustomization::read(value)?;
+        let mut value = value.clone();
+        spell(&mut value);
+        let file: ConfigFile = crate::kustomization::read(&value)?;
         let specs = |specs: Vec<RawSpec>| specs.into_iter().map(RawSpec::into_spec).collect::<Vec<_>>();
         Ok(Self {
             name_prefix: specs(file.name_prefix),
@@ -95,14 +140,19 @@ impl Config {
             common_annotations: specs(file.common_annotations),
             images: specs(file.images),
             replicas: specs(file.replicas),
-            name_references: file
-                .name_reference
-                .into_iter()
-                .map(|reference| NameReference {
-                    target: Gvk { group: reference.group, version: reference.version, kind: reference.kind },
-                    fields: specs(reference.field_specs),
-                })
-                .collect(),
+            name_references: NameReferences::new(
+                file.name_reference
+                    .into_iter()
+                    .map(|reference| NameReference {
+                        target: Gvk {
+                            group: reference.group,
+                            version: reference.version,
+                            kind: reference.kind,
+                        },
+                        fields: specs(reference.field_specs),
+                    })
+                    .collect(),
+            ),
             var_references: specs(file.var_reference),
         })
     }
@@ -116,7 +166,15 @@ impl Config {
                 "is not a map of OpenAPI definitions: see the kustomize field `crds`".to_owned(),
             ));
         };
-        for name in definitions.keys() {
+        for (name, definition) in definitions {
+            let schema = definition.get("Schema");
+            if !(definition.is_object() || definition.is_null())
+                || schema.is_some_and(|schema| !(schema.is_object() || schema.is_null()))
+            {
+                return Err(Problem(format!(
+                    "{name} is no OpenAPI definition with a Schema: see the kustomize field `crds`"
+                )));
+            }
             let properties = properties(definitions, name);
             let is_object =
                 |names: &[&str]| properties.is_some_and(|it| names.iter().all(|name| it.contains_key(*name)));
@@ -124,11 +182,6 @@ impl Config {
                 continue;
             }
             let kind = name.rsplit('.').next().unwrap_or_default();
-            if name.split('.').count() < 3 {
-                return Err(Problem(format!(
-                    "{name}: `api` should be specified in dot notation: group.version.kind"
-                )));
-            }
             let gvk = Gvk { kind: kind.to_owned(), ..Gvk::default() };
             config.add_definition(definitions, name, &gvk, &mut Vec::new())?;
         }
@@ -166,7 +219,7 @@ impl Config {
                 let key = text("x-kubernetes-object-ref-name-key").unwrap_or("name");
                 path.push(key.to_owned());
                 let target = Gvk { version: version.to_owned(), kind: kind.to_owned(), group: String::new() };
-                self.add_name_reference(&NameReference { target, fields: vec![spec(path)] })?;
+                self.name_references.add(&NameReference { target, fields: vec![spec(path)] })?;
                 path.pop();
             }
             if let Some(reference) = text("$ref") {
@@ -194,9 +247,6 @@ pub(crate) struct RawSpec {
     kind: String,
     path: String,
     create: bool,
-    // Read and ignored, as by kustomize.
-    #[serde(rename = "apiVersion")]
-    _api_version: Option<String>,
 }
 
 impl RawSpec {
@@ -206,9 +256,44 @@ impl RawSpec {
     }
 }
 
-/// Unknown keys are ignored, as by kustomize.
+/// Spell the keys of a configuration as they are spelled here: Go matches them without regard to case.
+fn spell(value: &mut Value) {
+    const KEYS: [&str; 16] = [
+        "namePrefix",
+        "nameSuffix",
+        "namespace",
+        "commonLabels",
+        "labels",
+        "templateLabels",
+        "commonAnnotations",
+        "nameReference",
+        "varReference",
+        "images",
+        "replicas",
+        "fieldSpecs",
+        "group",
+        "version",
+        "kind",
+        "path",
+    ];
+    match value {
+        Value::Object(object) => {
+            *object = std::mem::take(object)
+                .into_iter()
+                .map(|(key, mut value)| {
+                    spell(&mut value);
+                    let known = KEYS.iter().chain(&["create"]).find(|known| known.eq_ignore_ascii_case(&key));
+                    (known.map_or(key, |known| (*known).to_owned()), value)
+                })
+                .collect();
+        }
+        Value::Array(items) => items.iter_mut().for_each(spell),
+        _ => {}
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct ConfigFile {
     name_prefix: Vec<RawSpec>,
     name_suffix: Vec<RawSpec>,
@@ -224,7 +309,7 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct RawReference {
     group: String,
     version: String,

@@ -9,20 +9,20 @@ use crate::remote::Remote;
 #[non_exhaustive]
 pub enum Error {
     /// A file cannot be read.
-    #[error("{named_by}: {source}")]
+    #[error("{named_by}: {cause}")]
     Source {
         /// The file (and field) that names the path.
         named_by: Place,
-        /// What is wrong with the path.
-        source: seaway_source::Error,
+        /// What is wrong with the path. It is part of the message.
+        cause: seaway_source::Error,
     },
     /// A file is not YAML or JSON.
-    #[error("{file}: {source}")]
+    #[error("{file}: {cause}")]
     Syntax {
         /// The file.
         file: String,
-        /// What and where.
-        source: seaway_object::Error,
+        /// What and where. It is part of the message.
+        cause: seaway_object::Error,
     },
     /// A directory that should be a kustomization is none, or is several.
     #[error("{directory}: {problem}")]

@@ -1,7 +1,7 @@
 //! Fields that transformers change: a path, and the kinds that have it.
 
 use crate::error::Problem;
-use crate::id::Gvk;
+use crate::id::{Gvk, split_api_version};
 use crate::node::{Kind, Node};
 
 /// A field of some kinds of objects.
@@ -35,12 +35,24 @@ impl FieldSpec {
         create: Option<Kind>,
         set: &mut dyn FnMut(&mut Node) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let api_version = object.get("apiVersion").map_or("", Node::raw_text);
-        let kind = object.get("kind").map_or("", Node::raw_text);
-        if !self.gvk.is_empty() && !Gvk::new(api_version, kind).is_selected_by(&self.gvk) {
+        if !self.is_for(object) {
             return Ok(());
         }
         self.apply_to_any(object, create.filter(|_| self.create), set)
+    }
+
+    /// Whether the object is of a kind that has the field.
+    fn is_for(&self, object: &Node) -> bool {
+        let matches = |wanted: &str, mine: &str| wanted.is_empty() || wanted == mine;
+        let text = |field: &str| object.get(field).map_or("", Node::raw_text);
+        if !matches(&self.gvk.kind, text("kind")) {
+            return false;
+        }
+        if self.gvk.group.is_empty() && self.gvk.version.is_empty() {
+            return true;
+        }
+        let (group, version) = split_api_version(text("apiVersion"));
+        matches(&self.gvk.group, group) && matches(&self.gvk.version, version)
     }
 
     /// As [`FieldSpec::apply`], whatever kind the object is of now.

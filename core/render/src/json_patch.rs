@@ -25,6 +25,19 @@ enum OperationKind {
     Copy(Vec<String>),
 }
 
+impl Operation {
+    /// Whether it puts something else in the place of a field, or of what is around it.
+    pub(crate) fn replaces(&self, field: &[&str]) -> bool {
+        let is_around =
+            |path: &[String]| path.len() <= field.len() && path.iter().zip(field).all(|(a, b)| a == b);
+        match &self.kind {
+            OperationKind::Test(_) => false,
+            OperationKind::Move(from) => is_around(from) || is_around(&self.path),
+            _ => is_around(&self.path),
+        }
+    }
+}
+
 /// Read a list of operations; `None` when the value is no such list.
 pub(crate) fn parse(value: &Value) -> Option<Result<Vec<Operation>, Problem>> {
     let items = value.as_array()?;
@@ -41,12 +54,11 @@ fn operation(item: &Value) -> Result<Operation, Problem> {
             .ok_or_else(|| Problem(format!("a JSON patch operation needs the text field {field:?}: {item}")))
     };
     let pointer = text("path")?.to_owned();
-    let value = || {
-        item.get("value").cloned().ok_or_else(|| Problem(format!("the operation on {pointer} needs a value")))
-    };
+    // Without a value it is null.
+    let value = || item.get("value").cloned().unwrap_or_default();
     let kind = match text("op")? {
-        "add" => OperationKind::Add(value()?),
-        "replace" => OperationKind::Replace(value()?),
+        "add" => OperationKind::Add(value()),
+        "replace" => OperationKind::Replace(value()),
         "remove" => OperationKind::Remove,
         "test" => OperationKind::Test(item.get("value").cloned().unwrap_or(Value::Null)),
         "move" => OperationKind::Move(tokens(text("from")?)),
@@ -111,7 +123,11 @@ fn apply_one(root: &mut Value, operation: &Operation) -> Result<(), Problem> {
             add(root, &operation.path, value)
         }
         OperationKind::Copy(from) => {
-            let value = get(root, from).cloned().ok_or_else(|| missing(&from.join("/")))?;
+            // What is missing in a map is null.
+            let is_in_map =
+                from.split_last().is_some_and(|(_, above)| get(root, above).is_some_and(Value::is_object));
+            let value = get(root, from).cloned().or(is_in_map.then_some(Value::Null));
+            let value = value.ok_or_else(|| missing(&from.join("/")))?;
             add(root, &operation.path, value)
         }
     }
@@ -154,10 +170,7 @@ fn container<'a>(root: &'a mut Value, path: &[String]) -> Result<&'a mut Value, 
 }
 
 fn add(root: &mut Value, path: &[String], value: Value) -> Result<(), Problem> {
-    let Some((last, above)) = path.split_last() else {
-        *root = value;
-        return Ok(());
-    };
+    let Some((last, above)) = path.split_last() else { return Err(missing("")) };
     match container(root, above)? {
         Value::Object(object) => {
             object.insert(last.clone(), value);

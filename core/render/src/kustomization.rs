@@ -242,25 +242,92 @@ impl GeneratorOptions {
 
 /// Read a value strictly, as Go does: null means nothing, an unknown field is an error that names it.
 pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    serde_json::from_value(without_nulls(value)).map_err(|error| Problem(error.to_string()))
+    let mut value = value.clone();
+    drop_nulls(&mut value);
+    serde_json::from_value(value).map_err(|error| Problem(error.to_string()))
 }
 
-fn without_nulls(value: &Value) -> Value {
+/// Fields that are maps of texts, in which null is an empty text.
+const TEXTS: [&str; 5] = ["commonLabels", "commonAnnotations", "pairs", "labels", "annotations"];
+
+fn drop_nulls(value: &mut Value) {
     match value {
-        Value::Object(object) => Value::Object(
-            object
-                .iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| (key.clone(), without_nulls(value)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| if item.is_null() { Value::from("") } else { without_nulls(item) })
-                .collect(),
-        ),
-        other => other.clone(),
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            for (key, value) in object {
+                if let Value::Object(texts) = &mut *value
+                    && TEXTS.contains(&key.as_str())
+                {
+                    texts.values_mut().filter(|text| text.is_null()).for_each(|text| *text = Value::from(""));
+                }
+                drop_nulls(value);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                if item.is_null() {
+                    *item = Value::from("");
+                }
+                drop_nulls(item);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fields that are maps: they would be read from a list as well, their values in order.
+const MAPS: [&str; 12] = [
+    "metadata",
+    "generatorOptions",
+    "sortOptions",
+    "legacySortOptions",
+    "openapi",
+    "target",
+    "select",
+    "source",
+    "options",
+    "objref",
+    "fieldref",
+    "helmGlobals",
+];
+/// Fields that are lists of maps.
+const LISTS_OF_MAPS: [&str; 12] = [
+    "labels",
+    "fields",
+    "patches",
+    "patchesJson6902",
+    "images",
+    "imageTags",
+    "replacements",
+    "targets",
+    "reject",
+    "replicas",
+    "vars",
+    "configMapGenerator",
+];
+
+/// Whether maps stand where maps are expected.
+fn check_shapes(value: &Value) -> Result<(), Problem> {
+    let wrong = |key: &str| Err(Problem(format!("{key} is a map of fields, no list and no text")));
+    match value {
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            // Names of labels are anybody's choice.
+            if TEXTS.contains(&key.as_str()) && value.is_object() {
+                return Ok(());
+            }
+            if MAPS.contains(&key.as_str()) && !matches!(value, Value::Object(_)) {
+                return wrong(key);
+            }
+            if let Value::Array(items) = value
+                && (LISTS_OF_MAPS.contains(&key.as_str()) || key == "secretGenerator")
+                && items.iter().any(Value::is_array)
+            {
+                return wrong(&format!("an entry of {key}"));
+            }
+            check_shapes(value)
+        }),
+        Value::Array(items) => items.iter().try_for_each(check_shapes),
+        _ => Ok(()),
     }
 }
 
@@ -268,17 +335,19 @@ impl Kustomization {
     pub(crate) const COMPONENT: &'static str = "Component";
 
     /// Read the file. Deprecated fields move to where they belong now; `warnings` says so.
-    pub(crate) fn read(value: &Value, warnings: &mut Vec<String>) -> Result<Self, Problem> {
+    pub(crate) fn read(mut value: Value, warnings: &mut Vec<String>) -> Result<Self, Problem> {
         if !matches!(value, Value::Object(_) | Value::Null) {
             return Err(Problem("is not a map of fields".to_owned()));
         }
-        let mut value = without_nulls(value);
+        drop_nulls(&mut value);
         if let Value::Object(object) = &mut value {
             // Go matches field names without regard to case.
-            *object = std::mem::take(object)
-                .into_iter()
-                .map(|(key, value)| (canonical_field(&key).map_or(key, str::to_owned), value))
-                .collect();
+            if object.keys().any(|key| !FIELDS.contains(&key.as_str())) {
+                *object = std::mem::take(object)
+                    .into_iter()
+                    .map(|(key, value)| (canonical_field(&key).map_or(key, str::to_owned), value))
+                    .collect();
+            }
             for (field, instead) in [
                 ("bases", "resources"),
                 ("imageTags", "images"),
@@ -291,6 +360,13 @@ impl Kustomization {
                     warnings.push(format!("'{field}' is deprecated: use '{instead}'"));
                 }
             }
+        }
+        check_shapes(&value)?;
+        let mut made = value.get("configMapGenerator").and_then(Value::as_array).into_iter().flatten();
+        if made.any(|args| args.get("type").is_some()) {
+            return Err(Problem(
+                "unknown field `type` of a configMapGenerator: only Secrets have one".to_owned(),
+            ));
         }
         if is_empty(&value) {
             return Err(Problem("is empty: it names nothing to render".to_owned()));
@@ -371,7 +447,7 @@ fn canonical_field(name: &str) -> Option<&'static str> {
 
 /// Which field a problem is about, as a JSON pointer: the one without which the file could be read.
 pub(crate) fn blame(value: &Value, problem: Problem) -> (String, Problem) {
-    let reads = |value: &Value| Kustomization::read(value, &mut Vec::new()).err();
+    let reads = |value: Value| Kustomization::read(value, &mut Vec::new()).err();
     let Value::Object(object) = value else { return (String::new(), problem) };
     for (field, content) in object {
         let only = |content: &Value| {
@@ -379,7 +455,7 @@ pub(crate) fn blame(value: &Value, problem: Problem) -> (String, Problem) {
             // Something to render, so that the file is not refused for being empty.
             alone.insert("namePrefix".to_owned(), Value::from("x"));
             alone.insert(field.clone(), content.clone());
-            reads(&Value::Object(alone))
+            reads(Value::Object(alone))
         };
         if matches!(field.as_str(), "kind" | "apiVersion") {
             continue;

@@ -4,6 +4,15 @@
 //! and with the results of kustomize 5.6. Every object comes with the file and line that it is from, and with what made it
 //! ([`Transformation`]) when that is asked for. [`Cache`] keeps results; [`validate`] holds them against schemas.
 //!
+//! Where it differs from kustomize 5.6, it is on purpose:
+//! - a key such as `on` or `1` that a transformer adds is written in quotes; kustomize writes it without, and then cannot
+//!   read its own text;
+//! - what follows a document without a `---` line between is an error; kustomize drops it silently;
+//! - a value that one replacement copies into an annotation and into another field stays what it is in the other field;
+//!   kustomize makes a text of both;
+//! - `managedByLabel` says `kustomize-v5.6.0`, as the kustomize program does (inside of kubectl it says `(devel)`);
+//! - sizes, depths and numbers have limits, and what exceeds one is an error that names the file.
+//!
 //! What it never does: touch the network, a clock or a process. A remote base that is not there yet is an answer
 //! ([`Outcome::Needs`]), not a request. It runs no plugins.
 //!

@@ -71,7 +71,7 @@ impl<'a> Loader<'a> {
 
     /// A file directly in the kustomization's directory, if there is one.
     pub(crate) fn own_file(&self, name: &str) -> Result<Option<TreePath>, Error> {
-        let fail = |source| Error::Source { named_by: Place::file(self.name()), source };
+        let fail = |source| Error::Source { named_by: Place::file(self.name()), cause: source };
         let path = self.root.join(name).map_err(fail)?;
         match self.tree.find(&path).map_err(fail)? {
             Some(entry) if entry.kind == EntryKind::File => Ok(Some(path)),
@@ -100,7 +100,7 @@ impl<'a> Loader<'a> {
                 None => Err(Stop::Needs(Remote::File(path.to_owned()))),
             };
         }
-        let fail = |source| Error::Source { named_by: named_by.clone(), source };
+        let fail = |source| Error::Source { named_by: named_by.clone(), cause: source };
         if path.is_empty() {
             return Err(invalid(named_by, "an empty path names no file".to_owned()));
         }
@@ -145,7 +145,7 @@ impl<'a> Loader<'a> {
         {
             return self.enter_repository(base, named_by);
         }
-        let fail = |source| Error::Source { named_by: named_by.clone(), source };
+        let fail = |source| Error::Source { named_by: named_by.clone(), cause: source };
         let asked = self.root.join(path).map_err(fail)?;
         let entry = self
             .tree
@@ -174,7 +174,7 @@ impl<'a> Loader<'a> {
             return Err(invalid(named_by, problem));
         }
         let Some(tree) = self.remotes.repository(&base) else { return Err(Stop::Needs(Remote::Base(base))) };
-        let fail = |source| Error::Source { named_by: named_by.clone(), source };
+        let fail = |source| Error::Source { named_by: named_by.clone(), cause: source };
         let asked = TreePath::new(&base.path).map_err(fail)?;
         let root = match tree.find(&asked).map_err(fail)? {
             Some(entry) if entry.kind == EntryKind::Directory => entry.path,
@@ -203,7 +203,7 @@ impl<'a> Loader<'a> {
 /// The YAML documents of a text.
 pub(crate) fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Arc<yaml::Node>>, Error> {
     let mut documents =
-        yaml::parse(text, limits).map_err(|source| Error::Syntax { file: file.to_owned(), source })?;
+        yaml::parse(text, limits).map_err(|source| Error::Syntax { file: file.to_owned(), cause: source })?;
     if !text.ends_with('\n')
         && let Some(last) = documents.last_mut()
     {

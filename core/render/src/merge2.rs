@@ -4,6 +4,9 @@
 //! `list-map-keys` (so a patch for port 80/UDP leaves 80/TCP alone), elements of the patch come first, nulls
 //! anywhere in the patched object vanish, and custom resources have their lists replaced.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::error::Problem;
 use crate::id::Gvk;
 use crate::node::{Map, Node};
@@ -13,10 +16,13 @@ use crate::schema::{ListMerge, Schema, Schemas};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Merging {
     pub(crate) schemas: Schemas,
+    /// Something has been merged: no other schemas can be chosen any more.
+    pub(crate) begun: Rc<Cell<bool>>,
 }
 
 /// Merge `patch` into `object`; `None` when the patch deletes it.
 pub(crate) fn merge(object: Node, patch: Node, merging: &Merging) -> Result<Option<Node>, Problem> {
+    merging.begun.set(true);
     walk(Some(object), Some(patch), None, &mut Path { names: Vec::new(), schemas: &merging.schemas })
 }
 

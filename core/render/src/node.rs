@@ -4,6 +4,9 @@
 //! only becomes a number, if at all, when the object is printed. So a [`Scalar`] keeps its text and what it was read
 //! as, and becomes a value in [`Node::to_value`].
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use seaway_object::yaml::{self, Dialect, NodeKind, Position, ScalarStyle};
 use serde_json::Value;
 
@@ -149,54 +152,47 @@ impl FromIterator<(String, Node)> for Map {
 }
 
 impl Scalar {
-    /// What the text means where nothing else says so.
-    fn meaning(text: &str) -> (Tag, Value) {
-        let as_text = || (Tag::Text, Value::from(text));
+    /// What the text means where nothing else says so, and its value unless that is the text.
+    fn meaning(text: &str) -> (Tag, Option<Value>) {
+        const TEXT: (Tag, Option<Value>) = (Tag::Text, None);
         match text.as_bytes().first() {
-            None => (Tag::Null, Value::Null),
+            None => (Tag::Null, Some(Value::Null)),
             Some(b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F') => match text {
-                "~" | "null" | "Null" | "NULL" => (Tag::Null, Value::Null),
-                "true" | "True" | "TRUE" => (Tag::Bool, Value::from(true)),
-                "false" | "False" | "FALSE" => (Tag::Bool, Value::from(false)),
-                _ => as_text(),
+                "~" | "null" | "Null" | "NULL" => (Tag::Null, Some(Value::Null)),
+                "true" | "True" | "TRUE" => (Tag::Bool, Some(Value::from(true))),
+                "false" | "False" | "FALSE" => (Tag::Bool, Some(Value::from(false))),
+                _ => TEXT,
             },
-            // What looks like the start of a number is a plain scalar if it is one word; the reader of files decides.
+            // What looks like the start of a number; the reader of files decides.
             Some(b'.' | b'+' | b'-' | b'0'..=b'9')
                 if text.len() <= 64
                     && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-_:, ".contains(&b))
-                    && !text.contains(": ")
-                    && !text.ends_with(':') =>
+                    && !text.ends_with(' ') =>
             {
-                let limits = yaml::Limits::default();
-                let Ok(documents) = yaml::parse(text, &limits) else { return as_text() };
-                let [document] = documents.as_slice() else { return as_text() };
-                if !matches!(&document.kind, NodeKind::Scalar { text: parsed, .. } if **parsed == *text) {
-                    return as_text();
-                }
-                match yaml::resolve(document, Dialect::Kustomize) {
+                match yaml::resolve_plain_text(text, Dialect::Kustomize) {
                     Ok(Value::Number(number)) => {
                         let is_hex = text.trim_start_matches(['+', '-']).starts_with("0x");
                         let is_int = !number.is_f64() && (is_hex || !text.contains(['.', 'e', 'E']));
-                        (if is_int { Tag::Int } else { Tag::Float }, Value::Number(number))
+                        (if is_int { Tag::Int } else { Tag::Float }, Some(Value::Number(number)))
                     }
-                    Ok(Value::String(other)) if other != text => (Tag::Timestamp, Value::String(other)),
-                    Err(_) => (Tag::Float, Value::Null),
-                    _ => as_text(),
+                    Ok(Value::String(other)) if other != text => (Tag::Timestamp, Some(Value::String(other))),
+                    Err(_) => (Tag::Float, Some(Value::Null)),
+                    _ => TEXT,
                 }
             }
-            _ => as_text(),
+            _ => TEXT,
         }
     }
 
-    fn to_value(&self) -> Result<Value, String> {
+    fn into_value(self) -> Result<Value, String> {
         match (self.tag, self.style) {
             (Tag::Text | Tag::Implicit, Style::Folded) => return Ok(Value::from(refold(&self.text))),
-            (Tag::Text, _) | (Tag::Implicit, Style::Quoted) => return Ok(Value::from(self.text.as_str())),
+            (Tag::Text, _) | (Tag::Implicit, Style::Quoted) => return Ok(Value::String(self.text)),
             (Tag::Null, Style::Quoted) => return Ok(Value::from("")),
             _ => {}
         }
         let (tag, value) = Self::meaning(&self.text);
-        if tag == Tag::Float && value.is_null() {
+        if tag == Tag::Float && value == Some(Value::Null) {
             return Err(format!("{} has no JSON value: quote it if it is meant as text", self.text));
         }
         let fits = self.tag == tag || self.tag == Tag::Implicit || (self.tag, tag) == (Tag::Float, Tag::Int);
@@ -213,7 +209,7 @@ impl Scalar {
                 }
             ));
         }
-        Ok(value)
+        Ok(value.unwrap_or_else(|| Value::String(self.text)))
     }
 }
 
@@ -333,23 +329,29 @@ impl Node {
     }
 
     /// A document of a file. Keys must be text, and no key may stand twice in one map.
-    pub(crate) fn from_yaml(node: &yaml::Node) -> Result<Self, seaway_object::Error> {
+    pub(crate) fn from_yaml(node: Arc<yaml::Node>) -> Result<Self, seaway_object::Error> {
         Self::from_yaml_in(node, false)
     }
 
-    fn from_yaml_in(node: &yaml::Node, in_flow: bool) -> Result<Self, seaway_object::Error> {
-        Ok(match &node.kind {
-            NodeKind::Scalar { text, style } => Self::Scalar(scalar_from_yaml(node, text, *style, in_flow)?),
-            NodeKind::Sequence { items, flow } => Self::Seq(
-                items
-                    .iter()
-                    .map(|item| Self::from_yaml_in(item, *flow || in_flow))
-                    .collect::<Result<_, _>>()?,
-            ),
+    fn from_yaml_in(node: Arc<yaml::Node>, in_flow: bool) -> Result<Self, seaway_object::Error> {
+        // Its texts are taken over; what an alias shares is copied.
+        let mut node = Arc::unwrap_or_clone(node);
+        let start = node.span.start;
+        // A scalar keeps its kind, whose style decides what it is.
+        if matches!(node.kind, NodeKind::Scalar { .. }) {
+            return scalar_from_yaml(node, in_flow).map(Self::Scalar);
+        }
+        let none = NodeKind::Sequence { items: Vec::new(), flow: false };
+        match std::mem::replace(&mut node.kind, none) {
             NodeKind::Mapping { entries, flow } => {
-                Self::Map(map_from_yaml(entries, *flow || in_flow, node.span.start)?)
+                map_from_yaml(entries, flow || in_flow, start).map(Self::Map)
             }
-        })
+            NodeKind::Sequence { items, flow } => {
+                let items = items.into_iter().map(|item| Self::from_yaml_in(item, flow || in_flow));
+                items.collect::<Result<_, _>>().map(Self::Seq)
+            }
+            NodeKind::Scalar { text, .. } => Ok(Self::text(text)),
+        }
     }
 
     pub(crate) fn from_value(value: &Value) -> Self {
@@ -370,36 +372,41 @@ impl Node {
 
     /// The value that is printed in the end. The error names the field.
     pub(crate) fn to_value(&self) -> Result<Value, (String, String)> {
-        self.to_value_at(&mut Vec::new()).map_err(|(path, problem)| (path.join("."), problem))
+        self.clone().into_value()
     }
 
-    fn to_value_at(&self, path: &mut Vec<String>) -> Result<Value, (Vec<String>, String)> {
+    /// As [`Node::to_value`], taking over the texts.
+    pub(crate) fn into_value(self) -> Result<Value, (String, String)> {
+        self.into_value_below().map_err(|(mut path, problem)| {
+            path.reverse();
+            (path.join("."), problem)
+        })
+    }
+
+    /// The error names the field backwards.
+    fn into_value_below(self) -> Result<Value, (Vec<String>, String)> {
         Ok(match self {
-            Self::Scalar(scalar) => scalar.to_value().map_err(|problem| (path.clone(), problem))?,
+            Self::Scalar(scalar) => scalar.into_value().map_err(|problem| (Vec::new(), problem))?,
             Self::Seq(items) => {
                 let mut values = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    if let Self::Scalar(Scalar {
-                        tag: Tag::Text,
-                        text,
-                        style: Style::Plain | Style::Quoted,
-                    }) = item
-                    {
-                        values.push(Value::from(text.as_str()));
-                        continue;
-                    }
-                    path.push(index.to_string());
-                    values.push(item.to_value_at(path)?);
-                    path.pop();
+                for (index, item) in items.into_iter().enumerate() {
+                    values.push(item.into_value_below().map_err(|(mut path, problem)| {
+                        path.push(index.to_string());
+                        (path, problem)
+                    })?);
                 }
                 Value::Array(values)
             }
             Self::Map(map) => {
                 let mut object = serde_json::Map::new();
-                for (key, value) in map.iter() {
-                    path.push(key.to_owned());
-                    object.insert(key.to_owned(), value.to_value_at(path)?);
-                    path.pop();
+                for (key, value) in map.into_entries() {
+                    match value.into_value_below() {
+                        Ok(value) => drop(object.insert(key, value)),
+                        Err((mut path, problem)) => {
+                            path.push(key);
+                            return Err((path, problem));
+                        }
+                    }
                 }
                 Value::Object(object)
             }
@@ -407,30 +414,35 @@ impl Node {
     }
 }
 
-fn scalar_from_yaml(
-    node: &yaml::Node,
-    text: &str,
-    style: ScalarStyle,
-    in_flow: bool,
-) -> Result<Scalar, seaway_object::Error> {
+fn scalar_from_yaml(node: yaml::Node, in_flow: bool) -> Result<Scalar, seaway_object::Error> {
+    let is_empty = node.is_empty_scalar();
+    // Decoding needs the node as it is.
+    let binary = match node.tag.as_deref() {
+        Some("tag:yaml.org,2002:binary") => Some(yaml::resolve(&node, Dialect::Kustomize)?),
+        _ => None,
+    };
+    let (text, style) = match node.kind {
+        NodeKind::Scalar { text, style } => (String::from(text), style),
+        // Nothing else comes here.
+        _ => (String::new(), ScalarStyle::Plain),
+    };
     let quoted = style != ScalarStyle::Plain;
     let style = match style {
         ScalarStyle::Plain => Style::Plain,
         ScalarStyle::Folded => Style::Folded,
         _ => Style::Quoted,
     };
-    if in_flow && node.is_empty_scalar() {
+    if in_flow && is_empty {
         return Ok(Scalar { text: String::new(), tag: Tag::Null, style: Style::Quoted });
+    }
+    if let Some(decoded) = binary {
+        let text = decoded.as_str().unwrap_or_default().to_owned();
+        return Ok(Scalar { text, tag: Tag::Text, style });
     }
     let tag = match node.tag.as_deref() {
         None if quoted => Tag::Text,
-        None => Scalar::meaning(text).0,
+        None => Scalar::meaning(&text).0,
         Some(tag) => match tag.strip_prefix("tag:yaml.org,2002:") {
-            Some("binary") => {
-                let decoded = yaml::resolve(node, Dialect::Kustomize)?;
-                let text = decoded.as_str().unwrap_or_default().to_owned();
-                return Ok(Scalar { text, tag: Tag::Text, style });
-            }
             Some("int") => Tag::Int,
             Some("float") => Tag::Float,
             Some("bool") => Tag::Bool,
@@ -441,62 +453,68 @@ fn scalar_from_yaml(
     };
     // In a flow collection yaml.v3 prints what has a colon in quotes, and so a time comes back as text.
     let tag = if in_flow && tag == Tag::Timestamp && text.contains(':') { Tag::Text } else { tag };
-    Ok(Scalar { text: text.to_owned(), tag, style })
+    Ok(Scalar { text, tag, style })
 }
 
-type YamlEntry = (std::sync::Arc<yaml::Node>, std::sync::Arc<yaml::Node>);
+type YamlEntry = (Arc<yaml::Node>, Arc<yaml::Node>);
+
+/// Maps up to this size look for a key one by one.
+const SMALL: usize = 16;
 
 fn map_from_yaml(
-    entries: &[YamlEntry],
+    entries: Vec<YamlEntry>,
     in_flow: bool,
     position: Position,
 ) -> Result<Map, seaway_object::Error> {
-    let mut map = Map::default();
-    let mut places = std::collections::HashMap::with_capacity(entries.len());
+    let mut map = Map { entries: Vec::with_capacity(entries.len()) };
+    // Where the entries of the map are written, in their order.
+    let mut places: Vec<Position> = Vec::with_capacity(entries.len());
+    let mut known: Option<HashMap<String, usize>> = (entries.len() > SMALL).then(HashMap::new);
     let mut merges = Vec::new();
     for (key, value) in entries {
+        let start = key.span.start;
         let NodeKind::Scalar { text, style } = &key.kind else {
             let message = "a map or a list cannot be a key".to_owned();
-            return Err(seaway_object::Error::Key { message, position: key.span.start });
+            return Err(seaway_object::Error::Key { message, position: start });
         };
         if &**text == "<<" && *style == ScalarStyle::Plain {
             if !merges.is_empty() {
-                let (key_name, first) = ("<<".to_owned(), position);
-                return Err(seaway_object::Error::DuplicateKey {
-                    key: key_name,
-                    first,
-                    position: key.span.start,
-                });
+                let (key, first) = ("<<".to_owned(), position);
+                return Err(seaway_object::Error::DuplicateKey { key, first, position: start });
             }
             merges.push(value);
             continue;
         }
-        let scalar = scalar_from_yaml(key, text, *style, false)?;
-        if scalar.tag != Tag::Text {
-            let message = format!("kustomize takes only text as a key: write \"{text}\" in quotes");
-            return Err(seaway_object::Error::Key { message, position: key.span.start });
+        let Scalar { text: key, tag, .. } = scalar_from_yaml(Arc::unwrap_or_clone(key), false)?;
+        if tag != Tag::Text {
+            let message = format!("kustomize takes only text as a key: write \"{key}\" in quotes");
+            return Err(seaway_object::Error::Key { message, position: start });
         }
-        if let Some(first) = places.insert(scalar.text.clone(), key.span.start) {
-            return Err(seaway_object::Error::DuplicateKey {
-                key: scalar.text,
-                first,
-                position: key.span.start,
-            });
+        let first = match &mut known {
+            Some(known) => known.insert(key.clone(), map.entries.len()),
+            None => map.entries.iter().position(|(other, _)| *other == key),
+        };
+        if let Some(first) = first {
+            let first = places.get(first).copied().unwrap_or(position);
+            return Err(seaway_object::Error::DuplicateKey { key, first, position: start });
         }
-        map.entries.push((scalar.text, Node::from_yaml_in(value, in_flow)?));
+        places.push(start);
+        map.entries.push((key, Node::from_yaml_in(value, in_flow)?));
     }
     // Keys of the map itself win, then the sources in the order in which they are named.
     for merge in merges {
+        let at = merge.span.start;
         let sources = match &merge.kind {
             NodeKind::Mapping { .. } => vec![merge],
-            NodeKind::Sequence { items, .. } => items.iter().collect(),
-            NodeKind::Scalar { .. } => return Err(seaway_object::Error::Merge { position }),
+            NodeKind::Sequence { items, .. } => items.clone(),
+            NodeKind::Scalar { .. } => return Err(seaway_object::Error::Merge { position: at }),
         };
         for source in sources {
+            let start = source.span.start;
             let NodeKind::Mapping { entries, flow } = &source.kind else {
-                return Err(seaway_object::Error::Merge { position: source.span.start });
+                return Err(seaway_object::Error::Merge { position: start });
             };
-            for (key, value) in map_from_yaml(entries, *flow || in_flow, source.span.start)?.entries {
+            for (key, value) in map_from_yaml(entries.clone(), *flow || in_flow, start)?.entries {
                 if map.get(&key).is_none() {
                     map.entries.push((key, value));
                 }

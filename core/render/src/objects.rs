@@ -12,8 +12,8 @@ use crate::resource::{Origin, Resource};
 /// The objects of parsed documents, lists taken apart. Empty documents do not count.
 ///
 /// Items of a list come after the documents behind it, unless the list is the only document: kustomize has it so.
-pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Resource>, Problem> {
-    let mut queue = VecDeque::with_capacity(documents.len());
+pub(crate) fn read(documents: Vec<Arc<yaml::Node>>, file: &str) -> Result<Vec<Resource>, Problem> {
+    let mut queue: VecDeque<(Node, usize)> = VecDeque::with_capacity(documents.len());
     let at = |line: usize, problem: String| Problem(format!("{file}:{line}: {problem}"));
     for document in documents {
         let line = document.span.start.line;
@@ -22,12 +22,12 @@ pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Reso
             queue.push_back((node, line));
         }
     }
-    if queue.len() == 1
-        && let Some((node, line)) = queue.front()
-        && matches!(node.get("kind").map(Node::raw_text), Some("List" | "ResourceList"))
-        && let Some(items) = node.get("items").and_then(Node::as_seq)
+    if let [(Node::Map(map), line)] = queue.make_contiguous()
+        && matches!(map.get("kind").map(Node::raw_text), Some("List" | "ResourceList"))
+        && let Some(Node::Seq(items)) = map.get_mut("items")
     {
-        queue = items.iter().map(|item| (item.clone(), *line)).collect();
+        let line = *line;
+        queue = std::mem::take(items).into_iter().map(|item| (item, line)).collect();
     }
     let mut resources = Vec::with_capacity(queue.len());
     while let Some((node, line)) = queue.pop_front() {
@@ -38,7 +38,9 @@ pub(crate) fn read(documents: &[Arc<yaml::Node>], file: &str) -> Result<Vec<Reso
         let kind = node.get("kind").map_or("", Node::raw_text);
         if !kind.ends_with("List") {
             let origin = Arc::new(Origin { file: file.to_owned(), line });
-            resources.push(Resource::new(node, origin));
+            let mut resource = Resource::new(node, origin);
+            resource.take_notes().map_err(|Problem(problem)| at(line, problem))?;
+            resources.push(resource);
             continue;
         }
         match node.get("items") {
@@ -76,12 +78,13 @@ pub(crate) fn check_separators(text: &str, file: &str) -> Result<(), Problem> {
 }
 
 /// An object has a kind and, unless it is a list, a name.
-fn check(node: &Node) -> Result<(), String> {
+pub(crate) fn check(node: &Node) -> Result<(), String> {
     let Some(map) = node.as_map() else {
         return Err(format!("missing Resource metadata: an object is a map, not {}", node.kind().name()));
     };
-    let text =
-        |node: Option<&Node>| node.filter(|node| !node.is_null()).map_or("", Node::raw_text).to_owned();
+    fn text(node: Option<&Node>) -> &str {
+        node.filter(|node| !node.is_null()).map_or("", Node::raw_text)
+    }
     let kind = text(map.get("kind"));
     let metadata = map.get("metadata").filter(|metadata| !metadata.is_null_or_empty());
     let name = text(metadata.and_then(|metadata| metadata.get("name")));

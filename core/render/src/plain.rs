@@ -9,6 +9,7 @@ use seaway_source::{EntryKind, FileTree, TreePath};
 use crate::RenderedObject;
 use crate::error::{Error, Place, Problem};
 use crate::resource::Origin;
+use crate::trace::{Step, Stopwatch};
 
 /// Files and directories of one rendering may not be more than this.
 const MAX_FILES: usize = 20_000;
@@ -36,8 +37,9 @@ pub(crate) fn render(
     tree: &dyn FileTree,
     path: &TreePath,
     options: &PlainOptions,
+    explain: Option<&Stopwatch>,
 ) -> Result<Vec<RenderedObject>, Error> {
-    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), source };
+    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), cause: source };
     let entry = tree
         .find(path)
         .map_err(fail)?
@@ -52,7 +54,19 @@ pub(crate) fn render(
     }
     let mut objects = Vec::new();
     for file in files {
+        let began = explain.map(Stopwatch::read);
+        let before = objects.len();
         read(tree, &file, &mut objects)?;
+        if let (Some(began), Some(stopwatch)) = (began, explain) {
+            let took = stopwatch.read().saturating_sub(began);
+            for object in &mut objects[before..] {
+                let line = Some(object.origin.line).filter(|line| *line > 0);
+                let place = Place { line, ..Place::file(file.to_string()) };
+                object
+                    .history
+                    .push(Step { what: "read".to_owned(), ..Step::at(place) }.done(took, Vec::new()));
+            }
+        }
     }
     Ok(objects)
 }
@@ -114,7 +128,7 @@ fn list(
     files: &mut Vec<TreePath>,
     depth: usize,
 ) -> Result<(), Error> {
-    let fail = |source| Error::Source { named_by: Place::file(directory.to_string()), source };
+    let fail = |source| Error::Source { named_by: Place::file(directory.to_string()), cause: source };
     if depth > 64 || files.len() > MAX_FILES {
         let problem =
             format!("more than {MAX_FILES} files, or directories more than 64 deep: narrow the path");
@@ -146,13 +160,13 @@ fn list(
 
 fn read(tree: &dyn FileTree, file: &TreePath, objects: &mut Vec<RenderedObject>) -> Result<(), Error> {
     let place = Place::file(file.to_string());
-    let bytes = tree.read(file).map_err(|source| Error::Source { named_by: place.clone(), source })?;
+    let bytes = tree.read(file).map_err(|source| Error::Source { named_by: place.clone(), cause: source })?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let at = error.valid_up_to();
         Problem(format!("is not UTF-8: the byte at offset {at} does not belong")).at(place)
     })?;
     let documents = read_objects(text, &ReadOptions::new(Dialect::Kubernetes))
-        .map_err(|source| Error::Syntax { file: file.to_string(), source })?;
+        .map_err(|source| Error::Syntax { file: file.to_string(), cause: source })?;
     for document in documents {
         let origin = Arc::new(Origin { file: file.to_string(), line: document.position.line });
         objects.push(RenderedObject { value: document.value, origin, history: Vec::new() });

@@ -265,7 +265,7 @@ fn value_targets(path: &str, loader: &Loader<'_>, place: &Place) -> Result<Vec<V
     let documents = loader.documents(&text, &name)?;
     let Some(document) = documents.first() else { return Ok(Vec::new()) };
     let value = yaml::resolve(document, Dialect::Kubernetes)
-        .map_err(|source| Error::Syntax { file: name.clone(), source })?;
+        .map_err(|source| Error::Syntax { file: name.clone(), cause: source })?;
     let read: ValueTargets =
         crate::kustomization::read(&value).map_err(|problem| problem.at(Place::file(name)))?;
     Ok(read.targets)
@@ -320,7 +320,7 @@ impl Plugin {
             Self::NamedPatches(list) => {
                 list.iter().try_for_each(|patch| patches::apply_named(patch, map, merging))
             }
-            Self::Images(image, specs) => ImageRule::new(image).apply(map, specs),
+            Self::Images(image, specs) => ImageRule::new(image).and_then(|rule| rule.apply(map, specs)),
             Self::Replicas(replica, specs) => replicas::set(map, replica, specs),
             Self::Replacements(entries) => {
                 let loaded = replacements::load(entries, loader, |_| place.clone())?;

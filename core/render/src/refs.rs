@@ -1,8 +1,7 @@
 //! References to objects by name, after names have changed.
 
-use crate::config::NameReference;
+use crate::config::NameReferences;
 use crate::error::Problem;
-use crate::fieldspec::FieldSpec;
 use crate::id::{Gvk, ResId};
 use crate::node::{Kind, Node};
 use crate::resmap::ResMap;
@@ -41,7 +40,7 @@ fn end_alike(a: &[String], b: &[String]) -> bool {
 }
 
 /// Rewrite the fields that name objects whose names have changed.
-pub(crate) fn fix(map: &mut ResMap, references: &[NameReference]) -> Result<(), Problem> {
+pub(crate) fn fix(map: &mut ResMap, references: &NameReferences) -> Result<(), Problem> {
     // Only what has been somebody else can be referred to by an old name.
     if map.list.iter().all(|resource| resource.previous_ids().next().is_none()) {
         return Ok(());
@@ -50,12 +49,8 @@ pub(crate) fn fix(map: &mut ResMap, references: &[NameReference]) -> Result<(), 
     for index in 0..map.list.len() {
         let resource = &map.list[index];
         let original = resource.original_id();
-        let fields: Vec<(&Gvk, &FieldSpec)> = references
-            .iter()
-            .flat_map(|reference| reference.fields.iter().map(|field| (&reference.target, field)))
-            .filter(|(_, field)| original.gvk.is_selected_by(&field.gvk))
-            .collect();
-        if fields.is_empty() {
+        let mut fields = references.of(&original.gvk).peekable();
+        if fields.peek().is_none() {
             continue;
         }
         let referrer = Referrer {

@@ -154,34 +154,35 @@ pub(crate) fn parse_base(url: &str) -> Result<Option<RemoteBase>, Problem> {
         return Err(Problem(format!("{url:?}: {} is not a reference", reference.unwrap_or_default())));
     }
     let is_file = starts_with(&host, "file://");
-    let (repository, path) = split_repository(&rest, is_file);
+    let Some((repository, path)) = split_repository(&rest, is_file) else { return Ok(None) };
     if repository.is_empty() {
         return Err(Problem(format!("{url:?} names a host, but no repository on it")));
     }
-    let plain = repository.ends_with(".git")
-        || is_file
-        || host.contains("_git/")
-        || repository.contains("_git/")
-        || host.contains("dev.azure.com")
-        || host.contains("visualstudio.com")
-        || host.contains("amazonaws.com");
-    let ending = if plain { "" } else { ".git" };
+    let Ok(path) = TreePath::new(&path) else {
+        return Err(Problem(format!("{url:?} leads out of its repository")));
+    };
     Ok(Some(RemoteBase {
-        repository: format!("{host}{repository}{ending}"),
+        repository: format!("{host}{repository}"),
         reference,
-        path: path.trim_matches('/').to_owned(),
+        path: path.as_str().to_owned(),
     }))
 }
 
 /// The part of an address up to the repository's name on the host.
 fn split_host(address: &str) -> Option<(String, String)> {
     let github = |rest: &str| Some(("https://github.com/".to_owned(), rest.to_owned()));
+    let is_github = |host: &str| host.eq_ignore_ascii_case("github.com");
     for scheme in ["https://", "http://", "ssh://"] {
         if starts_with(address, scheme) {
             let rest = &address[scheme.len()..];
             let (host, path) = rest.split_once('/')?;
-            if host.eq_ignore_ascii_case("github.com") || host.eq_ignore_ascii_case("www.github.com") {
-                return github(path);
+            match host.split_once('@') {
+                None if is_github(host) && scheme != "ssh://" => return github(path),
+                // As scp has it.
+                Some((user, host)) if scheme == "ssh://" && is_github(host.trim_end_matches(":22")) => {
+                    return Some((format!("{user}@github.com:"), path.to_owned()));
+                }
+                _ => {}
             }
             return Some((format!("{scheme}{host}/"), path.to_owned()));
         }
@@ -189,7 +190,7 @@ fn split_host(address: &str) -> Option<(String, String)> {
     if starts_with(address, "file://") {
         return Some(("file://".to_owned(), address["file://".len()..].to_owned()));
     }
-    for prefix in ["github.com/", "github.com:", "gh:"] {
+    for prefix in ["github.com/", "github.com:"] {
         if starts_with(address, prefix) {
             return github(&address[prefix.len()..]);
         }
@@ -203,9 +204,9 @@ fn split_host(address: &str) -> Option<(String, String)> {
     Some((format!("{user}@{}:", &rest[..at]), rest[at + 1..].to_owned()))
 }
 
-/// A repository's name and the path in it.
-fn split_repository(rest: &str, is_file: bool) -> (String, String) {
-    let owned = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
+/// A repository's name and the path in it; `None` when it is one word, and nothing says that it is a repository.
+fn split_repository(rest: &str, is_file: bool) -> Option<(String, String)> {
+    let owned = |(a, b): (&str, &str)| Some((a.to_owned(), b.to_owned()));
     if let Some(at) = rest.find("_git/") {
         let end = rest[at + 5..].find('/').map_or(rest.len(), |slash| at + 5 + slash);
         return owned(rest.split_at(end));
@@ -220,12 +221,12 @@ fn split_repository(rest: &str, is_file: bool) -> (String, String) {
         }
     }
     if is_file {
-        return (rest.to_owned(), String::new());
+        return owned((rest, ""));
     }
     let mut slashes = rest.match_indices('/').map(|(at, _)| at);
-    slashes.next();
+    slashes.next().filter(|at| at + 1 < rest.len())?;
     match slashes.next() {
         Some(at) => owned(rest.split_at(at)),
-        None => (rest.trim_end_matches('/').to_owned(), String::new()),
+        None => owned((rest, "")),
     }
 }

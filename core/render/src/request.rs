@@ -15,11 +15,12 @@ use crate::id::{Scope, scope, split_api_version};
 use crate::kustomization::{FILE_NAMES, Image};
 use crate::loader::{LoadRestriction, Loader};
 use crate::node::Node;
+use crate::objects;
 use crate::plain::{self, PlainOptions};
 use crate::remote::{Remote, Remotes};
 use crate::resmap::ResMap;
 use crate::resource::{Origin, Resource};
-use crate::trace::{Stopwatch, Trace, Transformation};
+use crate::trace::{self, Step, Stopwatch, Trace, Transformation};
 use crate::transformers::images::ImageRule;
 
 /// How files become objects.
@@ -116,7 +117,7 @@ pub enum Outcome {
 
 /// How a directory would be rendered: as a kustomization if it has a kustomization file, as plain YAML otherwise.
 pub fn detect(tree: &dyn FileTree, path: &TreePath) -> Result<Kind, Error> {
-    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), source };
+    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), cause: source };
     let is_directory = tree.find(path).map_err(fail)?.is_some_and(|entry| entry.kind == EntryKind::Directory);
     if is_directory {
         for name in FILE_NAMES {
@@ -138,7 +139,7 @@ pub fn render(request: &RenderRequest<'_>) -> Result<Outcome, Error> {
 pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, Inputs), Error> {
     let recording = Recording::new(request.tree);
     let path = TreePath::new(request.path)
-        .map_err(|source| Error::Source { named_by: Place::file("the requested path"), source })?;
+        .map_err(|source| Error::Source { named_by: Place::file("the requested path"), cause: source })?;
     let kind = match request.kind {
         Some(kind) => kind,
         None => detect(&recording, &path)?,
@@ -150,7 +151,7 @@ pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, I
     }
     let mut warnings = Vec::new();
     let mut objects = match kind {
-        Kind::Plain => plain::render(&recording, &path, &request.plain)?,
+        Kind::Plain => plain::render(&recording, &path, &request.plain, request.explain.as_ref())?,
         Kind::Kustomize => match kustomize(&recording, &path, request, &mut warnings)? {
             Ok(objects) => objects,
             Err(needs) => return Ok((Outcome::Needs(needs), recording.into_inputs())),
@@ -164,13 +165,38 @@ pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, I
         }
     };
     if !request.images.is_empty() {
-        replace_images(&mut objects, &request.images)?;
+        noted(&mut objects, request, "images", |objects| replace_images(objects, &request.images))?;
     }
     if let Some(namespace) = &request.namespace {
-        set_namespace(&mut objects, namespace);
+        noted(&mut objects, request, "namespace", |objects| {
+            set_namespace(objects, namespace);
+            Ok(())
+        })?;
     }
     let rendered = Rendered { kind, objects, inputs: recording.into_inputs(), warnings };
     Ok((Outcome::Rendered(rendered), Inputs::default()))
+}
+
+/// Change the objects as the request itself asks, and note that with those that are changed if it is to be explained.
+fn noted(
+    objects: &mut [RenderedObject],
+    request: &RenderRequest<'_>,
+    what: &str,
+    change: impl FnOnce(&mut [RenderedObject]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(stopwatch) = &request.explain else { return change(objects) };
+    let before: Vec<Node> = objects.iter().map(|object| Node::from_value(&object.value)).collect();
+    let began = stopwatch.read();
+    change(objects)?;
+    let took = stopwatch.read().saturating_sub(began);
+    let step = Step { what: what.to_owned(), ..Step::at(Place::file("the request")) };
+    for (object, before) in objects.iter_mut().zip(&before) {
+        let fields = trace::changed_fields(before, &Node::from_value(&object.value));
+        if !fields.is_empty() {
+            object.history.push(step.done(took, fields));
+        }
+    }
+    Ok(())
 }
 
 fn kustomize(
@@ -179,7 +205,7 @@ fn kustomize(
     request: &RenderRequest<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Result<Vec<RenderedObject>, Vec<Remote>>, Error> {
-    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), source };
+    let fail = |source| Error::Source { named_by: Place::file(path.to_string()), cause: source };
     let root = match tree.find(path).map_err(fail)? {
         Some(entry) if entry.kind == EntryKind::Directory => entry.path,
         Some(_) => return Err(fail(seaway_source::Error::NotADirectory { path: path.clone() })),
@@ -200,12 +226,22 @@ fn kustomize(
     };
     warnings.append(&mut context.warnings);
     let mut objects = Vec::with_capacity(map.list.len());
-    for resource in &map.list {
-        let origin = &resource.origin;
-        let place = || Place { file: origin.file.clone(), line: Some(origin.line), field: String::new() };
-        let value = resource.to_value().map_err(|problem| problem.at(place()))?;
-        let history = resource.history.clone();
-        objects.push(RenderedObject { value, origin: Arc::clone(origin), history });
+    for resource in map.list {
+        let Resource { node, origin, history, .. } = resource;
+        // A patch or a replacement may have taken its name.
+        objects::check(&node).map_err(|problem| {
+            Problem(problem).at(Place {
+                file: origin.file.clone(),
+                line: Some(origin.line),
+                field: String::new(),
+            })
+        })?;
+        // The texts go into the value: what the object is called, its place has to say.
+        let value = node.into_value().map_err(|(field, problem)| {
+            let place = Place { file: origin.file.clone(), line: Some(origin.line), field };
+            Problem(problem).at(place)
+        })?;
+        objects.push(RenderedObject { value, origin, history });
     }
     Ok(Ok(objects))
 }
@@ -220,7 +256,7 @@ fn replace_images(objects: &mut [RenderedObject], images: &[Image]) -> Result<()
     );
     let fail = |Problem(problem): Problem| Error::Request(format!("images: {problem}"));
     for image in images {
-        ImageRule::new(image).apply(&mut map, &config.images).map_err(fail)?;
+        ImageRule::new(image).and_then(|rule| rule.apply(&mut map, &config.images)).map_err(fail)?;
     }
     for (object, resource) in objects.iter_mut().zip(&map.list) {
         object.value = resource.to_value().map_err(fail)?;
@@ -261,7 +297,7 @@ fn set_namespace(objects: &mut [RenderedObject], namespace: &str) {
 /// The load restriction is kustomize's: a kustomization reads files in or below its own directory.
 pub fn render_directory(root: &Path, directory: &Path, kind: Option<Kind>) -> Result<Outcome, Error> {
     let place = || Place::file(directory.display().to_string());
-    let fail = |source| Error::Source { named_by: place(), source };
+    let fail = |source| Error::Source { named_by: place(), cause: source };
     let tree = Directory::open(root).map_err(fail)?;
     let path = tree.path_of(directory).map_err(fail)?;
     render(&RenderRequest { kind, ..RenderRequest::new(&tree, path.as_str()) })

@@ -150,6 +150,20 @@ pub(crate) fn patch_resource(
     if patch.may_rename || patch.may_change_kind {
         target.remember_id();
     }
+    let directive = |path: &[&str]| patch.node.at(path).map_or("", crate::node::Node::raw_text);
+    // kustomize does not look at what replaces the whole object.
+    if directive(&["$patch"]) == "replace" {
+        return Ok(());
+    }
+    let replaces = |path: &[&str], of: &[&str]| {
+        matches!(directive(path), "replace" | "delete")
+            || patch.node.at(of).is_some_and(crate::node::Node::is_null)
+    };
+    if replaces(&["metadata", "$patch"], &["metadata"])
+        || replaces(&["metadata", "annotations", "$patch"], &["metadata", "annotations"])
+    {
+        target.forget_notes(true);
+    }
     let node = std::mem::replace(&mut target.node, crate::node::Kind::Map.empty());
     match merge2::merge(node, patch.node.clone(), merging)? {
         Some(merged) if !merged.is_null_or_empty() => target.node = merged,

@@ -77,6 +77,28 @@ pub(crate) struct Resource {
     pub(crate) serial: u32,
 }
 
+/// Annotations in which kustomize and the functions around it keep notes. What a file says in them counts, and none of
+/// them is printed.
+const NOTES: [&str; 17] = [
+    "internal.config.kubernetes.io/previousKinds",
+    "internal.config.kubernetes.io/previousNames",
+    "internal.config.kubernetes.io/previousNamespaces",
+    "internal.config.kubernetes.io/prefixes",
+    "internal.config.kubernetes.io/suffixes",
+    "internal.config.kubernetes.io/needsHashSuffix",
+    "internal.config.kubernetes.io/generatorBehavior",
+    "internal.config.kubernetes.io/allowNameChange",
+    "internal.config.kubernetes.io/allowKindChange",
+    "internal.config.kubernetes.io/refBy",
+    "internal.config.kubernetes.io/index",
+    "internal.config.kubernetes.io/path",
+    "internal.config.kubernetes.io/id",
+    "internal.config.kubernetes.io/seqindent",
+    "config.kubernetes.io/index",
+    "config.kubernetes.io/path",
+    "config.k8s.io/id",
+];
+
 /// An entry of the annotations that `buildMetadata` asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BuildOrigin {
@@ -167,6 +189,55 @@ impl Resource {
             name: id.name,
             kind: id.gvk.kind,
         });
+    }
+
+    /// Take the notes out of the annotations of an object of a file: see [`NOTES`].
+    pub(crate) fn take_notes(&mut self) -> Result<(), Problem> {
+        let is_note = |key: &str| key.contains("config.k") && NOTES.contains(&key);
+        let annotations = self.node.at(&["metadata", "annotations"]).and_then(Node::as_map);
+        if !annotations.is_some_and(|annotations| annotations.keys().any(is_note)) {
+            return Ok(());
+        }
+        let [kinds, names, namespaces, prefixes, suffixes] = [0, 1, 2, 3, 4].map(|index| {
+            let texts = self.annotation(NOTES[index]).unwrap_or_default();
+            texts.split(',').filter(|_| !texts.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        });
+        if names.len() != kinds.len() || names.len() != namespaces.len() {
+            return Err(Problem(format!(
+                "number of previous names, number of previous namespaces, number of previous kinds not equal in the \
+                 annotations of {}",
+                self.id()
+            )));
+        }
+        for ((kind, name), namespace) in kinds.into_iter().zip(names).zip(namespaces) {
+            self.previous.push(Previous { namespace, name, kind });
+        }
+        self.prefixes = prefixes;
+        self.suffixes = suffixes;
+        self.hash = self.annotation(NOTES[5]) == Some("enabled");
+        let Some(metadata) = self.metadata_mut() else { return Ok(()) };
+        let Some(annotations) = metadata.get_mut("annotations").and_then(Node::as_map_mut) else {
+            return Ok(());
+        };
+        NOTES.iter().for_each(|note| drop(annotations.remove(note)));
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+        Ok(())
+    }
+
+    /// kustomize keeps its notes in annotations: who replaces all of them loses the notes, too. A JSON patch loses only
+    /// those of where the object comes from.
+    pub(crate) fn forget_notes(&mut self, all: bool) {
+        self.origin_annotation = None;
+        self.transformations.clear();
+        if all {
+            self.previous.clear();
+            self.prefixes.clear();
+            self.suffixes.clear();
+            self.behavior = Behavior::Unspecified;
+            self.hash = false;
+        }
     }
 
     /// Take over the past of the object that this one replaces.

@@ -4,7 +4,7 @@ use regex::Regex;
 use seaway_object::selector::LabelSelector;
 
 use crate::error::Problem;
-use crate::id::{Gvk, ResId};
+use crate::id::{Gvk, ResId, split_api_version};
 use crate::kustomization::Target;
 use crate::resource::Resource;
 
@@ -18,20 +18,33 @@ pub(crate) fn regex(pattern: &str) -> Result<Regex, Problem> {
     )
 }
 
-/// A whole text that matches a pattern; an empty pattern matches everything.
+/// A pattern that a whole text has to match.
 #[derive(Debug, Clone)]
-struct Pattern(Option<Regex>);
+enum Pattern {
+    /// An empty pattern.
+    Everything,
+    /// A pattern that nothing else than itself matches: most are.
+    Text(String),
+    Regex(Regex),
+}
 
 impl Pattern {
     fn new(pattern: &str) -> Result<Self, Problem> {
         if pattern.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::Everything);
         }
-        Ok(Self(Some(regex(&format!("^(?:{pattern})$"))?)))
+        if pattern.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/:".contains(&b)) {
+            return Ok(Self::Text(pattern.to_owned()));
+        }
+        Ok(Self::Regex(regex(&format!("^(?:{pattern})$"))?))
     }
 
     fn matches(&self, text: &str) -> bool {
-        self.0.as_ref().is_none_or(|regex| regex.is_match(text))
+        match self {
+            Self::Everything => true,
+            Self::Text(pattern) => pattern == text,
+            Self::Regex(regex) => regex.is_match(text),
+        }
     }
 }
 
@@ -43,13 +56,18 @@ pub(crate) struct Selector {
     kind: Pattern,
     name: Pattern,
     namespace: Pattern,
-    labels: LabelSelector,
-    annotations: LabelSelector,
+    /// `None` selects everything.
+    labels: Option<LabelSelector>,
+    annotations: Option<LabelSelector>,
 }
 
 /// A label selector of a kustomization.
 pub(crate) fn label_selector(text: &str) -> Result<LabelSelector, Problem> {
     text.parse().map_err(|error| Problem(format!("{text:?} is not a selector: {error}")))
+}
+
+fn some_selector(text: &str) -> Result<Option<LabelSelector>, Problem> {
+    (!text.is_empty()).then(|| label_selector(text)).transpose()
 }
 
 impl Selector {
@@ -60,24 +78,32 @@ impl Selector {
             kind: Pattern::new(&target.kind)?,
             name: Pattern::new(&target.name)?,
             namespace: Pattern::new(&target.namespace)?,
-            labels: label_selector(&target.label_selector)?,
-            annotations: label_selector(&target.annotation_selector)?,
+            labels: some_selector(&target.label_selector)?,
+            annotations: some_selector(&target.annotation_selector)?,
         })
     }
 
     /// Names and namespaces are looked for as they were in the file and as they are now.
     pub(crate) fn selects(&self, resource: &Resource) -> bool {
-        let (original, current) = (resource.original_id(), resource.id());
-        let both = |pattern: &Pattern, original: &str, current: &str| {
-            pattern.matches(original) || pattern.matches(current)
+        let (group, version) = split_api_version(resource.api_version());
+        if !self.kind.matches(resource.kind()) || !self.group.matches(group) || !self.version.matches(version)
+        {
+            return false;
+        }
+        let is_named = if matches!((&self.namespace, &self.name), (Pattern::Everything, Pattern::Everything))
+        {
+            true
+        } else {
+            let (original, current) = (resource.original_id(), resource.id());
+            let both = |pattern: &Pattern, original: &str, current: &str| {
+                pattern.matches(original) || pattern.matches(current)
+            };
+            both(&self.name, &original.name, &current.name)
+                && both(&self.namespace, original.effective_namespace(), current.effective_namespace())
         };
-        both(&self.namespace, original.effective_namespace(), current.effective_namespace())
-            && both(&self.name, &original.name, &current.name)
-            && self.group.matches(&current.gvk.group)
-            && self.version.matches(&current.gvk.version)
-            && self.kind.matches(&current.gvk.kind)
-            && selects(&self.labels, &resource.labels())
-            && selects(&self.annotations, &resource.annotations())
+        is_named
+            && self.labels.as_ref().is_none_or(|labels| selects(labels, &resource.labels()))
+            && self.annotations.as_ref().is_none_or(|wanted| selects(wanted, &resource.annotations()))
     }
 }
 

@@ -22,7 +22,7 @@ impl Stopwatch {
         Self(Arc::new(elapsed))
     }
 
-    fn read(&self) -> Duration {
+    pub(crate) fn read(&self) -> Duration {
         (self.0)()
     }
 }
@@ -68,7 +68,7 @@ impl Step {
         self
     }
 
-    fn done(&self, took: Duration, fields: Vec<String>) -> Arc<Transformation> {
+    pub(crate) fn done(&self, took: Duration, fields: Vec<String>) -> Arc<Transformation> {
         let Self { what, place, files } = self.clone();
         Arc::new(Transformation { what, place, files, took, fields })
     }
@@ -122,14 +122,12 @@ impl Trace {
             if before == Some(&resource.node) {
                 continue;
             }
-            let mut fields = Vec::new();
-            if let Some(before) = before {
-                compare(&mut String::new(), before, &resource.node, &mut fields);
-                // Only how something is written is another.
-                if fields.is_empty() {
-                    continue;
-                }
+            let fields = before.map(|before| changed_fields(before, &resource.node));
+            // Only how something is written is another.
+            if fields.as_ref().is_some_and(Vec::is_empty) {
+                continue;
             }
+            let fields = fields.unwrap_or_default();
             resource.history.push(step.done(took, fields));
             if resource.serial == 0 {
                 self.last += 1;
@@ -141,7 +139,13 @@ impl Trace {
     }
 }
 
-/// The fields that differ: the deepest ones that tell, a list of another length as a whole.
+/// The fields of an object that differ: the deepest ones that tell, a list of another length as a whole.
+pub(crate) fn changed_fields(before: &Node, after: &Node) -> Vec<String> {
+    let mut fields = Vec::new();
+    compare(&mut String::new(), before, after, &mut fields);
+    fields
+}
+
 fn compare(path: &mut String, before: &Node, after: &Node, found: &mut Vec<String>) {
     if before == after || found.len() >= MAX_FIELDS {
         return;

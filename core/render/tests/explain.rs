@@ -243,9 +243,44 @@ fn files_of_remote_bases_are_found_too() {
     ])
     .unwrap();
     let mut remotes = Remotes::default();
-    remotes.add_repository("https://example.com/org/repo.git", Some("v1".to_owned()), Arc::new(base));
+    remotes.add_repository("https://example.com/org/repo", Some("v1".to_owned()), Arc::new(base));
     let rendered = explained(&tree, "", &remotes);
     let validation = validate(&rendered, &tree, &remotes, &TreePath::root());
     let place = validation.findings[0].place.to_string();
-    assert_eq!(place, "https://example.com/org/repo.git//base/web.yaml:6");
+    assert_eq!(place, "https://example.com/org/repo//base/web.yaml:6");
+}
+
+#[test]
+fn an_object_of_plain_yaml_tells_where_it_was_read_and_what_the_request_changed() {
+    let tree = Memory::of([("plain/a.yaml", format!("# first\n---\n{DEPLOYMENT}").as_str())]).unwrap();
+    let image =
+        seaway_render::Image { name: "nginx".to_owned(), new_tag: "2".to_owned(), ..Default::default() };
+    let request = RenderRequest {
+        explain: Some(stopwatch()),
+        images: vec![image],
+        namespace: Some("shop".to_owned()),
+        ..RenderRequest::new(&tree, "plain")
+    };
+    let Outcome::Rendered(rendered) = seaway_render::render(&request).unwrap() else {
+        panic!("needs something")
+    };
+    let steps: Vec<(String, String, Vec<String>)> = rendered.objects[0]
+        .history
+        .iter()
+        .map(|step| {
+            assert!(step.took > Duration::ZERO, "{step:?}");
+            (step.what.clone(), step.place.to_string(), step.fields.clone())
+        })
+        .collect();
+    let step = |what: &str, place: &str, fields: &[&str]| {
+        (what.to_owned(), place.to_owned(), fields.iter().map(|field| (*field).to_owned()).collect())
+    };
+    assert_eq!(
+        steps,
+        [
+            step("read", "plain/a.yaml:3", &[]),
+            step("images", "the request", &["spec.template.spec.containers[0].image"]),
+            step("namespace", "the request", &["metadata.namespace"]),
+        ]
+    );
 }

@@ -138,3 +138,33 @@ fn every_field_of_a_kustomization() {
 fn built_in_plugins_configured_by_objects() {
     check("plugins.txt");
 }
+
+#[test]
+fn notes_that_are_kept_in_annotations() {
+    check("notes.txt");
+}
+
+#[test]
+fn which_schemas_are_used() {
+    check("schemas.txt");
+}
+
+#[test]
+fn values_that_replacements_labels_and_images_write() {
+    check("values.txt");
+}
+
+#[test]
+fn layers_variables_configurations_and_plugins() {
+    check("layers.txt");
+}
+
+#[test]
+fn what_objects_must_have_and_how_files_are_split() {
+    check("identities.txt");
+}
+
+#[test]
+fn what_fields_take() {
+    check("types.txt");
+}

@@ -107,14 +107,14 @@ fn remote_bases_are_asked_for_at_once_and_used_when_they_are_there() {
         needs,
         [
             base("https://git.example.com/org/shop.git", "v1", "deploy/base"),
-            base("https://github.com/org/other.git", "main", "sub"),
+            base("https://github.com/org/other", "main", "sub"),
             Remote::File("https://example.com/install.yaml".to_owned()),
         ]
     );
     let mut remotes = Remotes::default();
     for (repository, reference, path) in [
         ("https://git.example.com/org/shop.git", "v1", "deploy/base"),
-        ("https://github.com/org/other.git", "main", "sub"),
+        ("https://github.com/org/other", "main", "sub"),
     ] {
         let mut there = Memory::new();
         there.insert(&format!("{path}/kustomization.yaml"), "resources: [pod.yaml]").unwrap();
@@ -133,15 +133,15 @@ fn remote_bases_are_asked_for_at_once_and_used_when_they_are_there() {
 #[test]
 fn all_notations_of_repositories_are_understood() {
     for (url, repository, reference, path) in [
-        ("https://github.com/org/repo", "https://github.com/org/repo.git", None, ""),
-        ("https://github.com/org/repo/a/b?ref=v1", "https://github.com/org/repo.git", Some("v1"), "a/b"),
+        ("https://github.com/org/repo", "https://github.com/org/repo", None, ""),
+        ("https://github.com/org/repo/a/b?ref=v1", "https://github.com/org/repo", Some("v1"), "a/b"),
         (
             "https://github.com/org/repo//a/b?ref=v1&timeout=90s",
-            "https://github.com/org/repo.git",
+            "https://github.com/org/repo",
             Some("v1"),
             "a/b",
         ),
-        ("github.com/org/repo//a?version=x", "https://github.com/org/repo.git", Some("x"), "a"),
+        ("github.com/org/repo//a?version=x", "https://github.com/org/repo", Some("x"), "a"),
         (
             "git::https://gitlab.com/g/sub/repo.git//a?ref=t",
             "https://gitlab.com/g/sub/repo.git",
@@ -157,6 +157,20 @@ fn all_notations_of_repositories_are_understood() {
             Some("t"),
             "a",
         ),
+        ("https://github.com/org/repo.git/a", "https://github.com/org/repo.git", None, "a"),
+        ("HTTPS://GitHub.com/org/repo//a/../b?ref=a&ref=b", "https://github.com/org/repo", Some("a"), "b"),
+        ("https://host.com/g/sub/repo//a/b", "https://host.com/g/sub/repo", None, "a/b"),
+        ("https://host.com/org/repo/a/b", "https://host.com/org/repo", None, "a/b"),
+        ("https://host.com/repo//a", "https://host.com/repo", None, "a"),
+        ("https://host.com:8443/org/repo?ref=", "https://host.com:8443/org/repo", None, ""),
+        ("git::https://host.com/org/repo", "https://host.com/org/repo", None, ""),
+        ("git@github.com/org/repo.git", "git@github.com:org/repo.git", None, ""),
+        ("ssh://git@github.com/org/repo//a", "git@github.com:org/repo", None, "a"),
+        ("ssh://git@github.com:22/org/repo.git", "git@github.com:org/repo.git", None, ""),
+        ("org-1@github.com:org/repo.git//a", "org-1@github.com:org/repo.git", None, "a"),
+        ("https://o.visualstudio.com/p/_git/repo//a", "https://o.visualstudio.com/p/_git/repo", None, "a"),
+        ("file:///srv/git/repo//a", "file:///srv/git/repo", None, "a"),
+        ("file:///srv/git/repo", "file:///srv/git/repo", None, ""),
         ("file:///srv/git/repo.git//a?ref=t", "file:///srv/git/repo.git", Some("t"), "a"),
     ] {
         let tree = tree(&[("kustomization.yaml", &format!("resources: ['{url}']"))]);
@@ -175,9 +189,18 @@ fn all_notations_of_repositories_are_understood() {
         "git@-x:org/repo",
         "github.com/org/repo?ref=--upload-pack=x",
         "git::-x@y:z/a",
+        "https://github.com/org/repo//../../a",
     ] {
         let tree = tree(&[("kustomization.yaml", &format!("resources: ['{url}']"))]);
         assert!(matches!(render(&RenderRequest::new(&tree, "")), Err(Error::Invalid { .. })), "{url}");
+    }
+    // No repositories: files of this tree that are not there.
+    for url in
+        ["https://github.com/org", "https://host.com/a", "git@host.com:a", "gh:org/repo", "host.com/a/b"]
+    {
+        let tree = tree(&[("kustomization.yaml", &format!("resources: ['{url}']"))]);
+        let needed = matches!(render(&RenderRequest::new(&tree, "")), Ok(Outcome::Needs(needs)) if needs.iter().any(|it| matches!(it, Remote::Base(_))));
+        assert!(!needed, "{url}");
     }
 }
 
@@ -447,11 +470,11 @@ fn a_circle_of_bases_is_named_wherever_it_leads() {
     let top = tree(&[("kustomization.yaml", &text)]);
     let base = tree(&[("a/kustomization.yaml", &text)]);
     let mut remotes = Remotes::default();
-    remotes.add_repository("https://example.com/org/repo.git", Some("v1".to_owned()), Arc::new(base));
+    remotes.add_repository("https://example.com/org/repo", Some("v1".to_owned()), Arc::new(base));
     let request = RenderRequest { remotes, ..RenderRequest::new(&top, "") };
     let message = render(&request).unwrap_err().to_string();
     assert!(
-        message.starts_with("https://example.com/org/repo.git//a/kustomization.yaml:1: resources[0]: cycle"),
+        message.starts_with("https://example.com/org/repo//a/kustomization.yaml:1: resources[0]: cycle"),
         "{message}"
     );
 }
@@ -509,4 +532,29 @@ fn text_comes_as_yaml_json_and_names() {
     let list: Value = serde_json::from_str(&rendered.to_text(Format::Json)).unwrap();
     assert_eq!(list["items"][1]["kind"], "Role");
     assert!(rendered.to_text(Format::Yaml).contains("\n---\n"));
+}
+
+#[test]
+fn bases_that_double_at_every_level_are_given_up() {
+    let mut files = Vec::new();
+    for level in 0..40 {
+        let next = level + 1;
+        files.push((
+            format!("{level}/kustomization.yaml"),
+            format!("resources: [../{next}, again]\nnamePrefix: a-\n"),
+        ));
+        files.push((format!("{level}/again/kustomization.yaml"), format!("resources: [../../{next}]\n")));
+    }
+    files.push(("40/kustomization.yaml".to_owned(), "namePrefix: a-\n".to_owned()));
+    let tree = Memory::of(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).unwrap();
+    let message = error(&tree, "0");
+    assert!(message.contains("kustomization.yaml") && message.contains("name each base once"), "{message}");
+}
+
+#[test]
+fn an_image_name_that_explodes_as_a_regular_expression_is_named() {
+    let name = "((a{1,100}){1,100}){1,100}";
+    let kustomization = format!("resources: [pod.yaml]\nimages:\n- {{name: '{name}', newTag: x}}\n");
+    let tree = tree(&[("kustomization.yaml", &kustomization), ("pod.yaml", POD)]);
+    assert!(error(&tree, "").contains("kustomization.yaml:3: images[0]"));
 }

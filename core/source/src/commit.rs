@@ -207,6 +207,23 @@ impl CommitTree {
 
     /// Walk `path` part by part, resolving links within the tree only.
     fn walk(&self, asked: &TreePath) -> Result<Option<(TreePath, Node)>, Error> {
+        // Most paths lead through no link.
+        let mut here = self.root;
+        for part in asked.parts() {
+            match here.mode {
+                Mode::Tree => {}
+                Mode::Commit => return Err(Error::Submodule { path: asked.clone() }),
+                Mode::Blob | Mode::BlobExecutable => return Ok(None),
+                Mode::Link => return self.walk_links(asked),
+            }
+            let items = self.objects.directory(asked, here.id)?;
+            let Ok(index) = items.binary_search_by(|item| (*item.name).cmp(part)) else { return Ok(None) };
+            here = items[index].node;
+        }
+        if here.mode == Mode::Link { self.walk_links(asked) } else { Ok(Some((asked.clone(), here))) }
+    }
+
+    fn walk_links(&self, asked: &TreePath) -> Result<Option<(TreePath, Node)>, Error> {
         let mut done: Vec<(String, Node)> = Vec::new();
         let mut todo: Vec<String> = asked.parts().rev().map(str::to_owned).collect();
         let mut links = 0;

@@ -1,8 +1,9 @@
 //! A directory on disk as a tree.
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
 
@@ -54,10 +55,12 @@ impl Directory {
     }
 
     /// Walk `path` part by part, resolving links within the tree only.
-    fn walk(&self, asked: &TreePath) -> Result<Option<Entry>, Error> {
-        let mut done = TreePath::root();
+    fn walk(&self, asked: &TreePath, known: &Known) -> Result<Option<Found>, Error> {
+        let (mut done, rest) = known.longest(asked);
         let mut kind = EntryKind::Directory;
-        let mut todo: Vec<String> = asked.parts().rev().map(str::to_owned).collect();
+        let mut special = false;
+        let mut todo: Vec<String> =
+            rest.rsplit('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let mut links = 0;
         while let Some(part) = todo.pop() {
             if kind == EntryKind::File {
@@ -111,30 +114,28 @@ impl Directory {
                 continue;
             }
             kind = if metadata.is_dir() { EntryKind::Directory } else { EntryKind::File };
+            special = !metadata.is_dir() && !metadata.is_file();
+            if kind == EntryKind::Directory {
+                known.insert(&here);
+            }
             done = here;
         }
-        Ok(Some(Entry { kind, path: done }))
+        Ok(Some(Found { entry: Entry { kind, path: done }, special }))
     }
 
-    fn existing(&self, path: &TreePath) -> Result<Entry, Error> {
-        self.walk(path)?.ok_or_else(|| Error::NotFound { path: path.clone() })
-    }
-}
-
-impl FileTree for Directory {
-    fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
-        self.walk(path)
+    fn existing(&self, path: &TreePath, known: &Known) -> Result<Found, Error> {
+        self.walk(path, known)?.ok_or_else(|| Error::NotFound { path: path.clone() })
     }
 
-    fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error> {
-        let entry = self.existing(path)?;
-        if entry.kind == EntryKind::Directory {
+    fn read_knowing(&self, path: &TreePath, known: &Known) -> Result<Arc<[u8]>, Error> {
+        let Found { entry, special } = self.existing(path, known)?;
+        // A pipe could be opened for ever, a device be read for ever.
+        if entry.kind == EntryKind::Directory || special {
             return Err(Error::NotAFile { path: path.clone() });
         }
         let io = |error| Error::io(path, error);
         let file = std::fs::File::open(self.on_disk(&entry.path)).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
-        // A pipe or a device could be read for ever.
         if !metadata.is_file() {
             return Err(Error::NotAFile { path: path.clone() });
         }
@@ -150,8 +151,8 @@ impl FileTree for Directory {
         Ok(bytes.into())
     }
 
-    fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error> {
-        let entry = self.existing(path)?;
+    fn list_knowing(&self, path: &TreePath, known: &Known) -> Result<Vec<ListEntry>, Error> {
+        let Found { entry, .. } = self.existing(path, known)?;
         if entry.kind == EntryKind::File {
             return Err(Error::NotADirectory { path: path.clone() });
         }
@@ -163,8 +164,8 @@ impl FileTree for Directory {
             // Names that are not text cannot be asked for.
             let Ok(name) = item.file_name().into_string() else { continue };
             let kind = if file_type.is_symlink() {
-                match self.walk(&entry.path.join(&name)?) {
-                    Ok(Some(target)) => target.kind,
+                match self.walk(&entry.path.join(&name)?, known) {
+                    Ok(Some(target)) => target.entry.kind,
                     Ok(None) | Err(Error::Escape { .. } | Error::LinkLoop { .. }) => continue,
                     Err(error) => return Err(error),
                 }
@@ -177,5 +178,82 @@ impl FileTree for Directory {
         }
         list.sort();
         Ok(list)
+    }
+}
+
+impl FileTree for Directory {
+    fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
+        Ok(self.walk(path, &Known::Nothing)?.map(|found| found.entry))
+    }
+
+    fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error> {
+        self.read_knowing(path, &Known::Nothing)
+    }
+
+    fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error> {
+        self.list_knowing(path, &Known::Nothing)
+    }
+
+    fn view(&self) -> Option<Box<dyn FileTree + '_>> {
+        Some(Box::new(View { directory: self, known: Known::Directories(Mutex::default()) }))
+    }
+}
+
+/// What a path leads to.
+struct Found {
+    entry: Entry,
+    /// A pipe, a socket or a device.
+    special: bool,
+}
+
+/// Paths that are directories and lead through no links, so that they need not be walked again.
+#[derive(Debug)]
+enum Known {
+    Nothing,
+    Directories(Mutex<HashSet<Box<str>>>),
+}
+
+impl Known {
+    /// The longest directory on the way to a path that is known, and what is left of the path.
+    fn longest<'p>(&self, path: &'p TreePath) -> (TreePath, &'p str) {
+        let text = path.as_str();
+        if let Self::Directories(known) = self {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut end = text.len();
+            while end > 0 {
+                if known.contains(&text[..end]) {
+                    return (path.start(end), &text[end..]);
+                }
+                end = text[..end].rfind('/').unwrap_or_default();
+            }
+        }
+        (TreePath::root(), text)
+    }
+
+    fn insert(&self, directory: &TreePath) {
+        if let Self::Directories(known) = self {
+            known.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.as_str().into());
+        }
+    }
+}
+
+/// A directory as long as nobody changes it.
+#[derive(Debug)]
+struct View<'a> {
+    directory: &'a Directory,
+    known: Known,
+}
+
+impl FileTree for View<'_> {
+    fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
+        Ok(self.directory.walk(path, &self.known)?.map(|found| found.entry))
+    }
+
+    fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error> {
+        self.directory.read_knowing(path, &self.known)
+    }
+
+    fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error> {
+        self.directory.list_knowing(path, &self.known)
     }
 }

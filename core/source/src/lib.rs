@@ -122,6 +122,12 @@ pub trait FileTree: fmt::Debug + Send + Sync {
         Ok(Digest::of(&self.read(path)?))
     }
 
+    /// The same tree, for a while during which nobody changes it: it may remember what it has seen. `None` when there
+    /// is nothing to gain.
+    fn view(&self) -> Option<Box<dyn FileTree + '_>> {
+        None
+    }
+
     /// A name of the whole content, when the tree has one without reading everything: trees with equal names answer
     /// alike, always. `None` for a tree that may change.
     fn identity(&self) -> Option<String> {

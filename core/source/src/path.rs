@@ -57,6 +57,13 @@ impl TreePath {
                 reason: "is absolute: write it relative to the file that names it",
             });
         }
+        if relative.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+            return Ok(Self(if self.is_root() {
+                relative.into()
+            } else {
+                format!("{self}/{relative}").into()
+            }));
+        }
         let mut parts: Vec<&str> = self.parts().collect();
         for part in relative.split('/') {
             match part {
@@ -77,6 +84,11 @@ impl TreePath {
             }
         }
         Ok(Self(parts.join("/").into()))
+    }
+
+    /// The directory on the way to this path whose text ends at `end`, before a `/`.
+    pub(crate) fn start(&self, end: usize) -> Self {
+        if end == self.0.len() { self.clone() } else { Self(self.0[..end].into()) }
     }
 
     /// Whether this is the root.

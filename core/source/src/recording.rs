@@ -69,6 +69,8 @@ impl Inputs {
 
     /// Whether `tree` answers every question as before: then everything made from the answers still holds.
     pub fn hold_in(&self, tree: &dyn FileTree) -> bool {
+        let view = tree.view();
+        let tree = view.as_deref().unwrap_or(tree);
         self.answers.iter().all(|((path, question), answer)| match (question, answer) {
             (Question::Find, answer) => found(&tree.find(path)) == *answer,
             (Question::Read, Answer::Content(digest)) => tree.digest(path).is_ok_and(|now| now == *digest),
@@ -106,13 +108,19 @@ fn listed(result: &Result<Vec<ListEntry>, Error>) -> Answer {
 #[derive(Debug)]
 pub struct Recording<'a> {
     tree: &'a dyn FileTree,
+    /// What is asked in its place, if it has something for a while.
+    view: Option<Box<dyn FileTree + 'a>>,
     inputs: Mutex<Inputs>,
 }
 
 impl<'a> Recording<'a> {
-    /// Ask `tree` through the result of this.
+    /// Ask `tree` through the result of this, for as long as nobody changes it.
     pub fn new(tree: &'a dyn FileTree) -> Self {
-        Self { tree, inputs: Mutex::default() }
+        Self { tree, view: tree.view(), inputs: Mutex::default() }
+    }
+
+    fn tree(&self) -> &dyn FileTree {
+        self.view.as_deref().unwrap_or(self.tree)
     }
 
     /// What was asked so far.
@@ -128,13 +136,13 @@ impl<'a> Recording<'a> {
 
 impl FileTree for Recording<'_> {
     fn find(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
-        let result = self.tree.find(path);
+        let result = self.tree().find(path);
         self.note(path, Question::Find, found(&result));
         result
     }
 
     fn read(&self, path: &TreePath) -> Result<Arc<[u8]>, Error> {
-        let result = self.tree.read(path);
+        let result = self.tree().read(path);
         let answer = match &result {
             Ok(content) => Answer::Content(Digest::of(content)),
             Err(_) => Answer::Failed,
@@ -144,13 +152,13 @@ impl FileTree for Recording<'_> {
     }
 
     fn list(&self, path: &TreePath) -> Result<Vec<ListEntry>, Error> {
-        let result = self.tree.list(path);
+        let result = self.tree().list(path);
         self.note(path, Question::List, listed(&result));
         result
     }
 
     fn digest(&self, path: &TreePath) -> Result<Digest, Error> {
-        let result = self.tree.digest(path);
+        let result = self.tree().digest(path);
         let answer = match &result {
             Ok(digest) => Answer::Content(*digest),
             Err(_) => Answer::Failed,

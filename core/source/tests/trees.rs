@@ -105,3 +105,46 @@ fn recorded_inputs_hold_until_something_that_was_asked_changes() {
         assert!(!inputs.hold_in(&tree), "{file} was asked for");
     }
 }
+
+#[test]
+fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.yaml")).status().unwrap();
+    assert!(made.success());
+    let tree = Directory::open(folder.path()).unwrap();
+    let path = TreePath::new("pipe.yaml").unwrap();
+    assert!(matches!(tree.read(&path), Err(Error::NotAFile { .. })));
+}
+
+#[test]
+fn a_view_answers_as_its_directory_does() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("a/b/c")).unwrap();
+    std::fs::write(folder.path().join("a/b/c/file"), "text").unwrap();
+    std::os::unix::fs::symlink("../b", folder.path().join("a/b/self")).unwrap();
+    std::os::unix::fs::symlink("/etc", folder.path().join("a/out")).unwrap();
+    let tree = Directory::open(folder.path()).unwrap();
+    let view = tree.view().unwrap();
+    // Twice: what was seen once is remembered.
+    for _ in 0..2 {
+        for path in [
+            "",
+            "a",
+            "a/b",
+            "a/b/c",
+            "a/b/c/file",
+            "a/b/c/file/x",
+            "a/b/none",
+            "none/x",
+            "a/b/self/c/file",
+            "a/b/self",
+        ] {
+            let path = TreePath::new(path).unwrap();
+            assert_eq!(view.find(&path).unwrap(), tree.find(&path).unwrap(), "{path}");
+            assert_eq!(view.read(&path).ok(), tree.read(&path).ok(), "{path}");
+            assert_eq!(view.list(&path).ok(), tree.list(&path).ok(), "{path}");
+        }
+        let path = TreePath::new("a/out/passwd").unwrap();
+        assert!(matches!(view.find(&path), Err(Error::Escape { .. })));
+    }
+}

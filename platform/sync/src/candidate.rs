@@ -9,6 +9,7 @@ use seaway_api::environment::Follow;
 use seaway_environments::{Rewritten, Source as Original};
 use seaway_git::{Commit, RepositoryUrl, Revision};
 use seaway_object::GroupVersionKind;
+use seaway_render::Found;
 use serde_json::Value;
 
 use crate::cluster::Kinds;
@@ -69,7 +70,7 @@ pub(crate) struct Finder<'a> {
     pub(crate) kinds: &'a Kinds,
     /// Who is told of news from the repositories; `None` while something is only looked at.
     pub(crate) mailbox: Option<&'a Arc<Mailbox>>,
-    pub(crate) cache: &'a Arc<RenderCache>,
+    pub(crate) cache: &'a RenderCache,
     pub(crate) now: Timestamp,
     /// Where is noted what is done.
     pub(crate) steps: &'a Steps,
@@ -118,9 +119,14 @@ impl Finder<'_> {
                     let result = render(component.clone(), &self.sources.mirrors, self.cache, allows).await;
                     match &result {
                         Ok(rendered) => {
-                            let count = rendered.objects.len();
+                            let count = rendered.objects().len();
                             let objects = if count == 1 { "object" } else { "objects" };
-                            self.steps.succeed(&step, &format!("{count} {objects} from {}", component.path));
+                            let kept = match rendered.found {
+                                Found::Rendered => "",
+                                Found::Memory | Found::Folder => ", as rendered before",
+                            };
+                            let path = &component.path;
+                            self.steps.succeed(&step, &format!("{count} {objects} from {path}{kept}"));
                         }
                         Err(error) => self.steps.fail(&step, &error.to_string()),
                     }
@@ -133,8 +139,8 @@ impl Finder<'_> {
         let (mut objects, mut parts, mut warnings) = (Vec::<Source>::new(), Vec::new(), Vec::new());
         for (_, component, result) in rendered {
             let result = result?;
-            objects.extend(result.objects.iter().cloned());
-            warnings.extend(result.warnings.iter().map(|warning| format!("{}: {warning}", component.name)));
+            objects.extend(result.objects());
+            warnings.extend(result.warnings().map(|warning| format!("{}: {warning}", component.name)));
             parts.push(ReleaseComponent {
                 name: component.name,
                 repo: component.repository.to_string(),
@@ -143,7 +149,7 @@ impl Finder<'_> {
                 render: component.kind,
                 parameters: component.parameters,
                 images: component.images,
-                remotes: result.remotes.clone(),
+                remotes: result.remotes,
             });
         }
         let release = Release::new(

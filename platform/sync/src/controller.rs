@@ -35,6 +35,9 @@ use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Outc
 
 /// How syncs are run.
 pub struct SyncOptions {
+    /// Where what is rendered is kept, so that after a restart nothing is rendered again; may be lost. Made when it is
+    /// absent.
+    pub rendered_dir: PathBuf,
     /// The cluster, as Seaway's own account: it may impersonate the environments' accounts and bind `admin`.
     pub client: kube::Client,
     /// Where records are kept; made when it is absent.
@@ -80,6 +83,7 @@ impl Sync {
             objects: Objects::new(client.clone()),
             sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
             records: Records::open(options.data_dir)?,
+            rendered: RenderCache::open(&options.rendered_dir)?,
             journal: Journal(options.ledger),
             turns: Turns::new(options.concurrency.max(1)),
             progress: broadcast::channel(1024).0,
@@ -186,7 +190,7 @@ impl Sync {
         let shared = &self.shared;
         let subject = shared.subject(&environment)?;
         let memory = shared.records.get(key)?;
-        let cache = Arc::new(RenderCache::default());
+        let cache = shared.rendered.of_environment();
         let now = jiff::Timestamp::now();
         let finder = Finder {
             subject: &subject,

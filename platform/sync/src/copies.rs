@@ -19,7 +19,6 @@ use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::plan::{ObjectRef, Plan};
 use crate::release::{Release, ReleaseComponent};
-use crate::rendering::RenderCache;
 use crate::steps::Steps;
 use crate::subject::Subject;
 use crate::view::{
@@ -137,7 +136,7 @@ impl Sync {
             sources: &self.shared.sources,
             kinds: &self.shared.kinds,
             mailbox,
-            cache: &Arc::new(RenderCache::default()),
+            cache: &self.shared.rendered.of_environment(),
             now: Timestamp::now(),
             steps: &Steps::default(),
         };

@@ -1,14 +1,14 @@
 //! From commits to objects: the one place that knows the renderer.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use seaway_api::environment::Image;
 use seaway_api::stack::RenderKind;
 use seaway_git::{CommitId, Mirrors, RepositoryUrl, Revision};
-use seaway_render::{Kind, Outcome, Remote, Remotes, RenderRequest};
-use seaway_source::{FileTree, Inputs};
+use seaway_render::{Cache, Found, Kind, Outcome, Remote, Remotes, RenderRequest, Rendered, Shareable};
 use serde_json::Value;
 
 use crate::desired::{Origin, Source, digest};
@@ -49,40 +49,90 @@ impl ComponentAt {
 }
 
 /// What a component is made of.
-#[derive(Debug)]
 pub(crate) struct RenderedComponent {
-    pub(crate) objects: Vec<Source>,
+    component: String,
+    result: Shareable,
+    /// Where the result was.
+    pub(crate) found: Found,
     /// Remote bases, with the commit each.
     pub(crate) remotes: BTreeMap<String, String>,
-    pub(crate) warnings: Vec<String>,
 }
 
-struct Kept {
+impl RenderedComponent {
+    fn rendered(&self) -> Option<&Rendered> {
+        match &*self.result {
+            Outcome::Rendered(rendered) => Some(rendered),
+            Outcome::Needs(_) => None,
+        }
+    }
+
+    /// Its objects, each with its place.
+    pub(crate) fn objects(&self) -> impl ExactSizeIterator<Item = Source> {
+        let objects = self.rendered().map_or(&[][..], |rendered| rendered.objects.as_slice());
+        objects.iter().map(|object| Source {
+            value: object.value.clone(),
+            component: self.component.clone(),
+            origin: Origin { file: object.origin.file.clone(), line: object.origin.line },
+        })
+    }
+
+    /// What should be changed in it, though it works.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.rendered().into_iter().flat_map(|rendered| &rendered.warnings)
+    }
+}
+
+/// What a component's remote bases are, as long as nothing else is asked.
+struct Bases {
     question: String,
     commit: CommitId,
-    inputs: Inputs,
-    result: Arc<RenderedComponent>,
+    commits: BTreeMap<String, String>,
 }
 
-/// What was rendered last of each component of an environment: a commit that touches none of what was read costs a
-/// look at just that.
-#[derive(Default)]
+/// What is kept of renderings: the results by all environments together, in memory and in a folder behind it; the
+/// commits of remote bases by each.
+#[derive(Clone)]
 pub(crate) struct RenderCache {
-    kept: Mutex<BTreeMap<String, Kept>>,
+    results: Cache,
+    /// By component.
+    bases: Arc<Mutex<BTreeMap<String, Bases>>>,
 }
 
 impl RenderCache {
-    fn lookup(&self, component: &ComponentAt, tree: &dyn FileTree) -> Option<Arc<RenderedComponent>> {
-        let mut kept = self.kept.lock();
-        let found = kept.get_mut(&component.name).filter(|kept| kept.question == component.question())?;
-        if found.commit != component.commit {
-            // Branches of other repositories may have moved: only a person or a new commit there would tell.
-            if !found.result.remotes.is_empty() || !found.inputs.hold_in(tree) {
-                return None;
-            }
-            found.commit = component.commit.clone();
+    /// What the folder may take, in bytes.
+    const MAX_BYTES: u64 = 512 << 20;
+
+    /// Keeps results in a folder, which is made when it is absent. They may be lost.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        match Cache::with_folder(folder, Self::MAX_BYTES) {
+            Ok(results) => Ok(Self { results, bases: Arc::default() }),
+            Err(error) => Err(Error::Records(format!("{}: {error}", folder.display()))),
         }
-        Some(found.result.clone())
+    }
+
+    /// The same results, with remote bases of its own.
+    pub(crate) fn of_environment(&self) -> Self {
+        Self { results: self.results.clone(), bases: Arc::default() }
+    }
+
+    /// The commits of remote bases that were taken last. Whether a branch there has moved since, only a person or a new
+    /// commit of the component tells.
+    fn bases(&self, component: &ComponentAt) -> BTreeMap<String, String> {
+        let bases = self.bases.lock();
+        let same = bases
+            .get(&component.name)
+            .filter(|bases| bases.commit == component.commit && bases.question == component.question());
+        same.map(|bases| bases.commits.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, component: &ComponentAt, commits: &BTreeMap<String, String>) {
+        let mut bases = self.bases.lock();
+        if commits.is_empty() {
+            bases.remove(&component.name);
+            return;
+        }
+        let (question, commit) = (component.question(), component.commit.clone());
+        bases.insert(component.name.clone(), Bases { question, commit, commits: commits.clone() });
     }
 }
 
@@ -90,15 +140,16 @@ impl RenderCache {
 pub(crate) async fn render(
     component: ComponentAt,
     mirrors: &Mirrors,
-    cache: &Arc<RenderCache>,
+    cache: &RenderCache,
     allows: &(dyn Fn(&str) -> bool + Sync),
-) -> Result<Arc<RenderedComponent>, Error> {
+) -> Result<RenderedComponent, Error> {
     let git = |source| Error::Git { component: component.name.clone(), source };
     let fail = |message: String| Error::Render {
         component: component.name.clone(),
         commit: component.commit.as_str().chars().take(8).collect(),
         message,
     };
+    let known = cache.bases(&component);
     let mut remotes = Remotes::default();
     let mut commits = BTreeMap::new();
     for _ in 0..MAX_ROUNDS {
@@ -109,51 +160,35 @@ pub(crate) async fn render(
             tokio::task::spawn_blocking(move || one_round(&component, &mirrors, &cache, remotes))
         };
         let round = round.await.map_err(|_| fail("rendering was interrupted".to_owned()))?;
-        match round.map_err(|problem| match problem {
+        let (result, found) = round.map_err(|problem| match problem {
             Problem::Git(error) => git(error),
             Problem::Render(message) => fail(message),
-        })? {
-            Round::Cached(result) => return Ok(result),
-            Round::Rendered(rendered, inputs) => {
-                let result = Arc::new(RenderedComponent { remotes: commits, ..rendered });
-                let kept = Kept {
-                    question: component.question(),
-                    commit: component.commit.clone(),
-                    inputs,
-                    result: result.clone(),
-                };
-                cache.kept.lock().insert(component.name.clone(), kept);
-                return Ok(result);
+        })?;
+        let Outcome::Needs(needs) = &*result else {
+            cache.remember(&component, &commits);
+            let component = component.name.clone();
+            return Ok(RenderedComponent { component, result, found, remotes: commits });
+        };
+        for need in needs {
+            let Remote::Base(base) = need else {
+                return Err(fail(format!("{need}: files over HTTP are not fetched: commit them")));
+            };
+            if !allows(&base.repository) {
+                return Err(fail(format!(
+                    "{need}: the stack does not allow this repository: add it to spec.allow.repositories"
+                )));
             }
-            Round::Needs(needs) => {
-                for need in needs {
-                    let Remote::Base(base) = &need else {
-                        return Err(fail(format!("{need}: files over HTTP are not fetched: commit them")));
-                    };
-                    if !allows(&base.repository) {
-                        return Err(fail(format!(
-                            "{need}: the stack does not allow this repository: add it to spec.allow.repositories"
-                        )));
-                    }
-                    let name = need.to_string();
-                    let url: RepositoryUrl = base.repository.parse().map_err(git)?;
-                    let revision = component.remotes.get(&name).or(base.reference.as_ref());
-                    let revision: Revision = revision.map_or("", String::as_str).parse().map_err(git)?;
-                    let commit = mirrors.fetch(&url, &revision).await.map_err(git)?;
-                    let tree = mirrors.tree(&url, &commit.id).map_err(git)?;
-                    remotes.add_repository(base.repository.clone(), base.reference.clone(), Arc::new(tree));
-                    commits.insert(name, commit.id.to_string());
-                }
-            }
+            let name = need.to_string();
+            let url: RepositoryUrl = base.repository.parse().map_err(git)?;
+            let revision = component.remotes.get(&name).or(known.get(&name)).or(base.reference.as_ref());
+            let revision: Revision = revision.map_or("", String::as_str).parse().map_err(git)?;
+            let commit = mirrors.fetch(&url, &revision).await.map_err(git)?;
+            let tree = mirrors.tree(&url, &commit.id).map_err(git)?;
+            remotes.add_repository(base.repository.clone(), base.reference.clone(), Arc::new(tree));
+            commits.insert(name, commit.id.to_string());
         }
     }
     Err(fail(format!("its remote bases need others, {MAX_ROUNDS} deep")))
-}
-
-enum Round {
-    Cached(Arc<RenderedComponent>),
-    Rendered(RenderedComponent, Inputs),
-    Needs(Vec<Remote>),
 }
 
 enum Problem {
@@ -166,11 +201,8 @@ fn one_round(
     mirrors: &Mirrors,
     cache: &RenderCache,
     remotes: Remotes,
-) -> Result<Round, Problem> {
+) -> Result<(Shareable, Found), Problem> {
     let tree = mirrors.tree(&component.repository, &component.commit).map_err(Problem::Git)?;
-    if let Some(kept) = cache.lookup(component, &tree) {
-        return Ok(Round::Cached(kept));
-    }
     let request = RenderRequest {
         kind: component.kind.map(|kind| match kind {
             RenderKind::Plain => Kind::Plain,
@@ -183,22 +215,9 @@ fn one_round(
         remotes,
         ..RenderRequest::new(&tree, &component.path)
     };
-    match seaway_render::render(&request).map_err(|error| Problem::Render(error.to_string()))? {
-        Outcome::Needs(needs) => Ok(Round::Needs(needs)),
-        Outcome::Rendered(rendered) => {
-            let objects = rendered.objects.into_iter().map(|object| Source {
-                value: object.value,
-                component: component.name.clone(),
-                origin: Origin { file: object.origin.file.clone(), line: object.origin.line },
-            });
-            let component = RenderedComponent {
-                objects: objects.collect(),
-                remotes: BTreeMap::new(),
-                warnings: rendered.warnings,
-            };
-            Ok(Round::Rendered(component, rendered.inputs))
-        }
-    }
+    // Many repositories have the same paths.
+    let results = cache.results.of_source(&component.repository.to_string());
+    results.render(&request).map_err(|error| Problem::Render(error.to_string()))
 }
 
 fn image(image: &Image) -> seaway_render::Image {
@@ -210,3 +229,6 @@ fn image(image: &Image) -> seaway_render::Image {
         ..seaway_render::Image::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
 use crate::queue::Turns;
 use crate::records::Records;
+use crate::rendering::RenderCache;
 use crate::sources::Sources;
 use crate::status::Summary;
 use crate::subject::{Original, Subject};
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) objects: Objects,
     pub(crate) sources: Arc<Sources>,
     pub(crate) records: Records,
+    pub(crate) rendered: RenderCache,
     pub(crate) journal: Journal,
     pub(crate) turns: Turns,
     pub(crate) progress: broadcast::Sender<Progress>,

@@ -105,6 +105,7 @@ impl World {
             client: admin,
             ledger: ledger.clone(),
             data_dir: folder.path().join("sync"),
+            rendered_dir: folder.path().join("rendered"),
             mirrors: Mirrors::open(&folder.path().join("mirrors"), git).unwrap(),
             poll_interval: Duration::from_secs(3600),
             concurrency: 4,

@@ -11,6 +11,7 @@ use seaway_render::{Remote, Remotes};
 use seaway_source::CommitTree;
 use tokio::runtime::Runtime;
 
+use super::credentials::Passwords;
 use super::{Options, download, time_limit};
 
 /// What takes longer than this is announced.
@@ -35,6 +36,7 @@ pub(super) struct Fetching {
     time_limit: Duration,
     max_size: u64,
     runtime: Option<Arc<Runtime>>,
+    passwords: Option<Arc<Passwords>>,
 }
 
 impl Fetching {
@@ -51,6 +53,14 @@ impl Fetching {
             time_limit: time_limit(options),
             max_size: options.max_size.saturating_mul(1 << 20),
             runtime: None,
+            passwords: None,
+        }
+    }
+
+    fn passwords(&mut self) -> miette::Result<Arc<Passwords>> {
+        match &self.passwords {
+            Some(known) => Ok(Arc::clone(known)),
+            None => Ok(Arc::clone(self.passwords.insert(Arc::new(Passwords::of_environment()?)))),
         }
     }
 
@@ -92,21 +102,20 @@ impl Fetching {
         let mirrors = self.mirrors(everything)?;
         let revision: Revision = revision.unwrap_or_default().parse().into_diagnostic()?;
         let what = format!("{url} at {revision}");
-        self.runtime()?.block_on(async {
-            let commit = announced(&what, mirrors.fetch(url, &revision)).await.into_diagnostic()?;
-            mirrors.tree(url, &commit.id).into_diagnostic()
-        })
+        let passwords = self.passwords()?;
+        self.runtime()?.block_on(async { announced(&what, tree(url, &revision, &mirrors, &passwords)).await })
     }
 
     /// Everything that a rendering needs, side by side.
     pub(super) fn fetch(&mut self, needs: Vec<Remote>, remotes: &mut Remotes) -> miette::Result<()> {
         let mirrors = self.mirrors(self.policy)?;
+        let passwords = self.passwords()?;
         let (policy, limit) = (self.policy, self.time_limit);
         let fetched = self.runtime()?.block_on(try_join_all(needs.into_iter().map(|need| {
-            let mirrors = mirrors.clone();
+            let (mirrors, passwords) = (mirrors.clone(), Arc::clone(&passwords));
             async move {
                 let what = need.to_string();
-                let got = announced(&what, one(&need, &mirrors, policy, limit)).await;
+                let got = announced(&what, one(&need, &mirrors, &passwords, policy, limit)).await;
                 got.map(|got| (need, got)).wrap_err_with(|| format!("{what} is needed and cannot be had"))
             }
         })))?;
@@ -128,9 +137,39 @@ enum Got {
     Content(Vec<u8>),
 }
 
+/// Fetches a revision, with a password when it is not given without.
+async fn tree(
+    url: &RepositoryUrl,
+    revision: &Revision,
+    mirrors: &Mirrors,
+    passwords: &Passwords,
+) -> miette::Result<CommitTree> {
+    passwords.give(mirrors).await;
+    let mut commit = mirrors.fetch(url, revision).await;
+    if matches!(commit, Err(seaway_git::Error::Unauthorized { .. }))
+        && passwords.ask_helpers(url, mirrors).await?
+    {
+        commit = mirrors.fetch(url, revision).await;
+    }
+    let commit = match commit {
+        Ok(commit) => commit,
+        // Its advice is for the server, whose credentials are Secrets.
+        Err(seaway_git::Error::Unauthorized { url, reason }) => {
+            return Err(miette!(
+                help = "check the URL; a token goes into SEAWAY_GIT_CREDENTIALS (https://USER:TOKEN@HOST) or into a \
+                        credential helper of git",
+                "{url} refuses access ({reason})"
+            ));
+        }
+        Err(error) => return Err(error).into_diagnostic(),
+    };
+    mirrors.tree(url, &commit.id).into_diagnostic()
+}
+
 async fn one(
     need: &Remote,
     mirrors: &Mirrors,
+    passwords: &Passwords,
     policy: OutgoingPolicy,
     limit: Duration,
 ) -> miette::Result<Got> {
@@ -139,9 +178,7 @@ async fn one(
             let url: RepositoryUrl = base.repository.parse().into_diagnostic()?;
             let revision: Revision =
                 base.reference.as_deref().unwrap_or_default().parse().into_diagnostic()?;
-            let commit = mirrors.fetch(&url, &revision).await.into_diagnostic()?;
-            let tree = mirrors.tree(&url, &commit.id).into_diagnostic()?;
-            Ok(Got::Tree(Box::new(tree)))
+            Ok(Got::Tree(Box::new(tree(&url, &revision, mirrors, passwords).await?)))
         }
         Remote::File(url) => download::get(url, policy, limit).await.map(Got::Content),
     }

@@ -107,10 +107,46 @@ impl Source {
         short.unwrap_or(path).display().to_string()
     }
 
+    /// A message of the renderer, whose files are named from the tree's root. Where that is the root of the disk, they
+    /// are named as one would from here.
+    pub(super) fn message(&self, message: &str) -> String {
+        let Self::Directory { root, path, .. } = self else { return message.to_owned() };
+        let Some(top) = path.parts().next().filter(|_| root == Path::new("/")) else {
+            return message.to_owned();
+        };
+        let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+        from_here(message, top, here.as_deref())
+    }
+
     /// A place, its file named as one would from here.
     pub(super) fn shown(&self, place: &Place) -> String {
         Place { file: self.name(&place.file), ..place.clone() }.to_string()
     }
+}
+
+/// A message in which paths below the folder `top` of the disk's root begin with its name: they begin with a slash, or
+/// with what is behind the folder `here`.
+fn from_here(message: &str, top: &str, here: Option<&Path>) -> String {
+    let start = format!("{top}/");
+    let here = here.and_then(Path::to_str).map(|here| format!("{}/", here.trim_matches('/')));
+    let mut named = String::with_capacity(message.len() + 16);
+    let mut rest = message;
+    while let Some(at) = rest.find(&start) {
+        let (before, path) = rest.split_at(at);
+        named += before;
+        let begins = named.chars().next_back().is_none_or(|c| c.is_whitespace() || "'\"(".contains(c));
+        match here.as_deref().filter(|_| begins).and_then(|here| path.strip_prefix(here)) {
+            Some(below) => rest = below,
+            None => {
+                if begins {
+                    named.push('/');
+                }
+                named += &start;
+                rest = &path[start.len()..];
+            }
+        }
+    }
+    named + rest
 }
 
 /// A repository without a working copy: its folder holds nothing to render.
@@ -144,6 +180,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_of_messages_are_named_from_here() {
+        let message =
+            "tmp/w/k.yaml:1: resources[0]: file 'tmp/w/a/b.yaml', not etc/tmp/w or /tmp/w/x: tmp/v/c.yaml";
+        let here = Some(Path::new("/tmp/w"));
+        assert_eq!(
+            from_here(message, "tmp", here),
+            "k.yaml:1: resources[0]: file 'a/b.yaml', not etc/tmp/w or /tmp/w/x: /tmp/v/c.yaml"
+        );
+        assert_eq!(from_here("tmp/w/k.yaml:1: x", "tmp", None), "/tmp/w/k.yaml:1: x");
+    }
+
+    #[test]
     fn repositories_are_named_as_git_and_as_kustomize_name_them() {
         for (argument, repository_url, path, reference) in [
             (
@@ -154,9 +202,9 @@ mod tests {
             ),
             ("https://git.example.com/team/group/shop", "https://git.example.com/team/group/shop", "", None),
             ("https://github.com/a/b", "https://github.com/a/b", "", None),
-            ("https://github.com/a/b/over/prod", "https://github.com/a/b.git", "over/prod", None),
+            ("https://github.com/a/b/over/prod", "https://github.com/a/b", "over/prod", None),
             ("https://h/a/b.git//over?ref=v1", "https://h/a/b.git", "over", Some("v1")),
-            ("github.com/a/b//over?ref=v1", "https://github.com/a/b.git", "over", Some("v1")),
+            ("github.com/a/b//over?ref=v1", "https://github.com/a/b", "over", Some("v1")),
             ("git@h:a/b.git", "git@h:a/b.git", "", None),
             ("ssh://git@h/a/b", "ssh://git@h/a/b", "", None),
             ("file:///srv/a.git", "file:///srv/a.git", "", None),

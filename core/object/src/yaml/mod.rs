@@ -19,7 +19,7 @@ mod source_map;
 pub use emit::{to_string, write_documents};
 pub use node::{Limits, Node, NodeKind, Position, ScalarStyle, Span};
 pub use parse::parse;
-pub use resolve::{Dialect, Duplicate, Resolved, resolve, resolve_document};
+pub use resolve::{Dialect, Duplicate, Resolved, resolve, resolve_document, resolve_plain_text};
 pub use source_map::SourceMap;
 
 pub(crate) use number::from_f64;

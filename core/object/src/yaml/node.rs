@@ -50,7 +50,7 @@ pub enum ScalarStyle {
 }
 
 /// One node of a document.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     /// The content.
     pub kind: NodeKind,
@@ -62,7 +62,7 @@ pub struct Node {
 }
 
 /// The content of a [`Node`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum NodeKind {
     /// A scalar: its text after unescaping and unfolding.
     Scalar {

@@ -1,5 +1,6 @@
 //! Step 1: text to [`Node`]s.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -76,18 +77,18 @@ fn compose(text: &str, offsets: Offsets<'_>, limits: &Limits) -> Result<Vec<Arc<
 /// The text in a form that the parser accepts. It is stricter than go-yaml in two things that exist in the wild: a tab
 /// behind `key:`, and lines inside `[…]` or `{…}` that are indented no further than their key. Both are white space
 /// and are rewritten, byte for byte, where the parser stumbles over them.
-struct Accepted {
-    text: String,
+struct Accepted<'a> {
+    text: Cow<'a, str>,
     /// Indices, in characters, of the line breaks that were rewritten, rising.
     joined: Vec<usize>,
 }
 
-impl Accepted {
+impl<'a> Accepted<'a> {
     /// Bytes that may be parsed again because of rewriting.
     const WORK: usize = 64 << 20;
 
-    fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), joined: Vec::new() }
+    fn new(text: &'a str) -> Self {
+        Self { text: Cow::Borrowed(text), joined: Vec::new() }
     }
 
     /// True if something changed and another attempt is worth it.
@@ -99,7 +100,7 @@ impl Accepted {
             "':' must be followed by a valid YAML whitespace" => {
                 let tabs = before[start..].contains(&b'\t') && before[..start].last() == Some(&b':');
                 if tabs {
-                    self.text.replace_range(start..offset, &" ".repeat(blanks));
+                    self.text.to_mut().replace_range(start..offset, &" ".repeat(blanks));
                 }
                 tabs
             }
@@ -114,7 +115,7 @@ impl Accepted {
                     return false;
                 }
                 let from = if line.last() == Some(&b'\r') { line_break - 1 } else { line_break };
-                self.text.replace_range(from..=line_break, &" ".repeat(line_break + 1 - from));
+                self.text.to_mut().replace_range(from..=line_break, &" ".repeat(line_break + 1 - from));
                 let index = error.marker().index() - blanks - 1;
                 self.joined.insert(self.joined.partition_point(|joined| *joined < index), index);
                 true

@@ -61,6 +61,11 @@ pub fn resolve(node: &Node, dialect: Dialect) -> Result<Value, Error> {
     Resolver { dialect, path: String::new(), duplicates: Vec::new() }.value(node, false)
 }
 
+/// The value of a plain scalar, given its text alone: what stands behind `key:` without quotes or tag.
+pub fn resolve_plain_text(text: &str, dialect: Dialect) -> Result<Value, Error> {
+    plain_value(resolve_plain(text, dialect), text, dialect, Position::START)
+}
+
 /// The value of a document, with the way back to its text.
 pub fn resolve_document(document: &Arc<Node>, dialect: Dialect) -> Result<Resolved, Error> {
     let mut resolver = Resolver { dialect, path: String::new(), duplicates: Vec::new() };
@@ -111,8 +116,9 @@ impl Resolver {
         let NodeKind::Mapping { entries, .. } = &node.kind else {
             return Err(Error::Merge { position: node.span.start });
         };
-        let mut seen: HashMap<String, Position> = HashMap::with_capacity(entries.len());
-        for (key, value) in entries {
+        // Made for the first key that is there already, which may be a merged one: most maps have none.
+        let mut seen: Option<HashMap<String, Position>> = None;
+        for (index, (key, value)) in entries.iter().enumerate() {
             if is_merge_key(key) {
                 for source in merge_sources(value)?.into_iter().rev() {
                     self.fill_in_order(source, object)?;
@@ -122,8 +128,15 @@ impl Resolver {
             let name = key_text(key, self.dialect)?;
             let length = self.path.len();
             source_map::push(&mut self.path, &name);
-            if let Some(first) = seen.insert(name.clone(), key.span.start) {
-                self.duplicates.push(Duplicate { path: self.path.clone(), first, second: key.span.start });
+            if seen.is_some() || object.contains_key(&name) {
+                let seen = seen.get_or_insert_with(|| own_keys(&entries[..index], self.dialect));
+                if let Some(first) = seen.insert(name.clone(), key.span.start) {
+                    self.duplicates.push(Duplicate {
+                        path: self.path.clone(),
+                        first,
+                        second: key.span.start,
+                    });
+                }
             }
             let value = self.value(value, false)?;
             self.path.truncate(length);
@@ -163,6 +176,26 @@ impl Resolver {
             }
         }
         Ok(())
+    }
+}
+
+/// The keys of entries, without merged ones, each with its last place.
+fn own_keys(entries: &[(Arc<Node>, Arc<Node>)], dialect: Dialect) -> HashMap<String, Position> {
+    let own = entries.iter().filter(|(key, _)| !is_merge_key(key));
+    own.filter_map(|(key, _)| Some((key_text(key, dialect).ok()?, key.span.start))).collect()
+}
+
+/// Whether a key is this text, once it is text.
+fn has_text(key: &Node, name: &str, dialect: Dialect) -> bool {
+    match &key.kind {
+        NodeKind::Scalar { text, style }
+            if key.tag.is_none()
+                && (*style != ScalarStyle::Plain || resolve_plain(text, dialect) == Scalar::Text)
+                && *style != ScalarStyle::Folded =>
+        {
+            **text == *name
+        }
+        _ => key_text(key, dialect).is_ok_and(|text| text == name),
     }
 }
 
@@ -226,22 +259,27 @@ enum Meaning {
 }
 
 fn scalar_value(node: &Node, text: &str, dialect: Dialect) -> Result<Value, Error> {
-    let position = node.span.start;
-    Ok(match meaning(node, text, dialect)? {
-        Meaning::Text(text) => Value::String(text),
-        Meaning::Other(Scalar::Null) => Value::Null,
-        Meaning::Other(Scalar::Bool(value)) => Value::Bool(value),
-        Meaning::Other(Scalar::Int(value)) => Value::from(value),
-        Meaning::Other(Scalar::Uint(value)) => Value::from(value),
-        Meaning::Other(Scalar::Float(value)) => from_f64(value).ok_or_else(|| Error::Scalar {
+    match meaning(node, text, dialect)? {
+        Meaning::Text(text) => Ok(Value::String(text)),
+        Meaning::Other(scalar) => plain_value(scalar, text, dialect, node.span.start),
+    }
+}
+
+fn plain_value(scalar: Scalar, text: &str, dialect: Dialect, position: Position) -> Result<Value, Error> {
+    Ok(match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Bool(value) => Value::Bool(value),
+        Scalar::Int(value) => Value::from(value),
+        Scalar::Uint(value) => Value::from(value),
+        Scalar::Float(value) => from_f64(value).ok_or_else(|| Error::Scalar {
             message: format!("{text} has no JSON value: quote it if it is meant as text"),
             position,
         })?,
-        Meaning::Other(Scalar::Timestamp(rfc3339)) => Value::String(match dialect {
+        Scalar::Timestamp(rfc3339) => Value::String(match dialect {
             Dialect::Kubernetes => text.to_owned(),
             Dialect::Kustomize => rfc3339,
         }),
-        Meaning::Other(Scalar::Text) => Value::from(text),
+        Scalar::Text => Value::from(text),
     })
 }
 
@@ -394,7 +432,7 @@ fn find<'a>(
                     break;
                 }
             }
-        } else if key_text(key, dialect).is_ok_and(|text| text == name) {
+        } else if has_text(key, name, dialect) {
             found = Some((key, value));
         }
     }

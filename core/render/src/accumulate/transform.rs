@@ -102,7 +102,9 @@ pub(super) fn transform(
     }
     for (index, image) in kustomization.images.iter().enumerate() {
         let place = file.place("images", Some(index));
-        ImageRule::new(image).apply(map, &config.images).map_err(|problem| problem.at(place.clone()))?;
+        ImageRule::new(image)
+            .and_then(|rule| rule.apply(map, &config.images))
+            .map_err(|problem| problem.at(place.clone()))?;
         done(context, file, map, "ImageTagTransformer", || Step::at(place));
     }
     if !kustomization.replacements.is_empty() {

@@ -1,6 +1,6 @@
 //! The fields that kustomize knows by itself.
 
-use super::{Config, NameReference};
+use super::{Config, NameReference, NameReferences};
 use crate::fieldspec::FieldSpec;
 use crate::id::Gvk;
 
@@ -52,7 +52,7 @@ pub(super) fn config() -> Config {
         replicas: ["Deployment", "ReplicationController", "ReplicaSet", "StatefulSet"]
             .map(|kind| write(kind, "spec/replicas"))
             .into(),
-        name_references: name_references(),
+        name_references: NameReferences::new(name_references()),
         var_references: var_references(),
     }
 }
@@ -126,8 +126,7 @@ fn images() -> Vec<FieldSpec> {
     ["spec", "spec/template/spec"]
         .iter()
         .flat_map(|pod| {
-            ["containers[]/image", "initContainers[]/image", "volumes[]/image/reference"]
-                .map(|field| write("", &format!("{pod}/{field}")))
+            ["containers[]/image", "initContainers[]/image"].map(|field| write("", &format!("{pod}/{field}")))
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Names, tags and digests of images.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::error::Problem;
 use crate::fieldspec::FieldSpec;
@@ -14,15 +14,44 @@ use crate::selector::regex;
 #[derive(Debug)]
 pub(crate) struct ImageRule<'a> {
     image: &'a Image,
-    /// `None` when the name is no regular expression: then nothing matches it.
-    pattern: Option<Regex>,
+    pattern: Pattern,
+}
+
+/// Which images a name means.
+#[derive(Debug)]
+enum Pattern {
+    /// Those with this name, in which a dot stands for any character: what a name is as a regular expression.
+    Name,
+    Regex(Regex),
+    /// None: the name is no regular expression.
+    Nothing,
 }
 
 impl<'a> ImageRule<'a> {
-    pub(crate) fn new(image: &'a Image) -> Self {
+    /// A name that is no regular expression names nothing; one that is too large to use is an error.
+    pub(crate) fn new(image: &'a Image) -> Result<Self, Problem> {
         let name = &image.name;
+        if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b)) {
+            return Ok(Self { image, pattern: Pattern::Name });
+        }
         let pattern = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
-        Self { image, pattern: regex(&pattern).ok() }
+        let pattern = match regex(&pattern) {
+            Ok(regex) => Pattern::Regex(regex),
+            // Nothing is compiled with this limit: what is wrong with the syntax is found before.
+            Err(problem) => match RegexBuilder::new(name).size_limit(0).build() {
+                Err(regex::Error::Syntax(_)) => Pattern::Nothing,
+                _ => return Err(problem),
+            },
+        };
+        Ok(Self { image, pattern })
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match &self.pattern {
+            Pattern::Name => is_image_of(&self.image.name, text),
+            Pattern::Regex(regex) => regex.is_match(text),
+            Pattern::Nothing => false,
+        }
     }
 
     pub(crate) fn apply(&self, map: &mut ResMap, specs: &[FieldSpec]) -> Result<(), Problem> {
@@ -35,7 +64,6 @@ impl<'a> ImageRule<'a> {
             return Ok(());
         }
         self.visit(&mut resource.node);
-        let id = resource.id();
         for spec in specs {
             spec.apply(&mut resource.node, None, &mut |node| match node {
                 Node::Scalar(_) => {
@@ -44,7 +72,7 @@ impl<'a> ImageRule<'a> {
                 }
                 other => Err(Problem(format!("expected an image, found {}", other.kind().name()))),
             })
-            .map_err(|Problem(problem)| Problem(format!("{id}: {problem}")))?;
+            .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;
         }
         Ok(())
     }
@@ -75,7 +103,7 @@ impl<'a> ImageRule<'a> {
 
     fn rewrite(&self, node: &mut Node) {
         let text = node.raw_text();
-        if !self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(text)) {
+        if !self.matches(text) {
             return;
         }
         let Image { new_name, tag_suffix, new_tag, digest: new_digest, .. } = self.image;
@@ -100,6 +128,25 @@ impl<'a> ImageRule<'a> {
             node.set_implicit(image);
         }
     }
+}
+
+/// Whether a text is a name with a tag and a digest, or without.
+fn is_image_of(name: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    for wanted in name.chars() {
+        match rest.next() {
+            Some(found) if found == wanted || (wanted == '.' && found != '\n') => {}
+            _ => return false,
+        }
+    }
+    let is_tag = |c: char| c.is_ascii_alphanumeric() || "_.{}-".contains(c);
+    let mut rest = rest.as_str();
+    for start in [":", "@sha256:"] {
+        if let Some(after) = rest.strip_prefix(start) {
+            rest = after.trim_start_matches(is_tag);
+        }
+    }
+    rest.is_empty()
 }
 
 /// Name, tag and digest. A colon before the last slash belongs to a port.

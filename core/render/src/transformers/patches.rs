@@ -1,6 +1,8 @@
 //! Patches: strategic merge and JSON 6902, inline or from files.
 
-use seaway_object::yaml::{self, Dialect, Limits};
+use std::sync::Arc;
+
+use seaway_object::yaml::{self, Dialect, Limits, NodeKind};
 use serde_json::Value;
 
 use crate::error::{Error, Place, Problem, Stop};
@@ -35,10 +37,15 @@ impl ReadPatch {
     pub(crate) fn new(patch: &Patch, loader: &Loader<'_>, place: &Place) -> Result<Self, Stop> {
         let (text, name) = text_of(&patch.patch, &patch.path, "patch", loader, place)?;
         let target = target(patch.target.as_ref(), place)?;
-        let merge = merge_patches(&text, &name);
-        let json = json_operations(&text);
+        let (merge, json) = read_both(&text, &name);
         let content = match (merge, json) {
-            // A file with nothing but comments patches nothing.
+            // A file without a character counts as a JSON patch without operations, one with nothing but comments as
+            // either.
+            (Ok(_), None) if text.is_empty() => Content::Json(Vec::new()),
+            (Ok(_), None) if is_blank(&text) => {
+                let problem = format!("{name} qualifies as both a merge and a JSON patch: it holds nothing");
+                return Err(Problem(problem).at(place.clone()).into());
+            }
             (Ok(patches), None) => Content::Merge(patches),
             (Err(_), Some(Ok(operations))) => Content::Json(operations),
             (Ok(_), Some(_)) => {
@@ -61,6 +68,10 @@ impl ReadPatch {
                 for one in &mut patches {
                     one.may_rename = on("allowNameChange");
                     one.may_change_kind = on("allowKindChange");
+                    // kustomize notes that in the patch's own annotations.
+                    if one.may_rename || one.may_change_kind {
+                        one.settle_texts("annotations");
+                    }
                 }
                 Content::Merge(patches)
             }
@@ -74,6 +85,9 @@ impl ReadPatch {
         let (text, name) = text_of(&patch.patch, &patch.path, "patch", loader, place)?;
         let fail = |problem: String| Stop::from(Problem(problem).at(place.clone()));
         let operations = match json_operations(&text) {
+            Some(Ok(operations)) if operations.is_empty() => {
+                return Err(fail(format!("{name}: patch appears to be empty")));
+            }
             Some(Ok(operations)) => operations,
             Some(Err(Problem(problem))) => return Err(fail(format!("{name}: {problem}"))),
             None => return Err(fail(format!("{name} is no JSON patch: a list of operations is needed"))),
@@ -195,21 +209,47 @@ pub(crate) fn text_of(
 pub(crate) fn merge_patches(text: &str, name: &str) -> Result<Vec<Resource>, Problem> {
     objects::check_separators(text, name)?;
     let documents = parse(text, name, &Limits::default()).map_err(|error| Problem(error.to_string()))?;
-    objects::read(&documents, name)
+    objects::read(documents, name)
 }
 
-/// The operations of a JSON patch; `None` when the text is none. A text that begins with `[` must be JSON.
-fn json_operations(text: &str) -> Option<Result<Vec<Operation>, Problem>> {
-    let value: Value = if text.starts_with('[') {
-        match serde_json::from_str(text) {
-            Ok(value) => value,
-            Err(error) => return Some(Err(Problem(format!("not valid JSON: {error}")))),
+/// Whether a text holds nothing but comments and lines between documents.
+fn is_blank(text: &str) -> bool {
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || line.starts_with("---"))
+}
+
+/// The operations of a JSON patch; `None` when a text is none.
+type Operations = Option<Result<Vec<Operation>, Problem>>;
+
+/// A text as merge patches, and as a JSON patch.
+fn read_both(text: &str, name: &str) -> (Result<Vec<Resource>, Problem>, Operations) {
+    if let Err(problem) = objects::check_separators(text, name) {
+        return (Err(problem), json_operations(text));
+    }
+    match parse(text, name, &Limits::default()) {
+        Ok(documents) => {
+            let json = operations_of(text, &documents);
+            (objects::read(documents, name), json)
         }
-    } else {
-        let documents = parse(text, "", &Limits::default()).ok()?;
-        yaml::resolve(documents.first()?, Dialect::Kubernetes).ok()?
-    };
-    json_patch::parse(&value)
+        Err(error) => (Err(Problem(error.to_string())), operations_of(text, &[])),
+    }
+}
+
+fn json_operations(text: &str) -> Operations {
+    operations_of(text, &parse(text, "", &Limits::default()).unwrap_or_default())
+}
+
+/// The operations that a text holds, whose documents are parsed. One that begins with `[` must be JSON.
+fn operations_of(text: &str, documents: &[Arc<yaml::Node>]) -> Operations {
+    if text.starts_with('[') {
+        return match serde_json::from_str(text) {
+            Ok(value) => json_patch::parse(&value),
+            Err(error) => Some(Err(Problem(format!("not valid JSON: {error}")))),
+        };
+    }
+    let list = documents.first().filter(|node| matches!(node.kind, NodeKind::Sequence { .. }))?;
+    json_patch::parse(&yaml::resolve(list, Dialect::Kubernetes).ok()?)
 }
 
 fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), Problem> {
@@ -226,8 +266,13 @@ fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), P
             *annotations = Kind::Map.empty();
         }
     }
-    let mut value = resource.to_value()?;
+    let node = std::mem::replace(&mut resource.node, Kind::Map.empty());
+    let mut value =
+        node.into_value().map_err(|(field, problem)| fail(Problem(format!("{field}: {problem}"))))?;
     json_patch::apply(&mut value, operations).map_err(fail)?;
+    if operations.iter().any(|operation| operation.replaces(&["metadata", "annotations"])) {
+        resource.forget_notes(false);
+    }
     as_go_reads(&mut value);
     if !value.is_object() {
         return Err(fail(Problem("the patch leaves no object".to_owned())));

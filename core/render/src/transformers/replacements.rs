@@ -33,7 +33,7 @@ pub(crate) fn load(
         let (text, name) = loader.text(&entry.path, &within)?;
         for document in loader.documents(&text, &name)? {
             let value = seaway_object::yaml::resolve(&document, seaway_object::yaml::Dialect::Kubernetes)
-                .map_err(|source| Error::Syntax { file: name.clone(), source })?;
+                .map_err(|source| Error::Syntax { file: name.clone(), cause: source })?;
             // A file may hold one replacement or a list of them.
             let items = match value {
                 serde_json::Value::Array(items) => items,
@@ -56,7 +56,8 @@ pub(crate) fn load(
 
 /// Apply one replacement.
 pub(crate) fn apply(map: &mut ResMap, replacement: &ReplacementField) -> Result<(), Problem> {
-    let (Some(source), Some(targets)) = (&replacement.source, &replacement.targets) else {
+    let targets = replacement.targets.as_ref().filter(|targets| !targets.is_empty());
+    let (Some(source), Some(targets)) = (&replacement.source, targets) else {
         return Err(Problem("replacements must specify a source and at least one target".to_owned()));
     };
     let value = source_value(map, source)?;
@@ -71,7 +72,7 @@ fn source_value(map: &ResMap, source: &ReplacementSource) -> Result<Node, Proble
     };
     let path = if source.field_path.is_empty() { DEFAULT_FIELD } else { &source.field_path };
     let described = format!("{wanted}:{path}");
-    let mut found = map.list.iter().filter(|resource| resource.any_id(|id| id.is_selected_by(&wanted)));
+    let mut found = map.list.iter().filter(|resource| is_selected(resource, &wanted));
     let resource = found.next().ok_or_else(|| Problem(format!("nothing selected by {described}")))?;
     if found.next().is_some() {
         return Err(Problem(format!("multiple matches for selector {described}")));
@@ -95,6 +96,20 @@ fn source_value(map: &ResMap, source: &ReplacementSource) -> Result<Node, Proble
         }
         _ => Ok(value.clone()),
     }
+}
+
+/// Whether an object is what a selector names, or was. kustomize takes every kind for a namespaced one here: an object
+/// without namespace is in `default`, one outside of namespaces in what it says itself.
+fn is_selected(resource: &Resource, wanted: &ResId) -> bool {
+    let is_in_namespace = || {
+        let namespace = resource.namespace();
+        wanted.namespace.is_empty()
+            || wanted.namespace == if namespace.is_empty() { "default" } else { namespace }
+    };
+    let is_now = (wanted.name.is_empty() || wanted.name == resource.name())
+        && is_in_namespace()
+        && resource.gvk().is_selected_by(&wanted.gvk);
+    is_now || resource.previous_ids().any(|id| id.is_selected_by(wanted))
 }
 
 fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(), Problem> {
@@ -126,9 +141,8 @@ fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(
         if is_rejected_by_text {
             continue;
         }
-        let is_rejected = resource
-            .any_id(|id| rejected.iter().any(|(named, _)| !named.is_empty() && id.is_selected_by(named)));
-        let selected = !is_rejected && resource.any_id(|id| id.is_selected_by(&wanted));
+        let is_rejected = rejected.iter().any(|(named, _)| !named.is_empty() && is_selected(resource, named));
+        let selected = !is_rejected && is_selected(resource, &wanted);
         if selected {
             write_into(resource, value, target)?;
         }
@@ -156,6 +170,9 @@ fn write_into(resource: &mut Resource, value: &Node, target: &ReplacementTarget)
             .map_err(|Problem(detail)| problem(format!(": {detail}")))?;
         if count == 0 {
             return Err(problem(String::new()));
+        }
+        if matches!(path.as_str(), "metadata" | "metadata.annotations") {
+            resource.forget_notes(true);
         }
     }
     Ok(())

@@ -16,7 +16,11 @@ pub(crate) fn set(map: &mut ResMap, replica: &Replica, specs: &[FieldSpec]) -> R
             found = true;
             spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| {
                 let text = replica.count.to_string();
-                *node = Node::Scalar(Scalar { text, tag: Tag::Int, style: Style::Plain });
+                // What stands in quotes, or in a block, is a text after it as well.
+                let is_text = matches!(node, Node::Scalar(Scalar { tag, style, .. })
+                    if *tag != Tag::Null && *style != Style::Plain);
+                let tag = if is_text { Tag::Text } else { Tag::Int };
+                *node = Node::Scalar(Scalar { text, tag, style: Style::Plain });
                 Ok(())
             })
             .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;

@@ -82,6 +82,9 @@ fn sort_by_kind(map: &mut ResMap, lists: Option<&LegacySortOptions>) {
     for (index, kind) in last.iter().enumerate() {
         ranks.insert(kind, signed(index) + 1);
     }
+    if map.list.len() < 2 {
+        return;
+    }
     map.list.sort_by_cached_key(|resource| {
         let id = resource.id();
         let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);

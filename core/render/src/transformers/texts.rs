@@ -17,7 +17,6 @@ pub(crate) fn add(
         return Ok(());
     }
     for resource in &mut map.list {
-        let id = resource.id();
         for spec in specs {
             spec.apply(&mut resource.node, Some(Kind::Map), &mut |node| match node {
                 Node::Map(map) => {
@@ -29,7 +28,7 @@ pub(crate) fn add(
                 null if null.is_null() => Ok(()),
                 other => Err(Problem(format!("expected a map, found {}", other.kind().name()))),
             })
-            .map_err(|Problem(problem)| Problem(format!("{id}: {problem}")))?;
+            .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;
         }
     }
     Ok(())

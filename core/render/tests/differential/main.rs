@@ -1,11 +1,13 @@
 //! Kustomizations made from a grammar, rendered here and by the real program.
 //!
-//! Real kustomize is `kubectl kustomize`; the variable `SEAWAY_TEST_KUBECTL` names the program (`./dev test` sets it).
-//! Where it is absent there is nothing to compare. Each kustomization follows from its number: a failure names it, and
+//! Real kustomize is `kubectl kustomize`; the variable `SEAWAY_TEST_KUSTOMIZE` names a kubectl that carries the version
+//! which this renderer follows (1.33: kustomize 5.6), or else `SEAWAY_TEST_KUBECTL` any (`./dev test` sets it). Where
+//! both are absent there is nothing to compare. Each kustomization follows from its number: a failure names it, and
 //! `SEAWAY_TEST_SEEDS=17` (or `100..200`) tries just that one and prints it.
 #![allow(clippy::unwrap_used)]
 
 mod grammar;
+mod layers;
 mod merges;
 mod objects;
 
@@ -30,8 +32,8 @@ const ACCEPTED: &[(&str, &str)] = &[(
 )];
 
 fn kubectl() -> Option<PathBuf> {
-    let named = std::env::var_os("SEAWAY_TEST_KUBECTL").map(PathBuf::from);
-    let program = named.filter(|program| program.is_file());
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|program| program.is_file());
+    let program = named("SEAWAY_TEST_KUSTOMIZE").or_else(|| named("SEAWAY_TEST_KUBECTL"));
     if program.is_none() {
         println!("skipped: SEAWAY_TEST_KUBECTL names no kubectl");
     }
@@ -63,7 +65,9 @@ fn real(kubectl: &Path, files: &Files, folder: &Path) -> Result<String, String> 
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    // Inside of kubectl it does not know its own version.
+    let text_out = |bytes| text(bytes).replace("kustomize-(devel)", "kustomize-v5.6.0");
+    if output.status.success() { Ok(text_out(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 fn ours(files: &Files) -> Result<String, String> {
@@ -151,6 +155,17 @@ fn generated_kustomizations_render_as_with_kustomize() {
 #[test]
 fn generated_patches_merge_as_with_kustomize() {
     compare(QUICK, merges::files);
+}
+
+#[test]
+fn generated_layers_render_as_with_kustomize() {
+    compare(QUICK, layers::files);
+}
+
+#[test]
+#[ignore = "full tier: thousands of runs of the real program"]
+fn many_generated_layers_render_as_with_kustomize() {
+    compare(FULL, layers::files);
 }
 
 #[test]

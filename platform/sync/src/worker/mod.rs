@@ -58,8 +58,8 @@ pub(crate) struct Worker {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) summary: Arc<Mutex<Summary>>,
     pub(crate) cancel: CancellationToken,
-    followed: Arc<RenderCache>,
-    fallback: Arc<RenderCache>,
+    followed: RenderCache,
+    fallback: RenderCache,
     account: Option<(Account, Objects)>,
     confirmed: Confirmed,
     failure: Option<Failure>,
@@ -79,14 +79,15 @@ impl Worker {
         summary: Arc<Mutex<Summary>>,
         cancel: CancellationToken,
     ) -> Self {
+        let (followed, fallback) = (shared.rendered.of_environment(), shared.rendered.of_environment());
         Self {
             shared,
             key,
             mailbox,
             summary,
             cancel,
-            followed: Arc::default(),
-            fallback: Arc::default(),
+            followed,
+            fallback,
             account: None,
             confirmed: Confirmed::default(),
             failure: None,

@@ -132,6 +132,7 @@ impl World {
         let options = SyncOptions {
             client: self.admin(),
             data_dir: self.folder.path().join("sync"),
+            rendered_dir: self.folder.path().join("rendered"),
             ledger: self.ledger().await,
             mirrors,
             poll_interval: Duration::from_millis(200),
