@@ -209,7 +209,7 @@ impl Scalar {
                 }
             ));
         }
-        Ok(value.unwrap_or_else(|| Value::String(self.text)))
+        Ok(value.unwrap_or(Value::String(self.text)))
     }
 }
 
