@@ -28,10 +28,13 @@ async fn read_head(stream: &mut TcpStream) -> Vec<u8> {
 async fn an_idle_connection_that_the_backend_closes_is_closed_without_another_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = serve(&World::of("web", &[listener.local_addr().unwrap()])).await;
+    let (answered, wait) = tokio::sync::oneshot::channel();
     let backend = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+        // The connection idles by then.
+        wait.await.unwrap();
         stream.shutdown().await.unwrap();
         // Only the end of the gateway's side ends this.
         let mut rest = Vec::new();
@@ -39,6 +42,7 @@ async fn an_idle_connection_that_the_backend_closes_is_closed_without_another_re
         rest
     });
     assert_eq!(get(&proxy, "/").await.body, "hi");
+    answered.send(()).unwrap();
     let rest = tokio::time::timeout(PATIENCE, backend).await.expect("the gateway closes it").unwrap();
     assert!(rest.is_empty());
 }
