@@ -10,6 +10,7 @@ mod environment;
 mod events;
 mod exec;
 mod grpc;
+mod host_path;
 mod prepare;
 mod probe;
 mod pull;
