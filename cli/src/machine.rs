@@ -103,6 +103,8 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
+        let counted = gateway.metrics();
+        server.serve_metrics(move || counted.text());
         let clients = server.clients();
         let people: seaway_server::ClientFor =
             Arc::new(move |person| Ok(clients(Identity::user(person.name.clone(), person.groups.clone()))));
