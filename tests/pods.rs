@@ -127,6 +127,17 @@ fn a_deployment_runs_answers_scales_rolls_over_and_survives() {
     let (good, bad) = load.join().unwrap();
     assert!(good > 20 && bad.is_empty(), "{good} good, failed: {bad:?}");
     answers(&seaway, "version 2");
+    // What each revision answered is counted by itself.
+    let metrics = k.ok("get --raw /metrics").stdout;
+    let counted = metrics.lines().filter(|line| {
+        line.starts_with("seaway_gateway_requests_total{")
+            && ["route=\"web\"", "backend=\"web\"", "code_class=\"2xx\""]
+                .iter()
+                .all(|label| line.contains(label))
+    });
+    let revisions: std::collections::HashSet<&str> =
+        counted.filter_map(|line| line.split("pod_template_hash=\"").nth(1)?.split('"').next()).collect();
+    assert_eq!(revisions.into_iter().filter(|hash| !hash.is_empty()).count(), 2, "{metrics}");
 
     let pod = k.ok("get pods -l app=web -o jsonpath={.items[0].metadata.name}").stdout;
     eventually("the log tells of a request", || k.ok(&format!("logs {pod}")).stdout.contains("response:200"));

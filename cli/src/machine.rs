@@ -15,7 +15,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use seaway_apiserver::{ApiServer, Identity};
 use seaway_gateway::{Gateway, GatewayOptions};
 use seaway_git::OutgoingPolicy;
-use seaway_node::image::LayoutFolder;
+use seaway_node::image::{Credentials, LayoutFolder, RegistryOptions};
 use seaway_node::{Node, NodeOptions};
 use seaway_workloads::Workloads;
 use serde_json::{Value, json};
@@ -38,6 +38,12 @@ pub(crate) struct Options {
     pub(crate) node: bool,
     /// OCI image layout folders, asked before registries.
     pub(crate) layouts: Vec<PathBuf>,
+    /// Registries that need more than their name.
+    pub(crate) registries: Vec<RegistryOptions>,
+    /// Logins for all pulls.
+    pub(crate) credentials: Credentials,
+    /// Folders of the host that pods may mount.
+    pub(crate) host_paths: Vec<PathBuf>,
     /// Where Seaway's own API is served.
     pub(crate) listen: SocketAddr,
     /// How often Git repositories are asked for news.
@@ -103,6 +109,8 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
+        let counted = gateway.metrics();
+        server.serve_metrics(move || counted.text());
         let clients = server.clients();
         let people: seaway_server::ClientFor =
             Arc::new(move |person| Ok(clients(Identity::user(person.name.clone(), person.groups.clone()))));
@@ -148,6 +156,9 @@ async fn start_node(
     let mut node =
         NodeOptions::new(client, options.data_dir.join("node"), name.unwrap_or_else(|| "node".into()));
     node.layouts = options.layouts.iter().map(LayoutFolder::new).collect();
+    node.registries.clone_from(&options.registries);
+    node.credentials = options.credentials.clone();
+    node.host_paths.clone_from(&options.host_paths);
     node.api_server = api_server;
     Node::start(node).await
 }

@@ -16,6 +16,7 @@ mod kubeconfig;
 mod lease;
 mod machine;
 mod node_streams;
+mod registries;
 mod rights;
 mod settings;
 

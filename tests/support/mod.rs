@@ -55,7 +55,24 @@ impl Seaway {
 
     /// Starts with further options.
     pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Self {
-        let mut child = program()
+        Self::launch(program(), folder, options)
+    }
+
+    /// Starts by another command, to whose arguments the program is added.
+    pub(crate) fn start_by(mut by: Command, folder: &Path, options: &[&str]) -> Self {
+        let own = program();
+        by.arg(own.get_program());
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => by.env(name, value),
+                None => by.env_remove(name),
+            };
+        }
+        Self::launch(by, folder, options)
+    }
+
+    fn launch(mut command: Command, folder: &Path, options: &[&str]) -> Self {
+        let mut child = command
             .args([
                 "up",
                 "--kube-listen",

@@ -9,6 +9,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::machine::{self, Machine};
+use crate::registries::{self, Registries};
 use crate::{demo, kubeconfig};
 
 /// Seconds between two looks at Git when nobody says otherwise.
@@ -43,6 +44,11 @@ pub(crate) struct Options {
     /// Folder with images (OCI image layout), asked before registries; can be repeated
     #[arg(long = "image-layout", env = "SEAWAY_IMAGE_LAYOUT", value_name = "DIR", value_delimiter = ',')]
     image_layouts: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: Registries,
+    /// Folder of this machine that pods may mount (hostPath), with all below; can be repeated
+    #[arg(long = "host-path", env = "SEAWAY_HOST_PATH", value_name = "DIR", value_delimiter = ',')]
+    host_paths: Vec<PathBuf>,
     /// How pods run
     #[arg(long, env = "SEAWAY_NODE", value_enum, default_value_t = NodeRuntime::Sandbox)]
     node: NodeRuntime,
@@ -98,6 +104,9 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         gateway: options.gateway_listen,
         node: options.node == NodeRuntime::Sandbox,
         layouts: demo::layouts(&data_dir, options.demo, options.image_layouts),
+        registries: options.registries.options()?,
+        credentials: options.registries.credentials()?,
+        host_paths: registries::host_paths(&options.host_paths)?,
         listen: options.listen,
         poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
             .into_diagnostic()

@@ -31,6 +31,8 @@ pub(crate) struct Api {
     pub(crate) node: std::sync::OnceLock<Arc<dyn crate::NodeStreams>>,
     pub(crate) stopping: tokio_util::sync::CancellationToken,
     pub(crate) metrics: crate::metrics::Metrics,
+    /// What other parts of the process count, told beside it.
+    pub(crate) more_metrics: std::sync::OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
     /// Turns for writing in namespaces that have quotas.
     pub(crate) quota_turns: Turns,
     /// Turns for writing one object.

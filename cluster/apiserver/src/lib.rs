@@ -159,6 +159,7 @@ impl ApiServer {
             node: std::sync::OnceLock::new(),
             stopping: CancellationToken::new(),
             metrics: metrics::Metrics::default(),
+            more_metrics: std::sync::OnceLock::new(),
             object_turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             service_turn: tokio::sync::Mutex::default(),
             quota_turns: [const { tokio::sync::Mutex::const_new(()) }; 64],
@@ -210,6 +211,12 @@ impl ApiServer {
     /// Answers logs and commands in containers from now on by this node; the first one stays.
     pub fn serve_node(&self, node: Arc<dyn NodeStreams>) {
         let _ = self.api.node.set(node);
+    }
+
+    /// Tells at `/metrics` from now on what another part of this process counts, in Prometheus' text format; the first one
+    /// stays.
+    pub fn serve_metrics(&self, text: impl Fn() -> String + Send + Sync + 'static) {
+        let _ = self.api.more_metrics.set(Box::new(text));
     }
 
     /// Ends open requests and watches, and returns when everything is on disk.

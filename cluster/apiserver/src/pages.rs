@@ -32,7 +32,8 @@ pub(crate) fn serve(
     let document = match parts.as_slice() {
         [check @ ("healthz" | "livez" | "readyz"), part @ ..] => return health(api, check, part, query),
         ["metrics"] => {
-            let text = api.metrics.text(&api.store);
+            let mut text = api.metrics.text(&api.store);
+            text.extend(api.more_metrics.get().map(|more| more()));
             return Ok(negotiation::raw(StatusCode::OK, "text/plain; version=0.0.4", text));
         }
         ["version"] => version(),

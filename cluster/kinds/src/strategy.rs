@@ -46,6 +46,7 @@ pub fn prepare_for_create(group: &str, kind: &str, object: &mut Value) {
             }
         }
         ("batch", "Job") => select_own_pods(object),
+        ("apps", "DaemonSet") => number_template(object, None),
         _ => {}
     }
 }
@@ -73,6 +74,7 @@ pub fn prepare_for_update(group: &str, kind: &str, new: &mut Value, old: &Value)
             service::prepare_for_update(new, old);
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => add_stored_version(new),
+        ("apps", "DaemonSet") => number_template(new, Some(old)),
         _ => {}
     }
     if counts_generations(group, kind) && changed(group, kind, new, old) {
@@ -341,6 +343,28 @@ fn initial_status(group: &str, kind: &str, object: &Value) -> Option<Value> {
         }
         _ => json!({}),
     })
+}
+
+/// Counts a DaemonSet's templates where the first versions of the kind had a field for it: clients still find the number
+/// there, and pods carry it.
+fn number_template(new: &mut Value, old: Option<&Value>) {
+    const NUMBER: &str = "deprecated.daemonset.template.generation";
+    let number = |object: &Value| -> Option<i64> {
+        let annotations = at(object, "metadata.annotations")?;
+        annotations.get(NUMBER)?.as_str()?.parse().ok().filter(|number| *number > 0)
+    };
+    let next = match old {
+        None => number(new).unwrap_or(1),
+        Some(old) => {
+            let differs = !same(at(new, "spec.template"), at(old, "spec.template"));
+            number(old).unwrap_or(1).saturating_add(i64::from(differs))
+        }
+    };
+    if let Some(annotations) =
+        structure(new, "metadata").and_then(|metadata| structure(metadata, "annotations"))
+    {
+        set(annotations, NUMBER, next.to_string());
+    }
 }
 
 /// Whether an update changed what the kind's generation counts.

@@ -98,6 +98,71 @@ async fn on_a_full_disk_the_pod_that_uses_most_is_ended() {
     assert!(message.starts_with("The node was low on resource: ephemeral-storage."), "{message}");
     let small = cluster.until_ready("small").await;
     assert_eq!(small["status"]["containerStatuses"][0]["restartCount"], 0);
+    // No more pods are to come, and whoever looks is told why.
+    let pressure = cluster.until_condition("DiskPressure", "True").await;
+    assert_eq!(pressure["reason"], "KubeletHasDiskPressure");
+    cluster.until_event(&cluster.name, "NodeHasDiskPressure").await;
+    let ready = cluster.until_condition("Ready", "True").await;
+    assert!(
+        ready["lastTransitionTime"].as_str() <= pressure["lastTransitionTime"].as_str(),
+        "{ready} {pressure}"
+    );
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_images_that_no_pod_uses_go_first() {
+    let full = |options: &mut seaway_node::NodeOptions| {
+        options.disk_interval = Duration::from_millis(200);
+        options.disk_reserve = u64::MAX;
+    };
+    let Some(mut cluster) = Cluster::start().await else { return };
+    cluster.run("once", pod("true")).await;
+    let ran = |p: &Value| p["status"]["containerStatuses"][0]["restartCount"].as_u64() > Some(0);
+    cluster.until("once", "started", ran).await;
+    let layers = cluster.folder.path().join("node/images/layers");
+    let count = || std::fs::read_dir(&layers).map_or(0, Iterator::count);
+    assert!(count() > 0);
+    cluster.pods().delete("once", &kube::api::DeleteParams::default()).await.unwrap();
+    cluster.until_gone("once").await;
+    cluster.node.take().unwrap().shutdown().await;
+    assert!(count() > 0, "without need they stay");
+    assert!(cluster.start_node_with(full).await);
+    for _ in 0..600 {
+        if count() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(count(), 0);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_short_of_memory_says_so_and_ends_the_pod_that_uses_most_beyond_its_request() {
+    let Some(cluster) = Cluster::start_with(|options| {
+        options.disk_interval = Duration::from_millis(200);
+        options.memory_reserve = u64::MAX;
+    })
+    .await
+    else {
+        return;
+    };
+    assert_eq!(
+        cluster.until_condition("MemoryPressure", "True").await["reason"],
+        "KubeletHasInsufficientMemory"
+    );
+    if !limits_processes(&cluster.name) {
+        return cluster.end().await;
+    }
+    // busybox' tail holds what it reads.
+    let mut greedy = pod("head -c 60000000 /dev/zero | tail -c 60000000 | sleep 1000");
+    greedy["containers"][0]["resources"] = json!({"requests": {"memory": "1Mi"}});
+    cluster.run("greedy", greedy).await;
+    let greedy = cluster.until_phase("greedy", "Failed").await;
+    assert_eq!(greedy["status"]["reason"], "Evicted");
+    let message = greedy["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("The node was low on resource: memory."), "{message}");
     cluster.end().await;
 }
 

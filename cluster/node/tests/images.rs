@@ -4,8 +4,8 @@
 mod support;
 
 use seaway_node::image::{
-    Credentials, Image, ImageConfig, ImageStore, LayoutFolder, LayoutWriter, Limits, Login, PullPolicy,
-    StoreOptions,
+    Credentials, Image, ImageConfig, ImageStore, LayoutFolder, LayoutWriter, Limits, Login, Progress,
+    PullPolicy, StoreOptions,
 };
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -35,7 +35,8 @@ fn store(folder: &Path, layout: LayoutFolder) -> ImageStore {
 async fn pull(layers: &[Vec<u8>]) -> (TempDir, Result<Image, String>) {
     let folder = TempDir::new().unwrap();
     let store = store(folder.path(), layout(folder.path(), layers));
-    let image = store.pull(NAME, &Credentials::default()).await.map_err(|e| e.to_string());
+    let image =
+        store.pull(NAME, &Credentials::default(), &Progress::default()).await.map_err(|e| e.to_string());
     assert_eq!(
         std::fs::read_dir(folder.path().join("store/tmp")).unwrap().count(),
         0,
@@ -136,8 +137,11 @@ async fn a_changed_blob_is_refused_by_its_digest() {
             std::fs::write(&path, bytes).unwrap();
         }
     }
-    let error =
-        store(folder.path(), layout).pull(NAME, &Credentials::default()).await.unwrap_err().to_string();
+    let error = store(folder.path(), layout)
+        .pull(NAME, &Credentials::default(), &Progress::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("the content is sha256:"), "{error}");
 }
 
@@ -151,9 +155,14 @@ async fn layout_names_are_full_references_digests_or_tags_of_the_folder() {
     assert!(store.in_layout("anywhere.test/team/shop:2.0").unwrap());
     assert!(!store.in_layout("anywhere.test/team/other:2.0").unwrap());
     assert!(!store.in_layout("shop:1.0").unwrap());
-    let image = store.pull(&format!("x.test/y@{digest}"), &Credentials::default()).await.unwrap();
+    let image = store
+        .pull(&format!("x.test/y@{digest}"), &Credentials::default(), &Progress::default())
+        .await
+        .unwrap();
     assert_eq!(image.digest, digest);
-    let never = store.ensure("nowhere.test/x:1", PullPolicy::Never, &Credentials::default()).await;
+    let never = store
+        .ensure("nowhere.test/x:1", PullPolicy::Never, &Credentials::default(), &Progress::default())
+        .await;
     assert!(never.unwrap_err().to_string().contains("pull policy of Never"));
 }
 
@@ -161,13 +170,16 @@ async fn layout_names_are_full_references_digests_or_tags_of_the_folder() {
 async fn layers_that_no_image_needs_are_collected() {
     let folder = TempDir::new().unwrap();
     let store = store(folder.path(), layout(folder.path(), &[Layer::new().file("a", 0o644, b"a").build()]));
-    let image = store.pull(NAME, &Credentials::default()).await.unwrap();
-    let kept = store.collect(&HashSet::from([image.digest.clone()])).await.unwrap();
+    let image = store.pull(NAME, &Credentials::default(), &Progress::default()).await.unwrap();
+    let kept = store.collect(|| Ok(HashSet::from([image.digest.clone()]))).await.unwrap();
     assert_eq!((kept.references, kept.layers), (0, 0));
-    let freed = store.collect(&HashSet::new()).await.unwrap();
+    let freed = store.collect(|| Ok(HashSet::new())).await.unwrap();
     assert_eq!((freed.references, freed.layers), (1, 1));
     assert!(store.present(NAME).unwrap().is_none());
-    assert!(store.pull(NAME, &Credentials::default()).await.is_ok(), "a collected image comes back");
+    assert!(
+        store.pull(NAME, &Credentials::default(), &Progress::default()).await.is_ok(),
+        "a collected image comes back"
+    );
 }
 
 /// A registry that wants a token, and gives one for the user `ann`.
@@ -259,12 +271,21 @@ async fn a_registry_with_token_login_gives_an_image_by_platform_once() {
     let registry = Registry::of(&layout, None).await;
     let name = format!("{}/team/app:1", registry.address);
     let store = registry_store(folder.path());
-    let refused = store.pull(&name, &Credentials::default()).await.unwrap_err().to_string();
+    let refused =
+        store.pull(&name, &Credentials::default(), &Progress::default()).await.unwrap_err().to_string();
     assert!(refused.contains("imagePullSecrets"), "{refused}");
-    let image = store.pull(&name, &ann(&registry)).await.unwrap();
+    let progress = Progress::default();
+    let image = store.pull(&name, &ann(&registry), &progress).await.unwrap();
+    assert_eq!(progress.now(), Some((image.size, image.size)));
     assert_eq!(std::fs::read(image.layers[0].join("a")).unwrap(), b"from afar");
     let before = registry.requests.lock().unwrap().len();
-    assert_eq!(store.ensure(&name, PullPolicy::IfNotPresent, &Credentials::default()).await.unwrap(), image);
+    assert_eq!(
+        store
+            .ensure(&name, PullPolicy::IfNotPresent, &Credentials::default(), &Progress::default())
+            .await
+            .unwrap(),
+        image
+    );
     assert_eq!(registry.requests.lock().unwrap().len(), before, "a present image asked the registry");
 }
 
@@ -274,17 +295,22 @@ async fn a_registry_that_lies_or_stalls_is_given_up_with_the_reason() {
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"a").build()]);
     let stalling = Registry::of(&layout, Some("/blobs/")).await;
     let store = registry_store(folder.path());
-    let error =
-        store.pull(&format!("{}/app:1", stalling.address), &ann(&stalling)).await.unwrap_err().to_string();
+    let error = store
+        .pull(&format!("{}/app:1", stalling.address), &ann(&stalling), &Progress::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("stalled"), "{error}");
     let lying = Registry::of(&layout, None).await;
     let wrong = format!("{}/app@sha256:{}", lying.address, "0".repeat(64));
-    let error = store.pull(&wrong, &ann(&lying)).await.unwrap_err().to_string();
+    let error = store.pull(&wrong, &ann(&lying), &Progress::default()).await.unwrap_err().to_string();
     assert!(error.contains("not found"), "{error}");
     let mut blobs = HashMap::new();
     blobs.insert(format!("sha256:{}", "0".repeat(64)), b"{}".to_vec());
     let liar = Registry::start(blobs, None).await;
-    let error = store.pull(&format!("{}/app@sha256:{}", liar.address, "0".repeat(64)), &ann(&liar)).await;
+    let error = store
+        .pull(&format!("{}/app@sha256:{}", liar.address, "0".repeat(64)), &ann(&liar), &Progress::default())
+        .await;
     assert!(error.unwrap_err().to_string().contains("the content is sha256:"));
 }
 
@@ -363,10 +389,16 @@ async fn an_image_comes_from_debians_registry_as_it_went_in() {
     let answer = request(&address, "PUT", "/v2/team/app/manifests/1", kind, &manifest).await;
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     let store = registry_store(folder.path());
-    let image = store.pull(&format!("{address}/team/app:1"), &Credentials::default()).await.unwrap();
+    let image = store
+        .pull(&format!("{address}/team/app:1"), &Credentials::default(), &Progress::default())
+        .await
+        .unwrap();
     assert_eq!(image.digest, manifest_digest);
     assert_eq!(std::fs::read(image.layers[0].join("a")).unwrap(), b"real");
-    let missing =
-        store.pull(&format!("{address}/team/app:2"), &Credentials::default()).await.unwrap_err().to_string();
+    let missing = store
+        .pull(&format!("{address}/team/app:2"), &Credentials::default(), &Progress::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(missing.contains("not found"), "{missing}");
 }

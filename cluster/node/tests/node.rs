@@ -351,6 +351,10 @@ async fn what_cannot_run_says_why() {
     cluster.run("host-network", spec).await;
     let status = cluster.until_phase("host-network", "Failed").await;
     assert!(status["status"]["message"].as_str().unwrap().contains("hostNetwork is not possible"));
+    // kubectl shows the reason only where no container has a state.
+    assert!(status["status"].get("containerStatuses").is_none(), "{status:#}");
+    let told = cluster.until_event("host-network", "UnexpectedAdmissionError").await;
+    assert!(told.contains("hostNetwork is not possible"), "{told}");
     cluster.end().await;
 }
 

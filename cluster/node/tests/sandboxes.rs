@@ -3,7 +3,7 @@
 
 mod support;
 
-use seaway_node::image::{Credentials, Image, ImageStore, LayoutFolder, StoreOptions};
+use seaway_node::image::{Credentials, Image, ImageStore, LayoutFolder, Progress, StoreOptions};
 use seaway_node::sandbox::{
     BindMount, ContainerSpec, NamespaceOptions, NodeNamespace, PodOptions, Process, ProcessSpec, Sandbox,
     Streams, capabilities,
@@ -24,16 +24,18 @@ struct Node {
 
 /// A node with a busybox image; `None` (and why) where this machine has no busybox or forbids namespaces.
 async fn node() -> Option<Node> {
+    node_with(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))).await
+}
+
+async fn node_with(helper: PathBuf) -> Option<Node> {
     let folder = TempDir::new().unwrap();
     support::busybox_layout(&folder.path().join("layout"))?;
     let mut options = StoreOptions::new(folder.path().join("images"));
     options.layouts = vec![LayoutFolder::new(folder.path().join("layout"))];
     let store = ImageStore::open(options).unwrap();
-    let image = store.pull("registry.test/busybox:1", &Credentials::default()).await.unwrap();
-    let options = NamespaceOptions {
-        helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))),
-        ..NamespaceOptions::default()
-    };
+    let image =
+        store.pull("registry.test/busybox:1", &Credentials::default(), &Progress::default()).await.unwrap();
+    let options = NamespaceOptions { helper: Some(helper), ..NamespaceOptions::default() };
     match NodeNamespace::start(options).await {
         Ok(namespace) => Some(Node { folder, image, namespace }),
         Err(e @ seaway_node::Error::Forbidden { .. }) => {
@@ -160,6 +162,38 @@ async fn a_container_reaches_nothing_of_the_host() {
     );
     let (_, text) = node.run(&pod, node.container("jail", "one", shell(&script))).await;
     assert!(text.ends_with("end\n") && !text.contains("LEAK") && !text.contains("secret\n"), "{text}");
+    pod.end().await;
+}
+
+/// A user whom nobody else is here.
+const ORDINARY: u32 = 64_711;
+
+#[tokio::test]
+async fn the_pods_of_an_ordinary_user_leave_him_processes_to_start() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let there = |program: &str| Path::new("/usr/bin").join(program).exists();
+    if !nix::unistd::geteuid().is_root() || !there("setpriv") || !there("prlimit") {
+        println!("skipped: only root can start this as a user who may have few processes");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let helper = folder.path().join("helper");
+    let script = format!(
+        "#!/bin/sh\nexec prlimit --nproc=200:200 setpriv --reuid={ORDINARY} --regid={ORDINARY} --clear-groups {} \"$@\"\n",
+        env!("CARGO_BIN_EXE_seaway-node-helper")
+    );
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
+    let Some(node) = node_with(helper).await else { return };
+    std::fs::set_permissions(node.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let pod = node.pod("bomb").await;
+    let script = "i=0; while [ $i -lt 300 ]; do sleep 1000 & i=$((i+1)); done; echo all";
+    let container = node.container("bomb", "one", shell(script));
+    for part in [&container.upper, &container.work] {
+        chown(part, Some(ORDINARY), Some(ORDINARY)).unwrap();
+    }
+    let (code, text) = node.run(&pod, container).await;
+    assert!(code != 0 && text.contains("an't fork") && !text.contains("all"), "{code} {text}");
     pod.end().await;
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::forward::respond;
+use super::forward::{Session, respond};
 use super::headers::Client;
 use super::{Limits, Shared};
 
@@ -69,8 +69,10 @@ fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes);
+    if let Some(most) = limits.max_headers() {
+        server.http1().max_headers(most);
+    }
     server
         .http2()
         .timer(TokioTimer::new())
@@ -101,7 +103,7 @@ async fn connection(
         }
         own => own,
     };
-    let client = Client { address: peer.ip().to_canonical(), secure: tls.is_some() };
+    let client = Client::new(peer.ip().to_canonical(), tls.is_some());
     match tls {
         None => serve_connection(&shared, &server, stream, client).await,
         Some(tls) => {
@@ -137,21 +139,20 @@ async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let session = Arc::new(Session { shared: Arc::clone(shared), client });
     let service = service_fn(|request| {
-        let shared = Arc::clone(shared);
-        async move { Ok::<_, Infallible>(respond(shared, client, request).await) }
+        let session = Arc::clone(&session);
+        async move { Ok::<_, Infallible>(respond(session, request).await) }
     });
+    // What went wrong with a client's connection is the client's to know.
     let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            // What went wrong with a client's connection is the client's to know.
-            _ = connection.as_mut() => return,
-            () = shared.draining.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = shared.closing.cancelled() => return,
-        }
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = shared.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = shared.closing.cancelled() => {}
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies on their way through: never held as a whole.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -19,20 +20,61 @@ const COPY_LAG: usize = 64;
 
 /// The body of a request to a backend.
 #[derive(Debug)]
-pub(crate) enum RequestBody {
-    /// Nothing.
+pub(crate) struct RequestBody {
+    source: Source,
+    /// Shared with whoever wants to know when it is sent: let go when nothing is left to send.
+    unsent: Option<Arc<()>>,
+}
+
+#[derive(Debug)]
+enum Source {
     Empty,
-    /// The client's.
     Client(Incoming),
     /// The client's, of which others get a copy.
     Copied {
-        /// The client's body.
         incoming: Incoming,
-        /// Who gets a copy.
         copies: Vec<mpsc::Sender<Copy>>,
     },
     /// Such a copy.
     Copy(mpsc::Receiver<Copy>),
+}
+
+impl RequestBody {
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self { source: Source::Empty, unsent: None }
+    }
+
+    /// The client's.
+    pub(crate) fn client(body: Incoming) -> Self {
+        Self { source: Source::Client(body), unsent: None }
+    }
+
+    /// The client's, copied to others on its way.
+    pub(crate) fn copied(incoming: Incoming, copies: Vec<mpsc::Sender<Copy>>) -> Self {
+        Self { source: Source::Copied { incoming, copies }, unsent: None }
+    }
+
+    /// Tells later whether there was still something to send. `None`: there is nothing in it.
+    pub(crate) fn watch(&mut self) -> Option<Upload> {
+        if self.is_end_stream() {
+            return None;
+        }
+        let unsent = Arc::new(());
+        self.unsent = Some(Arc::clone(&unsent));
+        Some(Upload(unsent))
+    }
+}
+
+/// A request's body on its way to a backend.
+#[derive(Debug)]
+pub(crate) struct Upload(Arc<()>);
+
+impl Upload {
+    /// Whether all of it was handed over, or given up.
+    pub(crate) fn is_over(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
 }
 
 /// A part of a copied body.
@@ -45,7 +87,7 @@ pub(crate) enum Copy {
 /// Both ends of a copied body.
 pub(crate) fn copy() -> (mpsc::Sender<Copy>, RequestBody) {
     let (sender, receiver) = mpsc::channel(COPY_LAG);
-    (sender, RequestBody::Copy(receiver))
+    (sender, RequestBody { source: Source::Copy(receiver), unsent: None })
 }
 
 impl Body for RequestBody {
@@ -56,10 +98,10 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Client(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
-            Self::Copied { incoming, copies } => {
+        match &mut self.get_mut().source {
+            Source::Empty => Poll::Ready(None),
+            Source::Client(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Source::Copied { incoming, copies } => {
                 let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
                 let part = |data: Option<&Bytes>| data.map_or(Copy::End, |data| Copy::Data(data.clone()));
                 match &frame {
@@ -79,7 +121,7 @@ impl Body for RequestBody {
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Copy(receiver) => match ready!(receiver.poll_recv(cx)) {
+            Source::Copy(receiver) => match ready!(receiver.poll_recv(cx)) {
                 Some(Copy::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 Some(Copy::End) => Poll::Ready(None),
                 None => Poll::Ready(Some(Err("the original request was given up".into()))),
@@ -88,18 +130,18 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Client(incoming) | Self::Copied { incoming, .. } => incoming.is_end_stream(),
-            Self::Copy(_) => false,
+        match &self.source {
+            Source::Empty => true,
+            Source::Client(incoming) | Source::Copied { incoming, .. } => incoming.is_end_stream(),
+            Source::Copy(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Client(incoming) | Self::Copied { incoming, .. } => incoming.size_hint(),
-            Self::Copy(_) => SizeHint::default(),
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Client(incoming) | Source::Copied { incoming, .. } => incoming.size_hint(),
+            Source::Copy(_) => SizeHint::default(),
         }
     }
 }
@@ -113,11 +155,12 @@ pub(crate) enum ResponseBody {
     Backend(BackendBody),
 }
 
-/// A backend's body. At its end the connection is given back; when the deadline
-/// comes first, the response breaks off.
+/// A backend's body. Reading it moves its connection forward; at its end the connection is given back. When the
+/// deadline comes first, the response breaks off.
 #[derive(Debug)]
 pub(crate) struct BackendBody {
     incoming: Incoming,
+    /// Until the end.
     lease: Option<Lease>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -157,7 +200,11 @@ impl Body for ResponseBody {
             body.lease = None;
             return Poll::Ready(Some(Err("the time limit of the route is over".into())));
         }
-        let frame = ready!(Pin::new(&mut body.incoming).poll_frame(cx));
+        let incoming = &mut body.incoming;
+        let frame = match &mut body.lease {
+            Some(lease) => ready!(lease.poll_with(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))),
+            None => ready!(Pin::new(incoming).poll_frame(cx)),
+        };
         match &frame {
             None => {
                 if let Some(lease) = body.lease.take() {

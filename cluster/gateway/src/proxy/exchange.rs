@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 
 use super::Shared;
 use super::body::RequestBody;
@@ -48,28 +48,28 @@ pub(super) async fn exchange(
     backend: &Arc<Backend>,
     request: Request<RequestBody>,
     limit: Option<Duration>,
-    revision: &mut Arc<str>,
+    revision: &mut Option<Arc<str>>,
 ) -> Result<Exchange, Failure> {
-    let mut live = Arc::clone(live);
-    let mut backend = Arc::clone(backend);
     let again = repeatable(&request).then(|| head_of(&request));
     let idle_limit = if again.is_some() { IDLE_LIMIT } else { FRESH_LIMIT };
     let mut request = request;
     let mut tried: Vec<SocketAddr> = Vec::new();
-    let mut waited = false;
-    let mut problem = String::from("the backend has no endpoints");
+    // What came in place of `live` and `backend`.
+    let mut newer: Option<(Arc<Live>, Arc<Backend>)> = None;
+    let mut problem = None;
     for _ in 0..MAX_ATTEMPTS {
-        let Some((endpoint, upstream)) = live.choose(&backend, &tried, shared.random()) else {
-            if waited || !shared.wait_for_table_after(&live, TABLE_PATIENCE).await {
+        let (now, target) = newer.as_ref().map_or((live, backend), |(live, backend)| (live, backend));
+        let Some((endpoint, upstream)) = now.choose(target, &tried, shared.random()) else {
+            if newer.is_some() || !shared.wait_for_table_after(live, TABLE_PATIENCE).await {
                 break;
             }
-            waited = true;
-            live = shared.live();
-            backend = live.table.backend(&backend.key).cloned().unwrap_or(backend);
+            let live = shared.live();
+            let backend = live.table.backend(&backend.key).unwrap_or(backend);
+            newer = Some((Arc::clone(&live), Arc::clone(backend)));
             tried.clear();
             continue;
         };
-        revision.clone_from(&endpoint.revision);
+        *revision = Some(Arc::clone(&endpoint.revision));
         let attempt = attempt(shared, upstream, request, idle_limit);
         let outcome = match limit {
             Some(limit) => match tokio::time::timeout(limit, attempt).await {
@@ -82,13 +82,13 @@ pub(super) async fn exchange(
             Ok(exchange) => return Ok(exchange),
             Err(Attempt::Unsent(unsent, message)) => {
                 request = *unsent;
-                problem = message;
+                problem = Some(message);
                 tried.push(endpoint.address);
             }
             Err(Attempt::Lost { message, reused }) => {
                 let Some(head) = &again else { return Err(Failure::Broken(message)) };
-                request = Request::from_parts(head.clone(), RequestBody::Empty);
-                problem = message;
+                request = Request::from_parts(head.clone(), RequestBody::empty());
+                problem = Some(message);
                 if reused {
                     // The endpoint may be well and only have closed its idle connections.
                     upstream.close_idle();
@@ -98,7 +98,7 @@ pub(super) async fn exchange(
             }
         }
     }
-    Err(Failure::Unreachable(problem))
+    Err(Failure::Unreachable(problem.unwrap_or_else(|| "the backend has no endpoints".to_owned())))
 }
 
 enum Attempt {
@@ -116,40 +116,34 @@ async fn attempt(
 ) -> Result<Exchange, Attempt> {
     let mut lease = Lease::new(Arc::clone(upstream));
     let mut request = request;
-    while let Some(mut sender) = upstream.take_idle(idle_limit) {
-        match send(&mut sender, request, upstream.address).await {
+    let upload = request.body_mut().watch();
+    let upgrade = request.headers().contains_key(UPGRADE);
+    loop {
+        let idle = upstream.take_idle(idle_limit);
+        let reused = idle.is_some();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => match upstream.connect(&shared.dial, &shared.limits).await {
+                Ok(connection) => connection,
+                Err(message) => return Err(Attempt::Unsent(Box::new(request), message)),
+            },
+        };
+        if upgrade {
+            connection.detach();
+        }
+        match lease.send(connection, request).await {
             Ok(response) => {
-                lease.hold(sender);
+                // The response comes while the request still goes: neither may wait for the other.
+                if upload.is_some_and(|upload| !upload.is_over()) {
+                    lease.detach();
+                }
                 return Ok(Exchange { response, lease });
             }
-            Err((Some(unsent), _)) => request = *unsent,
-            Err((None, message)) => return Err(Attempt::Lost { message, reused: true }),
+            Err((Some(unsent), _)) if reused => request = *unsent,
+            Err((Some(unsent), message)) => return Err(Attempt::Unsent(unsent, message)),
+            Err((None, message)) => return Err(Attempt::Lost { message, reused }),
         }
     }
-    let mut sender = match upstream.connect(&shared.dial, &shared.limits).await {
-        Ok(sender) => sender,
-        Err(message) => return Err(Attempt::Unsent(Box::new(request), message)),
-    };
-    match send(&mut sender, request, upstream.address).await {
-        Ok(response) => {
-            lease.hold(sender);
-            Ok(Exchange { response, lease })
-        }
-        Err((Some(unsent), message)) => Err(Attempt::Unsent(unsent, message)),
-        Err((None, message)) => Err(Attempt::Lost { message, reused: false }),
-    }
-}
-
-/// The response; or the request, if nothing of it was sent, and what went wrong.
-async fn send(
-    sender: &mut SendRequest<RequestBody>,
-    request: Request<RequestBody>,
-    address: SocketAddr,
-) -> Result<Response<Incoming>, (Option<Box<Request<RequestBody>>>, String)> {
-    sender.try_send_request(request).await.map_err(|mut error| {
-        let request = error.take_message().map(Box::new);
-        (request, format!("connection to {address} broke: {}", error.into_error()))
-    })
 }
 
 /// RFC 9110, section 9.2.2, for requests whose body is not gone after the first attempt.

@@ -29,22 +29,25 @@ struct Upgrade {
 struct Reply {
     response: Response<ResponseBody>,
     backend: Option<usize>,
-    revision: Arc<str>,
+    revision: Option<Arc<str>>,
 }
 
 impl Reply {
     fn new(backend: Option<usize>, response: Response<ResponseBody>) -> Self {
-        Self { response, backend, revision: Arc::from("") }
+        Self { response, backend, revision: None }
     }
 }
 
+/// What the requests of one connection have in common.
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Client,
+}
+
 /// Answers one request.
-pub(super) async fn respond(
-    shared: Arc<Shared>,
-    client: Client,
-    mut request: Request<Incoming>,
-) -> Response<ResponseBody> {
+pub(super) async fn respond(session: Arc<Session>, mut request: Request<Incoming>) -> Response<ResponseBody> {
     let started = Instant::now();
+    let Session { shared, client } = &*session;
     let live = shared.live();
     let upgrade = headers::wanted_upgrade(&request)
         .map(|protocol| Upgrade { protocol, client: hyper::upgrade::on(&mut request) });
@@ -56,31 +59,34 @@ pub(super) async fn respond(
             return answer::text(status, &reason);
         }
     };
-    let order = Order { shared: &shared, live: &live, client, authority: &authority, selected, started };
+    let order = Order { shared, live: &live, client, authority: &authority, selected, started };
     let reply = order.serve(head, body, upgrade).await;
-    live.series(selected.index, reply.backend, &reply.revision, &shared.metrics)
-        .record(reply.response.status(), started.elapsed());
+    let series = (selected.index, reply.backend, reply.revision.as_deref().unwrap_or(""));
+    live.record(series, &shared.metrics, reply.response.status(), started.elapsed());
     reply.response
 }
 
 /// The host and port that the client asked for, and the rule for the request.
 fn find<'a>(
     live: &'a Live,
-    client: Client,
+    client: &Client,
     head: &Parts,
-) -> Result<(String, Selected<'a>), (StatusCode, String)> {
+) -> Result<(HeaderValue, Selected<'a>), (StatusCode, String)> {
     let refuse = |status, reason: &str| Err((status, reason.to_owned()));
     let Some(authority) = headers::authority(head) else {
         return refuse(StatusCode::BAD_REQUEST, "the request needs one Host");
     };
-    let Some(host) = host_of(&authority) else {
+    let Some(host) = authority.to_str().ok().and_then(host_of) else {
         return refuse(StatusCode::BAD_REQUEST, "the Host is not valid");
     };
     if head.method == Method::CONNECT {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not supported");
     }
     match live.table.select(client.secure, &host, &head.method, &head.uri, &head.headers) {
-        Some(selected) => Ok((authority, selected)),
+        Some(selected) => {
+            drop(host);
+            Ok((authority, selected))
+        }
         None => {
             refuse(StatusCode::NOT_FOUND, &format!("no HTTPRoute matches {} of host {host}", head.uri.path()))
         }
@@ -91,8 +97,8 @@ fn find<'a>(
 struct Order<'a> {
     shared: &'a Arc<Shared>,
     live: &'a Arc<Live>,
-    client: Client,
-    authority: &'a str,
+    client: &'a Client,
+    authority: &'a HeaderValue,
     selected: Selected<'a>,
     started: Instant,
 }
@@ -111,11 +117,11 @@ impl Order<'_> {
         let body = if upgrade.is_none() && !rule.mirrors.is_empty() {
             mirror::copies(self.shared, self.live, rule, &head, body)
         } else {
-            RequestBody::Client(body)
+            RequestBody::client(body)
         };
         let deadline =
             rule.timeouts.request.map(|limit| tokio::time::Instant::from_std(self.started + limit));
-        let mut revision: Arc<str> = Arc::from("");
+        let mut revision = None;
         let limit = rule.timeouts.backend_request;
         let request = Request::from_parts(head, body);
         let exchanging = exchange(self.shared, self.live, backend, request, limit, &mut revision);
@@ -153,8 +159,8 @@ impl Order<'_> {
                 return Some(Reply::new(backend, answer::text(StatusCode::INTERNAL_SERVER_ERROR, &reason)));
             }
             let redirect = filters.redirect.as_ref()?;
-            let location =
-                redirect.location(self.client.scheme(), self.authority, uri, self.selected.prefix());
+            let authority = self.authority.to_str().unwrap_or_default();
+            let location = redirect.location(self.client.scheme(), authority, uri, self.selected.prefix());
             Some(Reply::new(backend, answer::redirect(redirect.status, &location)))
         };
         if let Some(reply) = stopped(&rule.filters, None) {

@@ -22,29 +22,75 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Prefix of Seaway's tokens.
 const TOKEN_PREFIX: &str = "swy_";
 
-/// Who sent a request, and how.
-#[derive(Clone, Copy, Debug)]
+/// Who sends requests over a connection, and how.
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pub(crate) address: IpAddr,
+    /// Its address, as `X-Forwarded-For` has it.
+    address: HeaderValue,
     pub(crate) secure: bool,
 }
 
 impl Client {
-    pub(crate) fn scheme(self) -> &'static str {
+    pub(crate) fn new(address: IpAddr, secure: bool) -> Self {
+        // An address is made of digits, letters, dots and colons.
+        let text = HeaderValue::try_from(address.to_string());
+        Self { address: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")), secure }
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
 }
 
 /// The host and port that a request asks for: of an absolute or HTTP/2 target,
 /// otherwise of the one `Host` header. `None` is a bad request.
-pub(crate) fn authority(parts: &Parts) -> Option<String> {
+pub(crate) fn authority(parts: &Parts) -> Option<HeaderValue> {
     if let Some(authority) = parts.uri.authority() {
-        return Some(authority.as_str().to_owned());
+        return HeaderValue::from_str(authority.as_str()).ok();
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().ok().map(str::to_owned),
+        (Some(host), None) => host.to_str().is_ok().then(|| host.clone()),
         _ => None,
+    }
+}
+
+/// Which headers there are that need a look. Most requests have few of them, and going through their names once costs
+/// less than looking for each.
+#[derive(Default)]
+struct Present {
+    connection: bool,
+    hop_by_hop: bool,
+    te: bool,
+    expect: bool,
+    cookie: bool,
+    set_cookie: bool,
+    authorization: bool,
+    forwarded_for: bool,
+}
+
+impl Present {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => present.connection = true,
+                "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "transfer-encoding"
+                | "upgrade" => present.hop_by_hop = true,
+                "te" => present.te = true,
+                "expect" => present.expect = true,
+                "cookie" => present.cookie = true,
+                "set-cookie" => present.set_cookie = true,
+                "authorization" => present.authorization = true,
+                "x-forwarded-for" => present.forwarded_for = true,
+                _ => {}
+            }
+        }
+        present
     }
 }
 
@@ -62,37 +108,54 @@ pub(crate) fn wanted_upgrade<B>(request: &http::Request<B>) -> Option<HeaderValu
 /// Makes a client's headers fit for a backend.
 pub(crate) fn to_backend(
     headers: &mut HeaderMap,
-    client: Client,
-    authority: &str,
+    client: &Client,
+    authority: &HeaderValue,
     upgrade: Option<&HeaderValue>,
 ) {
-    remove_hop_by_hop(headers);
-    // The gateway itself has answered or will answer the expectation.
-    headers.remove(EXPECT);
-    strip_credentials(headers);
+    let present = Present::among(headers);
+    remove_hop_by_hop(headers, &present);
+    if present.expect {
+        // The gateway itself has answered or will answer the expectation.
+        headers.remove(EXPECT);
+    }
+    if present.cookie {
+        strip_cookies(headers);
+    }
+    if present.authorization && headers.get_all(AUTHORIZATION).iter().any(is_our_token) {
+        headers.remove(AUTHORIZATION);
+    }
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert(HOST, host.clone());
-        headers.insert(X_FORWARDED_HOST, host);
+    if headers.get(HOST) != Some(authority) {
+        headers.insert(HOST, authority.clone());
     }
+    headers.insert(X_FORWARDED_HOST, authority.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
-    let mut chain = String::new();
-    for hop in headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
-        chain.push_str(hop);
-        chain.push_str(", ");
+    let mut chain = client.address.clone();
+    if present.forwarded_for {
+        let mut hops: Vec<&[u8]> = headers
+            .get_all(&X_FORWARDED_FOR)
+            .iter()
+            .filter(|value| value.to_str().is_ok())
+            .map(HeaderValue::as_bytes)
+            .collect();
+        hops.push(client.address.as_bytes());
+        if let Ok(all) = HeaderValue::from_bytes(&hops.join(&b", "[..])) {
+            chain = all;
+        }
     }
-    chain.push_str(&client.address.to_string());
-    if let Ok(chain) = HeaderValue::from_str(&chain) {
-        headers.insert(X_FORWARDED_FOR, chain);
-    }
+    headers.insert(X_FORWARDED_FOR, chain);
 }
 
 /// Makes a backend's headers fit for a client. A backend cannot set Seaway's cookies.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
+    let present = Present::among(headers);
+    remove_hop_by_hop(headers, &present);
+    if !present.set_cookie {
+        return;
+    }
     let is_ours = |value: &HeaderValue| {
         let bytes = value.as_bytes();
         let end = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
@@ -109,14 +172,19 @@ pub(crate) fn to_client(headers: &mut HeaderMap) {
 }
 
 /// RFC 9110, section 7.6.1: what `Connection` names and what is known to mean one connection.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, present: &Present) {
+    if present.connection {
+        // What most of them say names no header.
+        let may_name =
+            |token: &&str| ["keep-alive", "close"].iter().all(|each| !token.eq_ignore_ascii_case(each));
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .filter_map(|token| HeaderName::try_from(token.trim()).ok())
+            .map(str::trim)
+            .filter(may_name)
+            .filter_map(|token| HeaderName::try_from(token).ok())
             .filter(|name| *name != HOST && *name != TE)
             .collect();
         for name in named {
@@ -124,13 +192,21 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in
-        [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE]
-    {
-        headers.remove(name);
+    if present.hop_by_hop {
+        for name in [
+            KEEP_ALIVE,
+            PROXY_CONNECTION,
+            PROXY_AUTHENTICATE,
+            PROXY_AUTHORIZATION,
+            TRANSFER_ENCODING,
+            UPGRADE,
+        ] {
+            headers.remove(name);
+        }
     }
     // Trailers pass through; other transfer codings do not.
-    if let Some(codings) = headers.remove(TE)
+    if present.te
+        && let Some(codings) = headers.remove(TE)
         && codings.to_str().is_ok_and(|codings| {
             codings.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
         })
@@ -143,9 +219,9 @@ fn is_our_cookie(name: &str) -> bool {
     name.starts_with("__Host-seaway") || name == "seaway_session"
 }
 
-/// Takes out Seaway's session cookie and token. Several `Cookie` lines, as
-/// HTTP/2 sends them, become one.
-fn strip_credentials(headers: &mut HeaderMap) {
+/// Takes out Seaway's session cookie. Several `Cookie` lines, as HTTP/2 sends
+/// them, become one.
+fn strip_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter();
     let first = cookies.next();
     let several = cookies.next().is_some();
@@ -168,9 +244,6 @@ fn strip_credentials(headers: &mut HeaderMap) {
         {
             headers.insert(COOKIE, value);
         }
-    }
-    if headers.get_all(AUTHORIZATION).iter().any(is_our_token) {
-        headers.remove(AUTHORIZATION);
     }
 }
 
@@ -207,9 +280,9 @@ mod tests {
     }
 
     fn sent(lines: &[(&str, &str)]) -> Vec<String> {
-        let client = Client { address: "192.0.2.7".parse().unwrap(), secure: false };
+        let client = Client::new("192.0.2.7".parse().unwrap(), false);
         let mut map = headers(lines);
-        to_backend(&mut map, client, "a.localhost:80", None);
+        to_backend(&mut map, &client, &HeaderValue::from_static("a.localhost:80"), None);
         let mut lines: Vec<String> = map
             .iter()
             .filter(|(name, _)| **name != HOST && !name.as_str().starts_with("x-forwarded-"))
@@ -254,9 +327,9 @@ mod tests {
 
     #[test]
     fn the_backend_learns_who_asked_for_what() {
-        let client = Client { address: "192.0.2.7".parse().unwrap(), secure: true };
+        let client = Client::new("192.0.2.7".parse().unwrap(), true);
         let mut map = headers(&[("x-forwarded-for", "10.1.1.1"), ("x-forwarded-proto", "gopher")]);
-        to_backend(&mut map, client, "a.localhost:7480", None);
+        to_backend(&mut map, &client, &HeaderValue::from_static("a.localhost:7480"), None);
         assert_eq!(map["x-forwarded-for"], "10.1.1.1, 192.0.2.7");
         assert_eq!(map["x-forwarded-proto"], "https");
         assert_eq!(map["x-forwarded-host"], "a.localhost:7480");
@@ -282,8 +355,8 @@ mod tests {
             *request.headers_mut() = headers(lines);
             authority(&request.into_parts().0)
         };
-        assert_eq!(of(&[("host", "a")], "/"), Some("a".to_owned()));
-        assert_eq!(of(&[("host", "a")], "http://b/"), Some("b".to_owned()));
+        assert_eq!(of(&[("host", "a")], "/"), Some(HeaderValue::from_static("a")));
+        assert_eq!(of(&[("host", "a")], "http://b/"), Some(HeaderValue::from_static("b")));
         assert_eq!(of(&[], "/"), None);
         assert_eq!(of(&[("host", "a"), ("host", "b")], "/"), None);
     }

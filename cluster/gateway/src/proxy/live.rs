@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
 
 use crate::metrics::{Metrics, Series, SeriesKey};
 use crate::table::{Backend, Endpoint, RoutingTable, Rule};
@@ -67,19 +69,21 @@ impl Live {
         Self { table, upstreams, series }
     }
 
-    /// The counters for a rule, one of its backends if one was chosen, and a revision.
-    pub(crate) fn series(
+    /// Counts a request for a rule, one of its backends if one was chosen, and a revision.
+    pub(crate) fn record(
         &self,
-        rule: usize,
-        backend: Option<usize>,
-        revision: &str,
+        (rule, backend, revision): (usize, Option<usize>, &str),
         metrics: &Metrics,
-    ) -> Arc<Series> {
+        status: StatusCode,
+        latency: Duration,
+    ) {
         let revisions = &self.series[rule][backend.unwrap_or(self.series[rule].len() - 1)];
         match revisions.iter().find(|(known, _)| &**known == revision) {
-            Some((_, series)) => Arc::clone(series),
+            Some((_, series)) => series.record(status, latency),
             // A retry reached an endpoint of a newer table.
-            None => metrics.series(&series_key(&self.table.rules()[rule], backend, revision)),
+            None => metrics
+                .series(&series_key(&self.table.rules()[rule], backend, revision))
+                .record(status, latency),
         }
     }
 
@@ -90,22 +94,22 @@ impl Live {
         tried: &[SocketAddr],
         random: u64,
     ) -> Option<(&'a Endpoint, &Arc<Upstream>)> {
-        let left: Vec<(&Endpoint, &Arc<Upstream>)> = backend
-            .endpoints
-            .iter()
-            .filter(|endpoint| !tried.contains(&endpoint.address))
-            .filter_map(|endpoint| Some((endpoint, self.upstreams.get(&endpoint.address)?)))
-            .collect();
+        let left = || backend.endpoints.iter().filter(|endpoint| !tried.contains(&endpoint.address));
+        let count = if tried.is_empty() { backend.endpoints.len() } else { left().count() };
+        let find = |index: usize| {
+            let endpoint = left().nth(index)?;
+            Some((endpoint, self.upstreams.get(&endpoint.address)?))
+        };
         // Two independent numbers of 32 bits, scaled to the length.
         let scale = |number: u64, length: usize| (number.saturating_mul(length as u64) >> 32) as usize;
-        match left.as_slice() {
-            [] => None,
-            [only] => Some(*only),
+        match count {
+            0 => None,
+            1 => find(0),
             many => {
-                let one = scale(random & 0xffff_ffff, many.len());
-                let other = (one + 1 + scale(random >> 32, many.len() - 1)) % many.len();
-                let busier = many[one].1.in_flight() > many[other].1.in_flight();
-                Some(many[if busier { other } else { one }])
+                let one = scale(random & 0xffff_ffff, many);
+                let other = (one + 1 + scale(random >> 32, many - 1)) % many;
+                let (one, other) = (find(one)?, find(other)?);
+                Some(if one.1.in_flight() > other.1.in_flight() { other } else { one })
             }
         }
     }

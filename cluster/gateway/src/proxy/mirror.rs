@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::body::{RequestBody, copy};
+use super::body::{BackendBody, RequestBody, ResponseBody, copy};
 use super::exchange::{Exchange, exchange};
 use super::live::Live;
 use crate::table::Rule;
@@ -34,7 +34,7 @@ pub(super) fn copies(
             continue;
         }
         let copied = if body.is_end_stream() {
-            RequestBody::Empty
+            RequestBody::empty()
         } else {
             let (sender, copied) = copy();
             senders.push(sender);
@@ -47,22 +47,14 @@ pub(super) fn copies(
         let (shared, live, backend) = (Arc::clone(shared), Arc::clone(live), Arc::clone(&mirror.backend));
         tokio::spawn(async move {
             let sending = async {
-                let mut revision = Arc::from("");
-                let sent = exchange(&shared, &live, &backend, request, None, &mut revision).await;
+                let sent = exchange(&shared, &live, &backend, request, None, &mut None).await;
                 if let Ok(Exchange { response, lease }) = sent {
-                    let mut body = response.into_body();
+                    let mut body = ResponseBody::Backend(BackendBody::new(response.into_body(), lease, None));
                     while let Some(Ok(_)) = body.frame().await {}
-                    if body.is_end_stream() {
-                        lease.complete();
-                    }
                 }
             };
             let _ = tokio::time::timeout(LIMIT, sending).await;
         });
     }
-    if senders.is_empty() {
-        RequestBody::Client(body)
-    } else {
-        RequestBody::Copied { incoming: body, copies: senders }
-    }
+    if senders.is_empty() { RequestBody::client(body) } else { RequestBody::copied(body, senders) }
 }

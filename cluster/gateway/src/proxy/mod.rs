@@ -8,6 +8,7 @@ mod accept;
 mod answer;
 mod body;
 mod certificates;
+mod connection;
 mod exchange;
 mod forward;
 mod headers;
@@ -71,7 +72,7 @@ pub struct TlsListener {
 pub struct Limits {
     /// Connections from clients at a time; more wait.
     pub connections: usize,
-    /// Headers in one request or response.
+    /// Headers in one request or response. Any number but [`Limits::FREE_HEADERS`] costs memory for each message.
     pub headers: usize,
     /// Bytes of one head.
     pub header_bytes: usize,
@@ -81,11 +82,21 @@ pub struct Limits {
     pub connect: Duration,
 }
 
+impl Limits {
+    /// So many headers find room on the stack of the parser, as hyper builds it.
+    pub const FREE_HEADERS: usize = 100;
+
+    /// The limit of headers to set; `None` for the one that holds anyway.
+    fn max_headers(&self) -> Option<usize> {
+        (self.headers != Self::FREE_HEADERS).then_some(self.headers)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            headers: 128,
+            headers: Self::FREE_HEADERS,
             header_bytes: 64 * 1024,
             head_time: Duration::from_secs(60),
             connect: Duration::from_secs(5),

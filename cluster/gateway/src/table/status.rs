@@ -10,6 +10,31 @@ use super::gateways::{GatewayView, our_classes};
 use super::objects::{DataPlane, Objects};
 use super::spec::Meta;
 
+/// What the specification's conformance tests call the features that are served, in their order.
+const FEATURES: [&str; 21] = [
+    "Gateway",
+    "GatewayHTTPListenerIsolation",
+    "HTTPRoute",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteHostRewrite",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePathRewrite",
+    "HTTPRoutePortRedirect",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestMirror",
+    "HTTPRouteRequestMultipleMirrors",
+    "HTTPRouteRequestPercentageMirror",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+    "HTTPRouteSchemeRedirect",
+    "ReferenceGrant",
+];
+
 /// A status that an object should have and does not have yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredStatus {
@@ -50,7 +75,10 @@ pub(crate) fn changed(
             let accepted =
                 Condition::new("Accepted", true, "Accepted", "The class is served by this gateway");
             let conditions = merged(object, &[accepted], &meta, plane);
-            (StatusKind::GatewayClass, &**object, meta, replace(object, [("conditions", conditions)]))
+            let features: Vec<Value> = FEATURES.iter().map(|name| json!({"name": name})).collect();
+            let status =
+                replace(object, [("conditions", conditions), ("supportedFeatures", features.into())]);
+            (StatusKind::GatewayClass, &**object, meta, status)
         })
     });
     let gateways = gateways.iter().enumerate().map(|(index, gateway)| {

@@ -36,6 +36,21 @@ fn generations_start_at_one_for_kinds_that_count_them() {
 }
 
 #[test]
+fn the_templates_of_a_daemon_set_are_counted_for_old_clients() {
+    const NUMBER: &str = "deprecated.daemonset.template.generation";
+    let set = |image: &str| json!({"metadata": {"name": "a"}, "spec": {"template": {"image": image}}});
+    let first = created("apps", "DaemonSet", set("a:1"));
+    assert_eq!(first["metadata"]["annotations"][NUMBER], "1");
+    // Whoever replaces it need not know of the number, and cannot set it.
+    let same = updated("apps", "DaemonSet", set("a:1"), &first);
+    assert_eq!(same["metadata"]["annotations"][NUMBER], "1");
+    let mut other = set("a:2");
+    other["metadata"]["annotations"] = json!({NUMBER: "9", "mine": "x"});
+    let second = updated("apps", "DaemonSet", other, &first);
+    assert_eq!(second["metadata"]["annotations"], json!({NUMBER: "2", "mine": "x"}));
+}
+
+#[test]
 fn namespaces_begin_active_with_the_kubernetes_finalizer() {
     let namespace = created("", "Namespace", json!({"metadata": {"deletionTimestamp": "x"}}));
     assert_eq!(namespace["spec"]["finalizers"], json!(["kubernetes"]));

@@ -30,6 +30,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
@@ -105,6 +106,7 @@ fn outer() -> Result<(), Failure> {
         write("/proc/self/setgroups", "deny".to_owned())?;
         write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+        limit_processes().map_err(failed("limit processes"))?;
     }
     unshare(CloneFlags::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -127,6 +129,22 @@ fn outer() -> Result<(), Failure> {
         Ok(never) => match never {},
         Err(errno) => Err(failed("start the program again")(errno)),
     }
+}
+
+/// Keeps a part of the processes that the user may have for Seaway itself and the rest of the machine, whatever the pods
+/// do. In a user namespace the kernel counts those inside by themselves and binds also whoever is root there
+/// (getrlimit(2)), all pods together; where control groups can be made, each container has a limit of its own besides.
+fn limit_processes() -> nix::Result<()> {
+    let (_, own) = getrlimit(Resource::RLIMIT_NPROC)?;
+    let read = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let machine =
+        ["/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"].into_iter().filter_map(read).min();
+    let most = machine.map_or(own, |machine| own.min(machine / 2));
+    if most < libc::RLIM_INFINITY {
+        let share = most / 4 * 3;
+        setrlimit(Resource::RLIMIT_NPROC, share, share)?;
+    }
+    Ok(())
 }
 
 /// Makes the node's namespaces and stays as the guard of its init.

@@ -9,6 +9,7 @@ use super::credentials::Credentials;
 use super::layer::unpack_checked;
 use super::layout::LayoutFolder;
 use super::manifest::{ConfigDocument, Descriptor, Document, architecture};
+use super::progress::Progress;
 use super::reference::{Reference, check_digest};
 use super::registry::{Client, RegistryOptions, Repository};
 use super::unpack::remove_tree;
@@ -143,6 +144,7 @@ impl ImageStore {
         reference: &str,
         policy: PullPolicy,
         credentials: &Credentials,
+        progress: &Progress,
     ) -> Result<Image> {
         if policy != PullPolicy::Always
             && let Some(image) = self.present(reference)?
@@ -152,21 +154,26 @@ impl ImageStore {
         if policy == PullPolicy::Never && !self.in_layout(reference)? {
             return Err(Error::NeverPull { reference: reference.to_owned() });
         }
-        self.pull(reference, credentials).await
+        self.pull(reference, credentials, progress).await
     }
 
     /// Asks layout folders, mirrors and the registry, and brings what is missing.
-    pub async fn pull(&self, reference: &str, credentials: &Credentials) -> Result<Image> {
+    pub async fn pull(
+        &self,
+        reference: &str,
+        credentials: &Credentials,
+        progress: &Progress,
+    ) -> Result<Image> {
         let _open = self.collecting.read().await;
         let parsed = Reference::parse(reference)?;
         if let Some((layout, descriptor)) = self.in_layouts(&parsed)? {
             let source = Source::Layout(layout);
-            return self.bring(reference, &parsed, &source, &descriptor.digest).await;
+            return self.bring((reference, &parsed), &source, &descriptor.digest, progress).await;
         }
         let mut last = None;
         for repository in self.client.repositories(&parsed, credentials) {
             let version = parsed.version().to_owned();
-            match self.bring(reference, &parsed, &Source::Registry(repository), &version).await {
+            match self.bring((reference, &parsed), &Source::Registry(repository), &version, progress).await {
                 Ok(image) => return Ok(image),
                 Err(e) => last = Some(e),
             }
@@ -177,9 +184,11 @@ impl ImageStore {
         }))
     }
 
-    /// Forgets images that are not in use (by digest), and removes the layers that no image needs any more.
-    pub async fn collect(&self, in_use: &HashSet<String>) -> Result<Collected> {
+    /// Forgets images that are not in use (by digest), and removes the layers that no image needs any more. What is in
+    /// use is asked once nothing is being fetched any more, so that it counts what was fetched just now.
+    pub async fn collect(&self, in_use: impl FnOnce() -> Result<HashSet<String>>) -> Result<Collected> {
         let _closed = self.collecting.write().await;
+        let in_use = &in_use()?;
         let mut collected = Collected::default();
         let (mut documents, mut layers) = (HashSet::new(), HashSet::new());
         for digest in in_use {
@@ -251,10 +260,10 @@ impl ImageStore {
 
     async fn bring(
         &self,
-        reference: &str,
-        parsed: &Reference,
+        (reference, parsed): (&str, &Reference),
         source: &Source,
         version: &str,
+        progress: &Progress,
     ) -> Result<Image> {
         let mut version = version.to_owned();
         let mut nested = 0;
@@ -280,8 +289,13 @@ impl ImageStore {
         let config_bytes = self.fetch_document(source, &config).await?;
         let document: ConfigDocument = parse(&config.digest, &config_bytes)?;
         self.check_config(&config.digest, &document, manifest.layers.len())?;
+        progress.begin(manifest.layers.iter().fold(0, |sum, layer| layer.size.saturating_add(sum)));
+        let mut before = 0u64;
         for (layer, diff_id) in manifest.layers.iter().zip(&document.rootfs.diff_ids) {
-            self.layer(source, layer, diff_id).await?;
+            self.layer(source, layer, diff_id, progress).await?;
+            // Whoever brought it, and however its bytes came.
+            before = before.saturating_add(layer.size);
+            progress.reach(before);
         }
         let record = Record { version: 1, reference: parsed.to_string(), digest: digest.clone() };
         let json = serde_json::to_vec(&record).unwrap_or_default();
@@ -353,7 +367,13 @@ impl ImageStore {
         Ok(bytes)
     }
 
-    async fn layer(&self, source: &Source, descriptor: &Descriptor, diff_id: &str) -> Result<()> {
+    async fn layer(
+        &self,
+        source: &Source,
+        descriptor: &Descriptor,
+        diff_id: &str,
+        progress: &Progress,
+    ) -> Result<()> {
         let target = self.layer_path(diff_id)?;
         let lock = self.busy.lock().entry(diff_id.to_owned()).or_default().clone();
         let _alone = lock.lock().await;
@@ -370,7 +390,9 @@ impl ImageStore {
             Source::Layout(layout) => layout
                 .open_blob(&descriptor.digest)?
                 .ok_or_else(|| fail(format!("is missing in {}", layout.path.display())))?,
-            Source::Registry(repository) => self.download(repository, descriptor, &scratch.0).await?,
+            Source::Registry(repository) => {
+                self.download(repository, descriptor, &scratch.0, progress).await?
+            }
         };
         let unpacked = Scratch(self.temporary());
         std::fs::create_dir(&unpacked.0).map_err(Error::io("make", &unpacked.0))?;
@@ -385,13 +407,20 @@ impl ImageStore {
         Ok(())
     }
 
-    async fn download(&self, repository: &Repository, descriptor: &Descriptor, path: &Path) -> Result<File> {
+    async fn download(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        path: &Path,
+        progress: &Progress,
+    ) -> Result<File> {
         let mut blob = self.client.blob(repository, &descriptor.digest).await?;
         let mut file = File::options().read(true).write(true).create_new(true).open(path);
         let file = file.as_mut().map_err(|e| Error::io("create", path)(std::io::Error::from(e.kind())))?;
         let mut received = 0u64;
         while let Some(chunk) = blob.chunk().await? {
             received += chunk.len() as u64;
+            progress.add(chunk.len() as u64);
             if received > descriptor.size {
                 let problem = format!("the registry sends more than the {} bytes announced", descriptor.size);
                 return Err(Error::Blob { digest: descriptor.digest.clone(), problem });

@@ -1,6 +1,7 @@
 //! Removes what nothing needs any more: folders of old pods, images, folders of deleted claims.
 
 use super::shared::{PodKey, Shared};
+use crate::error::Result;
 use crate::image::remove_tree;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Api;
@@ -36,21 +37,37 @@ pub(super) async fn collect(shared: Arc<Shared>) {
         let api: Api<Pod> = Api::all(shared.client.clone());
         let mine = kube::api::ListParams::default().fields(&format!("spec.nodeName={}", shared.options.name));
         let Ok(pods) = api.list(&mine).await else { continue };
-        let containers = pods.items.iter().filter_map(|p| p.spec.as_ref()).flat_map(|s| {
-            s.containers.iter().chain(s.init_containers.iter().flatten()).filter_map(|c| c.image.clone())
-        });
-        let used: HashSet<String> = containers
-            .filter_map(|image| shared.images.present(&image).ok().flatten())
-            .map(|i| i.digest)
-            .collect();
+        let Ok(used) = used_images(&shared, &pods.items) else { continue };
         // An image stays for one round after its last use: the next rollout may want it back.
         let keep: HashSet<String> = used.iter().chain(used_before.iter().flatten()).cloned().collect();
+        let all = || used_now(&shared).map(|now| now.into_iter().chain(keep).collect());
         if used_before.replace(used).is_some()
-            && let Err(e) = shared.images.collect(&keep).await
+            && let Err(e) = shared.images.collect(all).await
         {
             tracing::warn!(error = %e, "unused images could not be removed");
         }
     }
+}
+
+/// The digests of the images that pods run. An error when one cannot be told: then none is to be removed.
+fn used_images<'a>(shared: &Shared, pods: impl IntoIterator<Item = &'a Pod>) -> Result<HashSet<String>> {
+    let mut used = HashSet::new();
+    for spec in pods.into_iter().filter_map(|pod| pod.spec.as_ref()) {
+        let own = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        let images = own.map(|container| container.image.as_ref());
+        let later = spec.ephemeral_containers.iter().flatten().map(|container| container.image.as_ref());
+        let volumes = spec.volumes.iter().flatten().map(|volume| volume.image.as_ref()?.reference.as_ref());
+        for image in images.chain(later).chain(volumes).flatten() {
+            used.extend(shared.images.present(image)?.map(|image| image.digest));
+        }
+    }
+    Ok(used)
+}
+
+/// The same of the pods that this node looks after as of now.
+pub(super) fn used_now(shared: &Shared) -> Result<HashSet<String>> {
+    let workers = shared.workers();
+    used_images(shared, workers.iter().map(|(_, pod, _)| &**pod))
 }
 
 /// Removes the folders of claims that the API has not known twice in a row; returns what it does not know now. Data is

@@ -1,4 +1,4 @@
-//! Disk space: a pod that uses more than it may is ended, and when the disk gets full, the one that uses most.
+//! What pods use of the disk, and which of them use more than they may.
 //!
 //! What is counted is what the kubelet calls local ephemeral storage: what containers write outside of volumes, their
 //! logs, and `emptyDir` volumes that are not kept in memory. Claims are not; their data is meant to stay.
@@ -6,72 +6,35 @@
 use super::container::PodFolders;
 use super::resources::milli;
 use super::shared::{Employed, Shared};
-use super::worker::Input;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Files of one pod that are looked at in one round.
 const MAX_FILES: usize = 2_000_000;
-/// A pod that uses less is not ended for want of space: it would not help.
-const SMALL: u64 = 1 << 20;
 
 /// What a pod uses, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Usage {
+pub(super) struct Usage {
     containers: BTreeMap<String, u64>,
     volumes: BTreeMap<String, u64>,
 }
 
 impl Usage {
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.containers.values().chain(self.volumes.values()).sum()
     }
 }
 
-/// Looks at all pods from time to time, until dropped.
-pub(super) async fn watch(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(shared.options.disk_interval).await;
-        let pods = shared.workers();
-        let measured = {
-            let (shared, pods) = (shared.clone(), pods.clone());
-            tokio::task::spawn_blocking(move || {
-                let usage = |(key, pod, _): &Employed| {
-                    let folders = PodFolders { root: shared.pods_folder().join(&key.uid) };
-                    measure(pod, &folders, &shared.log_folder(key))
-                };
-                pods.iter().map(usage).collect::<Vec<Usage>>()
-            })
-        };
-        let Ok(measured) = measured.await else { continue };
-        let mut ended = false;
-        for ((_, pod, worker), usage) in pods.iter().zip(&measured) {
-            if let Some(message) = excess(pod, usage) {
-                ended = true;
-                let _ = worker.send(Input::Evict(message));
-            }
-        }
-        let free = nix::sys::statvfs::statvfs(&shared.options.data_dir)
-            .map_or(u64::MAX, |s| s.blocks_available() * s.fragment_size());
-        if ended || free >= shared.options.disk_reserve {
-            continue;
-        }
-        let largest = pods.iter().zip(&measured).max_by_key(|(_, usage)| usage.total());
-        if let Some(((_, _, worker), usage)) = largest.filter(|(_, usage)| usage.total() > SMALL) {
-            let message = format!(
-                "The node was low on resource: ephemeral-storage. Threshold quantity: {}, available: {}. The pod was \
-                 using {}, more than any other. ",
-                binary(shared.options.disk_reserve),
-                binary(free),
-                binary(usage.total())
-            );
-            let _ = worker.send(Input::Evict(message));
-        }
-    }
+/// What each of the pods uses; looks at their files one by one.
+pub(super) fn measure_all(shared: &Shared, pods: &[Employed]) -> Vec<Usage> {
+    let usage = |(key, pod, _): &Employed| {
+        let folders = PodFolders { root: shared.pods_folder().join(&key.uid) };
+        measure(pod, &folders, &shared.log_folder(key))
+    };
+    pods.iter().map(usage).collect()
 }
 
 fn measure(pod: &Pod, folders: &PodFolders, logs: &Path) -> Usage {
@@ -118,7 +81,7 @@ fn size(path: &Path, files: &mut usize) -> u64 {
 }
 
 /// Which limit a pod exceeds, in the kubelet's words.
-fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
+pub(super) fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     for volume in spec.volumes.iter().flatten() {
         let limit = volume.empty_dir.as_ref().and_then(|v| v.size_limit.as_ref());
@@ -161,7 +124,7 @@ fn exceeds(used: u64, limit: &Quantity) -> bool {
 }
 
 /// Bytes as a quantity: `20Mi`.
-fn binary(bytes: u64) -> String {
+pub(super) fn binary(bytes: u64) -> String {
     let units = ["", "Ki", "Mi", "Gi", "Ti"];
     let mut unit = 0;
     let mut number = bytes;

@@ -10,7 +10,9 @@ mod environment;
 mod events;
 mod exec;
 mod grpc;
+mod host_path;
 mod prepare;
+mod pressure;
 mod probe;
 mod pull;
 mod register;
@@ -41,6 +43,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
+use pressure::Pressure;
 use shared::{PodKey, Shared};
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -91,8 +94,11 @@ pub struct NodeOptions {
     pub max_processes: u64,
     /// So many bytes of the data folder's disk stay free: below that, the pod that uses most of it is ended.
     pub disk_reserve: u64,
-    /// How often the space that pods use is measured.
+    /// How often it is measured what pods use and what the machine has left.
     pub disk_interval: Duration,
+    /// So many bytes of the machine's memory stay available: below that, the pod that uses most beyond its request is
+    /// ended.
+    pub memory_reserve: u64,
 }
 
 impl NodeOptions {
@@ -116,6 +122,7 @@ impl NodeOptions {
             max_processes: 4096,
             disk_reserve: 512 << 20,
             disk_interval: Duration::from_secs(10),
+            memory_reserve: 100 << 20,
         }
     }
 
@@ -172,7 +179,7 @@ impl Node {
         let first = Arc::new(NodeNamespace::start(options.namespace.clone()).await?);
         let address = first.gateway();
         let client = options.client.clone();
-        register::register(&client, &options.name, address, &options.data_dir).await?;
+        register::register(&client, &options.name, address, &options.data_dir, Pressure::default()).await?;
         let events = Events::start(client.clone(), options.name.clone());
         events.node(&options.name, false, "Starting", "Starting kubelet.".to_owned());
         let cgroups = Cgroups::detect(&options.name, options.max_processes);
@@ -202,18 +209,12 @@ impl Node {
             address,
         ));
         let mut tasks = JoinSet::new();
-        let options = &shared.options;
-        tasks.spawn(register::heartbeat(
-            client.clone(),
-            options.name.clone(),
-            address,
-            options.data_dir.clone(),
-        ));
+        tasks.spawn(register::heartbeat(shared.clone()));
         tasks.spawn(watch_services(client, table));
         tasks.spawn(keep_namespace(shared.clone(), namespace.clone()));
         tasks.spawn(watch_pods(shared.clone()));
         tasks.spawn(collect(shared.clone()));
-        tasks.spawn(disk::watch(shared.clone()));
+        tasks.spawn(pressure::watch(shared.clone()));
         Ok(Self { shared, tasks, namespace })
     }
 
@@ -445,6 +446,7 @@ fn apply(shared: &Arc<Shared>, workers: &mut HashMap<PodKey, mpsc::UnboundedSend
     let Some(key) = key_of(&pod) else { return };
     let pod = Arc::new(pod);
     if let Some(worker) = workers.get(&key) {
+        shared.employ(&key, pod.clone(), worker.clone());
         let _ = worker.send(Input::Pod(pod));
         return;
     }
@@ -454,7 +456,9 @@ fn apply(shared: &Arc<Shared>, workers: &mut HashMap<PodKey, mpsc::UnboundedSend
         return;
     }
     shared.adopt(&key);
-    let worker = Worker::spawn(shared.clone(), pod.clone(), key.clone());
-    shared.employ(&key, pod, worker.clone());
-    workers.insert(key, worker);
+    let (sender, queue) = mpsc::unbounded_channel();
+    // Known before it begins: what it uses is not removed.
+    shared.employ(&key, pod.clone(), sender.clone());
+    Worker::spawn(shared.clone(), pod, key.clone(), (sender.clone(), queue));
+    workers.insert(key, sender);
 }

@@ -2,9 +2,13 @@
 
 use super::shared::Shared;
 use crate::error::Result;
-use crate::image::{Credentials, Image, PullPolicy};
+use crate::image::{Credentials, Image, Progress, PullPolicy};
 use k8s_openapi::api::core::v1::{Container, Pod, Secret, ServiceAccount};
 use kube::api::Api;
+use std::time::Duration;
+
+/// A pull that takes longer says how far it has come.
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// The image of a container, with events about it.
 pub(super) async fn pull(shared: &Shared, pod: &Pod, container: &Container) -> Result<Image> {
@@ -28,7 +32,22 @@ pub(super) async fn pull(shared: &Shared, pod: &Pod, container: &Container) -> R
         event("Pulling", format!("Pulling image \"{reference}\""));
     }
     let start = std::time::Instant::now();
-    let image = shared.images.ensure(&reference, policy, &credentials).await?;
+    let progress = Progress::default();
+    let image = {
+        let mut pull = std::pin::pin!(shared.images.ensure(&reference, policy, &credentials, &progress));
+        let mut told = 0;
+        loop {
+            tokio::select! {
+                image = &mut pull => break image?,
+                () = tokio::time::sleep(PROGRESS) => {
+                    if let Some((share, text)) = news(progress.now(), told) {
+                        told = share;
+                        event("Pulling", format!("Pulling image \"{reference}\": {text}"));
+                    }
+                }
+            }
+        }
+    };
     let took = start.elapsed();
     let took = format!("{}.{:03}s", took.as_secs(), took.subsec_millis());
     event(
@@ -39,6 +58,15 @@ pub(super) async fn pull(shared: &Shared, pod: &Pod, container: &Container) -> R
         ),
     );
     Ok(image)
+}
+
+/// What to say of a pull that has come further by a tenth since `told`, a share of 100.
+fn news(now: Option<(u64, u64)>, told: u64) -> Option<(u64, String)> {
+    let (received, total) = now?;
+    let share = u64::try_from(u128::from(received) * 100 / u128::from(total.max(1))).unwrap_or(100);
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    (share >= told + 10 && share < 100)
+        .then(|| (share, format!("{:.1} of {:.1} MiB ({share} %)", mebibytes(received), mebibytes(total))))
 }
 
 /// The logins of the pod's and its account's pull secrets. A missing one is no error: the image may be public.
@@ -69,4 +97,18 @@ async fn credentials(shared: &Shared, pod: &Pod) -> Credentials {
         }
     }
     credentials
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_tells_how_far_it_has_come_by_tenths() {
+        assert_eq!(news(None, 0), None);
+        assert_eq!(news(Some((5 << 20, 100 << 20)), 0), None);
+        assert_eq!(news(Some((34 << 20, 100 << 20)), 0), Some((34, "34.0 of 100.0 MiB (34 %)".to_owned())));
+        assert_eq!(news(Some((40 << 20, 100 << 20)), 34), None);
+        assert_eq!(news(Some((u64::MAX, u64::MAX)), 0), None, "the event Pulled says that");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::NodeOptions;
 use super::events::Events;
+use super::pressure::Pressure;
 use super::run::beside;
 use super::volumes::VolumeSources;
 use super::worker::Input;
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) services: watch::Receiver<Arc<ServiceTable>>,
     /// The node's address, which is the bridge's.
     pub(crate) address: Ipv4Addr,
+    /// What the machine is short of now.
+    pub(crate) pressure: watch::Sender<Pressure>,
     pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
     /// Pods by namespace and name, and their running containers.
     pods: Mutex<HashMap<(String, String), PodEntry>>,
@@ -99,8 +102,21 @@ impl Shared {
         services: watch::Receiver<Arc<ServiceTable>>,
         address: Ipv4Addr,
     ) -> Self {
-        let (tasks, pods) = (Arc::default(), Mutex::default());
-        Self { client, options, images, events, volumes, cgroups, namespace, services, address, tasks, pods }
+        let (tasks, pods, pressure) = (Arc::default(), Mutex::default(), watch::Sender::default());
+        Self {
+            client,
+            options,
+            images,
+            events,
+            volumes,
+            cgroups,
+            namespace,
+            services,
+            address,
+            pressure,
+            tasks,
+            pods,
+        }
     }
 
     pub(crate) fn pods_folder(&self) -> PathBuf {
@@ -195,6 +211,14 @@ impl Shared {
     ) -> Option<T> {
         let pods = self.pods.lock();
         pods.get(&(key.namespace.clone(), key.name.clone()))?.live.get(container).map(look)
+    }
+
+    /// Bytes of memory that a pod's containers use. `None` where the host does not count them.
+    pub(crate) fn memory_of(&self, key: &PodKey) -> Option<u64> {
+        let pods = self.pods.lock();
+        let pod = pods.get(&(key.namespace.clone(), key.name.clone()))?;
+        let used = pod.live.values().filter_map(|live| live.group.as_ref()?.memory());
+        used.reduce(u64::saturating_add)
     }
 
     /// What a command beside a container's program is run with: specification and groups to join.

@@ -393,6 +393,13 @@ impl PodState {
         }
     }
 
+    /// The image that a container was to be started from is not here any more: it is brought again.
+    pub(crate) fn image_lost(&mut self, index: usize) {
+        let container = &mut self.containers[index];
+        container.image = ImageState::Needed;
+        container.run = Run::Waiting;
+    }
+
     /// The program of a container runs.
     pub(crate) fn started(&mut self, index: usize, container_id: String, now: Timestamp) {
         let container = &mut self.containers[index];

@@ -235,6 +235,19 @@ fn a_pull_that_fails_is_told_first_as_an_error_then_as_waiting_and_tried_again()
 }
 
 #[test]
+fn an_image_that_is_gone_at_a_restart_is_brought_again() {
+    let mut story = Story::of(simple("Always")).prepared();
+    story.runs(0);
+    story.exits(0, 1);
+    assert_eq!(story.step(), [Action::Start(0)]);
+    story.state.image_lost(0);
+    assert_eq!(story.step(), [Action::Pull(0)]);
+    story.state.image(0, Ok("image".to_owned()), story.now);
+    assert_eq!(story.step(), [Action::Start(0)]);
+    assert_eq!(story.state.containers[0].restarts, 1);
+}
+
+#[test]
 fn readiness_follows_the_probes() {
     let mut story = Story::of(json!({"containers": [{"name": "c", "image": "i",
         "startupProbe": {"tcpSocket": {"port": 1}}, "readinessProbe": {"tcpSocket": {"port": 1}}}]}))

@@ -9,6 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::Ipv4Addr;
 
+/// Why a pod failed that this node cannot run at all.
+pub(crate) const REJECTED: &str = "UnexpectedAdmissionError";
+
 /// The status to write. Conditions of others and unchanged transition times are kept from `pod`.
 pub(crate) fn pod_status(pod: &Pod, state: &PodState, host: Ipv4Addr, now: Timestamp) -> PodStatus {
     let before = pod.status.clone().unwrap_or_default();
@@ -17,8 +20,10 @@ pub(crate) fn pod_status(pod: &Pod, state: &PodState, host: Ipv4Addr, now: Times
         Some(Ending::Failed { reason, message }) => (Some(reason.clone()), Some(message.clone())),
         _ => (None, None),
     };
+    let rejected = reason.as_deref() == Some(REJECTED);
     let of = |kinds: &[Kind]| {
-        let chosen = state.containers.iter().filter(|c| kinds.contains(&c.kind));
+        // Of a pod that was never begun there is nothing to say.
+        let chosen = state.containers.iter().filter(|c| kinds.contains(&c.kind) && !rejected);
         let statuses: Vec<ContainerStatus> = chosen.map(|c| container_status(pod, state, c, now)).collect();
         (!statuses.is_empty()).then_some(statuses)
     };

@@ -5,6 +5,7 @@
 //! is a link through it.
 
 use super::environment::{PodFacts, pod_field, resource_field};
+use super::host_path::host_path;
 use super::resources::milli;
 use crate::error::{Error, Result};
 use crate::image::remove_tree;
@@ -95,7 +96,8 @@ impl VolumeSources {
                 let path = self.claim(pod, &name, group).await?;
                 volumes.folders.insert(volume.name.clone(), (path, true));
             } else if let Some(host) = &volume.host_path {
-                let path = self.host_path(&volume.name, Path::new(&host.path), host.type_.as_deref())?;
+                let path =
+                    host_path(&self.host_paths, &volume.name, Path::new(&host.path), host.type_.as_deref())?;
                 volumes.folders.insert(volume.name.clone(), (path, true));
             } else {
                 return Err(fail(
@@ -272,7 +274,7 @@ impl VolumeSources {
             let spec = found.and_then(|v| v.spec).unwrap_or_default();
             let path = spec.host_path.map(|h| h.path).or(spec.local.map(|l| l.path));
             if let Some(path) = path {
-                return self.host_path(name, Path::new(&path), Some("DirectoryOrCreate"));
+                return host_path(&self.host_paths, name, Path::new(&path), Some("DirectoryOrCreate"));
             }
         }
         let uid = claim.metadata.uid.clone().filter(|u| uuid::Uuid::parse_str(u).is_ok());
@@ -293,28 +295,6 @@ impl VolumeSources {
             }
         }
         Ok(path)
-    }
-
-    fn host_path(&self, volume: &str, path: &Path, kind: Option<&str>) -> Result<PathBuf> {
-        let refuse = |problem: String| Error::Spec { field: format!("volume \"{volume}\""), problem };
-        let plain = path.is_absolute() && path.components().all(|c| !matches!(c, Component::ParentDir));
-        if !plain || !self.host_paths.iter().any(|allowed| path.starts_with(allowed)) {
-            return Err(refuse(format!(
-                "hostPath {} is not allowed on this node; the administrator can list folders that pods may mount",
-                path.display()
-            )));
-        }
-        if kind == Some("DirectoryOrCreate") && !path.exists() {
-            std::fs::create_dir_all(path).map_err(Error::io("make", path))?;
-        }
-        // A link below an allowed folder must not lead out of it.
-        let real = path.canonicalize().map_err(Error::io("find", path))?;
-        let inside =
-            |allowed: &PathBuf| allowed.canonicalize().is_ok_and(|allowed| real.starts_with(allowed));
-        match self.host_paths.iter().any(inside) {
-            true => Ok(real),
-            false => Err(refuse(format!("hostPath {} leads out of the allowed folders", path.display()))),
-        }
     }
 }
 

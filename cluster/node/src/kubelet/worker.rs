@@ -9,6 +9,7 @@ use super::report::API_RETRY;
 use super::run::Outcome;
 use super::shared::{PodKey, Shared};
 use super::state::{Ended, PodState, Run, ephemeral_containers};
+use super::status::REJECTED;
 use super::volumes::PodVolumes;
 use crate::error::{Error, Result};
 use crate::image::{Image, remove_tree};
@@ -91,10 +92,13 @@ impl Drop for Running {
 }
 
 impl Worker {
-    /// Starts a worker for a pod.
-    pub(crate) fn spawn(shared: Arc<Shared>, pod: Arc<Pod>, key: PodKey) -> mpsc::UnboundedSender<Input> {
-        let (inputs, queue) = mpsc::unbounded_channel();
-        let sender = inputs.clone();
+    /// Starts a worker for a pod; what it is told comes from both ends of `inputs`.
+    pub(crate) fn spawn(
+        shared: Arc<Shared>,
+        pod: Arc<Pod>,
+        key: PodKey,
+        (inputs, queue): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+    ) {
         let tasks = shared.tasks.clone();
         let worker = async move {
             let now = Timestamp::now();
@@ -102,7 +106,10 @@ impl Worker {
             let was_over = matches!(phase, Some("Succeeded" | "Failed"));
             let mut state = PodState::new(&pod, shared.options.backoff(), now);
             if let Some(problem) = unsupported(&pod) {
-                state.fail("UnexpectedAdmissionError", problem);
+                if !was_over {
+                    shared.events.pod(&pod, None, true, REJECTED, problem.clone());
+                }
+                state.fail(REJECTED, problem);
             }
             let worker = Self {
                 folders: PodFolders { root: shared.pods_folder().join(&key.uid) },
@@ -126,7 +133,6 @@ impl Worker {
             worker.run(queue).await;
         };
         tasks.lock().spawn(worker);
-        sender
     }
 
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Input>) {

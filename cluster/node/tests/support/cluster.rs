@@ -141,6 +141,31 @@ impl Cluster {
         self.until(name, phase, |pod| pod["status"]["phase"] == phase).await
     }
 
+    pub async fn until_gone(&self, name: &str) {
+        for _ in 0..600 {
+            if self.pods().get_opt(name).await.unwrap().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{name} is still there");
+    }
+
+    /// Waits until a condition of the node has this status.
+    pub async fn until_condition(&self, kind: &str, status: &str) -> Value {
+        let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.admin());
+        let mut last = Value::Null;
+        for _ in 0..600 {
+            last = serde_json::to_value(nodes.get(&self.name).await.unwrap()).unwrap();
+            let conditions = last["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            if let Some(found) = conditions.into_iter().find(|c| c["type"] == kind && c["status"] == status) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{kind} is not {status}: {:#}", last["status"]["conditions"]);
+    }
+
     pub async fn events(&self, name: &str) -> Vec<(String, String)> {
         let api: Api<Event> = Api::namespaced(self.admin(), "default");
         let all = api.list(&Default::default()).await.unwrap();

@@ -37,6 +37,9 @@ pub(super) struct Plan {
     pub(super) again: Option<Duration>,
 }
 
+/// Where the API counts the templates; deprecated, but pods still carry the number.
+const TEMPLATE_NUMBER: &str = "deprecated.daemonset.template.generation";
+
 /// What every daemon bears: troubles of the node that it may be there to mend.
 const BORNE: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -52,7 +55,11 @@ fn pod(set: &DaemonSet, hash: &str, node: Option<&str>) -> Pod {
     let namespace = set.namespace().unwrap_or_default();
     let mut pod = template::pod(&set.spec.template, &namespace, owners::controller_ref(set));
     pod.metadata.generate_name = Some(template::prefix(&set.name_any()));
-    pod.metadata.labels.get_or_insert_default().insert(revisions::HASH.into(), hash.to_owned());
+    let labels = pod.metadata.labels.get_or_insert_default();
+    labels.insert(revisions::HASH.into(), hash.to_owned());
+    if let Some(number) = set.annotations().get(TEMPLATE_NUMBER) {
+        labels.insert("pod-template-generation".into(), number.clone());
+    }
     let spec = pod.spec.get_or_insert_default();
     let tolerations = spec.tolerations.get_or_insert_default();
     for (key, effect) in BORNE {

@@ -58,6 +58,15 @@ fn each_node_that_fits_gets_a_pod_that_is_meant_for_it() {
 }
 
 #[test]
+fn a_daemon_carries_the_number_of_its_template() {
+    let mut set = set(json!({}));
+    let number = ("deprecated.daemonset.template.generation".to_owned(), "3".to_owned());
+    set.metadata.annotations = Some([number].into());
+    let plan = planned(&set, &[node("a", json!([]))], &[]);
+    assert_eq!(plan.create[0].labels()["pod-template-generation"], "3");
+}
+
+#[test]
 fn pods_leave_nodes_where_they_must_not_be() {
     let evicting = node("a", json!([{"key": "gone", "effect": "NoExecute"}]));
     let tolerating = node("b", json!([{"key": "full", "effect": "NoSchedule"}]));

@@ -58,7 +58,8 @@ fn placement(node: &Node) -> Value {
         node.metadata.labels,
         node.spec,
         status.and_then(|s| s.allocatable.as_ref()),
-        plan::is_ready(node)
+        plan::is_ready(node),
+        plan::shortages(node)
     ])
 }
 
@@ -97,6 +98,7 @@ impl Reconcile for Scheduler {
             placed: Vec::new(),
             waiting: Vec::new(),
             claims: cluster.claims.all(),
+            budgets: cluster.budgets.all(),
         };
         {
             let mut assumed = self.assumed.lock();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Taint};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use seaway_kinds::quantity::Quantity;
 
@@ -22,6 +23,8 @@ pub(super) struct Observed {
     /// Pods that wait for one.
     pub(super) waiting: Vec<Arc<Pod>>,
     pub(super) claims: Vec<Arc<PersistentVolumeClaim>>,
+    /// How many pods may be asked to go at a time.
+    pub(super) budgets: Vec<Arc<PodDisruptionBudget>>,
 }
 
 /// What is decided about one pod.
@@ -44,6 +47,18 @@ pub(super) enum Outcome {
 pub(super) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// What a node is short of, as the taints that Kubernetes' node controller makes of it: no other pods go there.
+pub(super) fn shortages(node: &Node) -> Vec<&'static str> {
+    const TAINTS: [(&str, &str); 3] = [
+        ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+        ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+        ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    ];
+    let conditions = || node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let holds = |kind: &str| conditions().any(|c| c.type_ == kind && c.status == "True");
+    TAINTS.into_iter().filter(|(kind, _)| holds(kind)).map(|(_, taint)| taint).collect()
 }
 
 /// A node and what is taken of it.
@@ -124,7 +139,7 @@ pub(super) fn plan(observed: &Observed) -> Vec<Decision> {
     });
     let mut decisions = Vec::with_capacity(waiting.len());
     for pod in waiting {
-        let outcome = place(&pod, &mut places, &claims);
+        let outcome = place(&pod, &mut places, &claims, &observed.budgets);
         decisions.push(Decision { pod, outcome });
     }
     decisions
@@ -134,6 +149,7 @@ fn place(
     pod: &Arc<Pod>,
     places: &mut [Place],
     claims: &HashMap<(String, String), &PersistentVolumeClaim>,
+    budgets: &[Arc<PodDisruptionBudget>],
 ) -> Outcome {
     if places.is_empty() {
         return Outcome::Unschedulable("no nodes available to schedule pods".into());
@@ -166,7 +182,8 @@ fn place(
         return Outcome::Bind(places[i].node.name_any());
     }
     // Only where somebody's departure can help.
-    let room = if misfits.iter().any(|m| m.resolvable) { preemption::room(pod, places) } else { None };
+    let helps = misfits.iter().any(|m| m.resolvable);
+    let room = if helps { preemption::room(pod, places, budgets) } else { None };
     let Some(room) = room else { return Outcome::Unschedulable(sentence(total, &misfits)) };
     let victims = room.victims.iter().filter_map(|victim| victim.uid()).collect();
     // Nobody who matters less takes the room meanwhile; it is still taken by those who go.
@@ -247,7 +264,8 @@ pub(super) fn misfit(pod: &Pod, place: &Place, places: &[Place]) -> Option<Misfi
     let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
     let mut taints = taints.filter(|t| t.key != "node.kubernetes.io/unschedulable");
     let not_ready = !is_ready(node) && !affinity::tolerates(pod, &taint("node.kubernetes.io/not-ready"));
-    if not_ready || taints.any(|t| !affinity::tolerates(pod, t)) {
+    let short = shortages(node).into_iter().any(|key| !affinity::tolerates(pod, &taint(key)));
+    if not_ready || short || taints.any(|t| !affinity::tolerates(pod, t)) {
         return never("node(s) had untolerated taint(s)");
     }
     if !affinity::node_fits(pod, node) {

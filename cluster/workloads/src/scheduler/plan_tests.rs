@@ -138,6 +138,26 @@ fn nodes_that_pods_must_not_use_are_named() {
 }
 
 #[test]
+fn a_node_that_is_short_of_something_gets_only_pods_that_bear_it() {
+    let short = |kind: &str| {
+        node(json!({"status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "3"}, "conditions": [
+            {"type": "Ready", "status": "True"}, {"type": kind, "status": "True"}]}}))
+    };
+    for (kind, taint) in [
+        ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+        ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+        ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    ] {
+        assert_eq!(
+            refusal(only(short(kind), pod("p", json!({})))),
+            untouchable("node(s) had untolerated taint(s)")
+        );
+        let bearing = json!({"tolerations": [{"key": taint, "operator": "Exists", "effect": "NoSchedule"}]});
+        assert_eq!(only(short(kind), pod("p", bearing)), bound());
+    }
+}
+
+#[test]
 fn taints_keep_pods_away_that_do_not_tolerate_them() {
     let tainted =
         || node(json!({"spec": {"taints": [{"key": "team", "value": "a", "effect": "NoSchedule"}]}}));
@@ -290,6 +310,44 @@ fn a_pod_that_matters_more_gets_room_from_as_few_as_possible() {
     refusal(plan(&observed(Arc::new(modest))).remove(0).outcome);
     // What is made free is not given to another.
     refusal(plan(&observed(important("high", 9, "300m"))).remove(1).outcome);
+}
+
+#[test]
+fn pods_whose_budget_is_used_up_are_the_last_to_go() {
+    let labelled = |name: &str, priority: i32| {
+        let mut pod = (*important(name, priority, "1")).clone();
+        pod.metadata.namespace = Some("shop".into());
+        pod.metadata.labels = Some([("app".to_owned(), name.to_owned())].into());
+        Arc::new(pod)
+    };
+    let budget = |allowed: i32| {
+        Arc::new(serde_json::from_value(json!({
+            "metadata": {"name": "b", "namespace": "shop"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "lower"}}},
+            "status": {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}}))
+            .unwrap())
+    };
+    let victims = |cpu: &str, budgets: Vec<Arc<PodDisruptionBudget>>| {
+        let observed = Observed {
+            nodes: vec![node(json!({}))],
+            // The node has two CPUs: both together fill it.
+            placed: here(&[labelled("low", 5), labelled("lower", 1)]),
+            waiting: vec![important("high", 9, cpu)],
+            budgets,
+            ..Observed::default()
+        };
+        match plan(&observed).remove(0).outcome {
+            Outcome::Preempt { victims, .. } => victims,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(victims("300m", vec![]), ["lower"]);
+    assert_eq!(victims("300m", vec![budget(1)]), ["lower"]);
+    assert_eq!(victims("300m", vec![budget(0)]), ["low"]);
+    // What the more important pod needs it gets all the same.
+    let mut both = victims("1500m", vec![budget(0)]);
+    both.sort();
+    assert_eq!(both, ["low", "lower"]);
 }
 
 #[test]

@@ -188,6 +188,10 @@ fn without_times(value: &Value) -> Value {
         Value::Object(map) => {
             let kept = map.iter().filter(|(key, _)| !key.ends_with("Time"));
             let mut kept: Map<String, Value> = kept.map(|(k, v)| (k.clone(), without_times(v))).collect();
+            // The real one leaves the message as it was when an update is over before it was first looked at.
+            if kept.get("reason").is_some_and(|reason| reason == "NewReplicaSetAvailable") {
+                kept.remove("message");
+            }
             // Conditions are a map by their type, whatever their order.
             if let Some(Value::Array(conditions)) = kept.get_mut("conditions") {
                 conditions.sort_by_cached_key(|c| c["type"].to_string());

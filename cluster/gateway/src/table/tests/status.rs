@@ -32,6 +32,9 @@ fn a_good_gateway_and_route_are_accepted_programmed_and_resolved() {
     let built = built(&all);
     let class = status_of(&built, StatusKind::GatewayClass);
     assert_eq!(conditions(&class["conditions"]), ["Accepted=True/Accepted"]);
+    let features = class["supportedFeatures"].as_array().unwrap();
+    let features: Vec<&str> = features.iter().map(|each| each["name"].as_str().unwrap()).collect();
+    assert!(features.contains(&"HTTPRoute") && features.is_sorted(), "{features:?}");
 
     let gateway = status_of(&built, StatusKind::Gateway);
     assert_eq!(conditions(&gateway["conditions"]), ["Accepted=True/Accepted", "Programmed=True/Programmed"]);

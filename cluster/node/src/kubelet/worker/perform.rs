@@ -74,6 +74,11 @@ impl Worker {
 
     fn start(&mut self, index: usize) {
         let now = Timestamp::now();
+        if self.images.get(&index).is_some_and(|image| image.layers.iter().any(|layer| !layer.exists())) {
+            self.images.remove(&index);
+            self.state.image_lost(index);
+            return;
+        }
         let (Some(container), Some(sandbox), Some(image)) =
             (self.container(index).cloned(), self.sandbox.clone(), self.images.get(&index).cloned())
         else {

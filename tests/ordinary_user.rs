@@ -1,0 +1,146 @@
+//! The main path as somebody who is not root: no privilege, no user range, no control groups.
+//!
+//! Tests run as whoever started them; where that is root, this one is started as a user that nobody else is.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/images.rs"]
+mod images;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use support::{Seaway, eventually, program};
+
+const USER: u32 = 64_722;
+
+const MANIFEST: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      securityContext: {fsGroup: 2000}
+      containers:
+      - name: web
+        image: registry.test/web:1
+        ports: [{name: http, containerPort: 80}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+        volumeMounts: [{name: scratch, mountPath: /scratch}]
+      - name: other
+        image: registry.test/web:1
+        securityContext: {runAsUser: 1000, runAsGroup: 1000}
+        command: [sh, -c, 'id > /scratch/id; exec sleep 1000000']
+        volumeMounts: [{name: scratch, mountPath: /scratch}]
+      volumes: [{name: scratch, emptyDir: {}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 8080, targetPort: http}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: seaway, namespace: seaway-system}]
+  hostnames: [web.localhost]
+  rules: [{backendRefs: [{name: web, port: 8080}]}]
+";
+
+fn answer(gateway: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(gateway)?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: web.localhost\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A command that runs another as the user; `None` (and why) where that cannot be.
+fn as_user(folder: &Path) -> Option<Command> {
+    let own = std::fs::metadata("/proc/self").unwrap().uid();
+    if own != 0 {
+        // Whoever runs the tests is an ordinary user himself.
+        return Some(Command::new("env"));
+    }
+    for each in [folder, &folder.join("images"), &folder.join("home")] {
+        std::fs::set_permissions(each, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    chown(folder.join("home"), Some(USER), Some(USER)).unwrap();
+    let mut command = Command::new("setpriv");
+    let user = USER.to_string();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    // The program may lie where only root looks.
+    let mut try_it = Command::new("setpriv");
+    try_it.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    let can = try_it.arg(program().get_program()).arg("--version").output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped: another user cannot start the program here (setpriv of util-linux is needed as well)"
+        );
+        return None;
+    }
+    Some(command)
+}
+
+#[test]
+fn an_ordinary_users_pods_run_answer_and_are_back_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = folder.path().join("images");
+    if images::web(&layout, "www").is_none() {
+        return;
+    }
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let (data, layout) = (home.join("data"), layout.display().to_string());
+    let Some(first) = as_user(folder.path()) else { return };
+    let options = ["--image-layout", layout.as_str()];
+    let seaway = Seaway::start_by(first, &data, &options);
+    let k = seaway.kubectl();
+    if k.ok("get nodes -o name").stdout.is_empty() {
+        println!("skipped: this host allows ordinary users no namespaces");
+        return;
+    }
+    k.apply(MANIFEST);
+    k.ok("rollout status deployment/web --timeout=120s");
+    let gateway = seaway.gateway();
+    eventually("the gateway answers", || answer(gateway).is_ok_and(|text| text.ends_with("version 1\n")));
+    assert_eq!(k.ok("logs deployment/web -c other").stdout, "");
+    let id = k.ok("exec deployment/web -c other -- cat /scratch/id").stdout;
+    assert!(id.starts_with("uid=1000 gid=1000"), "{id}");
+    let names =
+        k.ok("exec deployment/web -c other -- wget -q -O - http://web.default.svc.cluster.local:8080/");
+    assert_eq!(names.stdout, "version 1\n");
+    // What the user may not see, his pods may not either.
+    let script =
+        format!("cat {} /etc/shadow; ls {}; echo end", data.join("kubeconfig").display(), data.display());
+    let seen = k.args(&["exec", "deployment/web", "-c", "web", "--", "sh", "-c", &script], "");
+    assert_eq!(seen.stdout, "end\n", "{seen:?}");
+    k.ok("set image deployment/web *=registry.test/web:2");
+    k.ok("rollout status deployment/web --timeout=120s");
+    eventually("the other image answers", || answer(gateway).is_ok_and(|text| text.ends_with("version 2\n")));
+
+    let mark = data.display().to_string();
+    seaway.kill();
+    eventually("no process is left", || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let roots = processes.filter_map(|p| std::fs::read_to_string(p.path().join("mountinfo")).ok());
+        !roots.into_iter().any(|mounts| mounts.contains(&mark))
+    });
+    let Some(again) = as_user(folder.path()) else { return };
+    let seaway = Seaway::start_by(again, &data, &options);
+    let gateway = seaway.gateway();
+    eventually("everything is back", || answer(gateway).is_ok_and(|text| text.ends_with("version 2\n")));
+    assert!(seaway.terminate().success());
+}
