@@ -272,7 +272,7 @@ fn an_object_of_plain_yaml_tells_where_it_was_read_and_what_the_request_changed(
             (step.what.clone(), step.place.to_string(), step.fields.clone())
         })
         .collect();
-    let step = |what: &str, place: &str, fields: &[&str]| {
+    let step = |what: &str, place: &str, fields: &[&str]| -> (String, String, Vec<String>) {
         (what.to_owned(), place.to_owned(), fields.iter().map(|field| (*field).to_owned()).collect())
     };
     assert_eq!(
