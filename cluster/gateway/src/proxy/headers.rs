@@ -140,7 +140,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn is_our_cookie(name: &str) -> bool {
-    name.starts_with("__Host-seaway") || name == "seaway_session"
+    name.starts_with("__Host-seaway") || matches!(name, "seaway_session" | "seaway_oidc")
 }
 
 /// Takes out Seaway's session cookie and token. Several `Cookie` lines, as
