@@ -7,8 +7,9 @@
 mod support;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::Kubectl;
 use support::demo::Demo;
@@ -28,8 +29,8 @@ fn script(name: &str) {
     }
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/browser");
     install(&scripts);
-    let demo = Demo::start();
-    let status = Command::new("node")
+    let mut demo = Demo::start();
+    let mut child = Command::new("node")
         .arg(name)
         .current_dir(&scripts)
         .env("LINK", &demo.link)
@@ -42,9 +43,20 @@ fn script(name: &str) {
         .env("GIT_AUTHOR_EMAIL", "ada@example.com")
         .env("GIT_COMMITTER_NAME", "Ada")
         .env("GIT_COMMITTER_EMAIL", "ada@example.com")
-        .status()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
         .unwrap();
-    assert!(status.success(), "see above");
+    let mut input = child.stdin.take().unwrap();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        println!("{line}");
+        if line == "restart" {
+            demo = demo.killed_and_restarted();
+            writeln!(input, "done").unwrap();
+        }
+    }
+    assert!(child.wait().unwrap().success(), "see above");
 }
 
 /// Installs what the scripts need, once: the tests run side by side, each in a process of its own.
@@ -65,4 +77,9 @@ fn a_newcomer_sees_it_work() {
 #[test]
 fn a_developer_works_in_a_copy() {
     script("copies.mjs");
+}
+
+#[test]
+fn people_with_less_see_and_do_less() {
+    script("people.mjs");
 }

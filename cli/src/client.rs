@@ -106,6 +106,15 @@ impl Client {
         self.exchange(Method::POST, path, Some(body)).await
     }
 
+    /// Asks for something to be so from now on.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> miette::Result<T> {
+        self.exchange(Method::PUT, path, Some(body)).await
+    }
+
     /// Asks for something to be deleted.
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> miette::Result<T> {
         self.exchange(Method::DELETE, path, None::<&()>).await
@@ -127,6 +136,21 @@ impl Client {
         let lines = Lines { body: body.boxed(), buffer: Vec::new(), event: Event::default() };
         Ok(stream::try_unfold(lines, async |mut lines| Ok(lines.next().await?.map(|event| (event, lines))))
             .boxed())
+    }
+
+    /// Prints an answer of lines as it comes.
+    pub(crate) async fn lines(&self, path: &str) -> miette::Result<()> {
+        let response = self.send(self.request(Method::GET, path, None::<&()>)?).await?;
+        let mut body = response.into_body().into_data_stream();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.into_diagnostic().wrap_err("the answer broke off: it is not whole")?;
+            match std::io::Write::write_all(&mut std::io::stdout().lock(), &bytes) {
+                // Whoever reads it has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                written => written.into_diagnostic()?,
+            }
+        }
+        Ok(())
     }
 
     async fn exchange<T: DeserializeOwned>(

@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, ClientFor, Server};
+use seaway_server::{Accounts, ClientFor, Oidc, Server};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
     /// The port at which HTTPRoutes are served, where that is known.
     pub(crate) gateway_port: Option<u16>,
+    /// Who vouches for people, besides their passwords here.
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// How people reach the server: `https://seaway.example.com`.
@@ -89,7 +91,8 @@ impl Delivery {
     ) -> miette::Result<Self> {
         let folder = &settings.data_dir;
         let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
-        let git = seaway_git::Options { policy: settings.policy, ..Default::default() };
+        let policy = settings.policy;
+        let git = seaway_git::Options { policy, ..Default::default() };
         let mirrors = Mirrors::open(&folder.join("git"), git).into_diagnostic()?;
         let sync = Sync::start(SyncOptions {
             client: sync_client,
@@ -110,6 +113,9 @@ impl Delivery {
             seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
         server.listen = settings.listen;
         server.gateway_port = settings.gateway_port;
+        server.oidc = settings.oidc;
+        server.policy = policy;
+        server.url = settings.external.as_ref().map(|external| external.url.clone());
         server.https = settings.external.as_ref().is_some_and(|external| external.https);
         server.names = settings.external.iter().map(|external| external.host.clone()).collect();
         let tls = settings.tls.is_some();

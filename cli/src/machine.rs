@@ -48,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// How often Git repositories are asked for news.
     pub(crate) poll_interval: Duration,
+    /// Who vouches for people, besides their passwords here.
+    pub(crate) oidc: Option<seaway_server::Oidc>,
 }
 
 /// Everything that runs.
@@ -125,6 +127,7 @@ impl Machine {
             // Every name below it leads to this machine (RFC 6761).
             domain: "localhost".to_owned(),
             gateway_port: Some(gateway.local_addr().port()),
+            oidc: options.oidc.clone(),
         };
         let delivery = Delivery::start(settings, account("sync"), account("server"), people).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })

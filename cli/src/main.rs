@@ -16,6 +16,7 @@ mod kubeconfig;
 mod lease;
 mod machine;
 mod node_streams;
+mod oidc;
 mod registries;
 mod rights;
 mod settings;
@@ -53,6 +54,10 @@ enum Command {
     Logout,
     /// Add people, invite them again, and remove them
     Account(commands::account::Options),
+    /// Show and export who did what
+    Audit(commands::audit::Options),
+    /// Make, list and revoke tokens for programs that act for you
+    Token(commands::token::Options),
     /// Follow the deployment repository that holds Stacks and Environments
     Bootstrap(commands::bootstrap::Options),
     /// Write a data folder into one file, also while it is used
@@ -105,6 +110,8 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Login(options) => runtime()?.block_on(commands::login::log_in(&options)),
         Command::Logout => runtime()?.block_on(commands::login::log_out()),
         Command::Account(options) => runtime()?.block_on(commands::account::run(options)),
+        Command::Audit(options) => runtime()?.block_on(commands::audit::run(options)),
+        Command::Token(options) => runtime()?.block_on(commands::token::run(options)),
         Command::Bootstrap(options) => runtime()?.block_on(commands::bootstrap::run(&options)),
         Command::Backup(options) => runtime()?.block_on(commands::backup::backup(&options)),
         Command::Restore(options) => commands::backup::restore(&options),

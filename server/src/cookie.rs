@@ -42,11 +42,36 @@ fn header(value: &str, seconds: i64, https: bool) -> Option<HeaderValue> {
 
 /// The secret that a browser holds. Of two, one was put there by somebody else: nobody can say which, and neither counts.
 pub(crate) fn read(headers: &HeaderMap, https: bool) -> Option<Secret> {
+    only(headers, name(https)).and_then(Secret::parse)
+}
+
+/// Name of the cookie of a login at a provider of OpenID Connect.
+fn oidc_name(https: bool) -> &'static str {
+    if https { "__Host-seaway-oidc" } else { "seaway_oidc" }
+}
+
+/// `Set-Cookie` of a login at a provider; with no seconds, the browser forgets it. The browser comes back from another
+/// site, by a link: `Lax` lets it show the cookie then.
+pub(crate) fn oidc(value: &str, seconds: i64, https: bool) -> Option<HeaderValue> {
+    let (name, secure) = (oidc_name(https), if https { "; Secure" } else { "" });
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What a browser carries of a login at a provider. Of two, neither counts.
+pub(crate) fn read_oidc(headers: &HeaderMap, https: bool) -> Option<String> {
+    only(headers, oidc_name(https)).map(str::to_owned)
+}
+
+/// The value of the cookie of this name, if there is exactly one.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut values = pairs.filter(|(found, _)| *found == name(https)).map(|(_, value)| value);
-    let secret = Secret::parse(values.next()?)?;
-    values.next().is_none().then_some(secret)
+    let mut values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Refuses a request that another site may have made a browser send with its cookie.

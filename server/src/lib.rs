@@ -17,6 +17,7 @@ mod cookie;
 mod guard;
 mod insight;
 mod listener;
+mod oidc;
 mod page;
 mod permissions;
 mod personal;
@@ -25,23 +26,31 @@ mod reading;
 mod routes;
 mod schemas;
 mod streams;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use seaway_git::OutgoingPolicy;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{ADMINS, AccountName, Accounts, AccountsError, Clock, NameError, Role, RoleError};
+pub use accounts::{
+    ADMINS, AccountName, Accounts, AccountsError, Clock, Grant, GrantError, NameError, Role, RoleError,
+    Scope, ScopeError,
+};
 pub use authentication::{Authenticate, BearerToken, Identity, token_review};
 pub use authorization::{ClientFor, impersonation};
-pub use permissions::{account_rules, cluster_roles, group_bindings};
+pub use oidc::{Oidc, OidcRole, OidcRoleError};
+pub use permissions::{account_rules, cluster_roles, group_bindings, roles_page};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    AccountList, AccountRequest, AccountState, AccountView, CopyAnswer, CopyRequest, Done, EnvironmentList,
-    ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod,
-    LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, RollbackRequest,
-    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, WebhookAnswer, document,
+    AccessTokenList, AccessTokenRequest, AccessTokenView, AccountList, AccountRequest, AccountState,
+    AccountView, AuditList, CopyAnswer, CopyRequest, Done, EnvironmentList, ExtendRequest, History,
+    HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod, LoginPage, LoginProvider,
+    LoginRequest, May, NewAccessToken, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, Rights,
+    RoleRequest, RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView,
+    WebhookAnswer, document,
 };
 
 /// The port at which it listens when nothing else is said.
@@ -55,6 +64,12 @@ pub struct Options {
     pub names: Vec<String>,
     /// Whether people reach it by https, as behind a proxy: browsers then send its cookie over https alone.
     pub https: bool,
+    /// Where people reach it, as in `https://seaway.example.com`; absent: on this machine, where it listens.
+    pub url: Option<String>,
+    /// Who vouches for people, besides their passwords here.
+    pub oidc: Option<Oidc>,
+    /// Where it may connect to: the provider of OpenID Connect.
+    pub policy: OutgoingPolicy,
     /// With which certificate it serves https itself; absent: plain http, for loopback or behind a proxy.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Who can log in with a password. They are closed by [`Server::stop`].
@@ -85,6 +100,9 @@ impl Options {
             listen,
             names: Vec::new(),
             https: false,
+            url: None,
+            oidc: None,
+            policy: OutgoingPolicy::default(),
             tls: None,
             accounts,
             authenticate,
@@ -108,6 +126,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The provider of OpenID Connect cannot be used as it is described.
+    #[error("the login by OpenID Connect cannot be used: {0}")]
+    Oidc(String),
 }
 
 /// A running server.
@@ -130,15 +151,24 @@ impl Server {
         let tls = options.tls.map(tokio_rustls::TlsAcceptor::from);
         let stopping = CancellationToken::new();
         let accounts = Arc::new(options.accounts);
+        let https = options.https || tls.is_some();
+        let url = options.url.unwrap_or_else(|| {
+            format!("http{}://localhost:{}", if https { "s" } else { "" }, address.port())
+        });
+        let oidc = options.oidc.map(|settings| oidc::Provider::new(settings, options.policy, &url));
+        let oidc = oidc.transpose().map_err(Error::Oidc)?;
         let app = routes::App {
             accounts: accounts.clone(),
-            https: options.https || tls.is_some(),
+            https,
+            url,
+            oidc,
             sync: options.sync,
             ledger: options.ledger,
             authenticate: options.authenticate,
             client_for: options.client_for,
             gateway_port: options.gateway_port,
             streams: Default::default(),
+            metrics: Default::default(),
             stopping: stopping.clone(),
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));

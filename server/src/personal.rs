@@ -10,9 +10,9 @@ use kube::discovery::ApiResource;
 use seaway_api::{Environment, personal_namespace};
 use serde_json::{Value, json};
 
-use crate::accounts::{AccountName, Role};
+use crate::accounts::{AccountName, Grant, Role};
 use crate::authorization::Person;
-use crate::permissions::OWNER;
+use crate::permissions::{OWNER, grant_objects};
 use crate::problem::Problem;
 
 /// Field manager of what is made here.
@@ -59,6 +59,14 @@ pub(crate) async fn prepare(person: &Person, name: &AccountName, role: Role) -> 
         Some(found) => clear(person, name, found).await,
         None => Ok(()),
     }
+}
+
+/// Makes the Roles that grants stand for, as the person who gives them: nobody can give what he may not do himself.
+pub(crate) async fn grant(person: &Person, grants: &[Grant]) -> Result<(), Problem> {
+    for object in grants.iter().flat_map(grant_objects) {
+        apply(person, object).await?;
+    }
+    Ok(())
 }
 
 /// Makes the namespace of the person's own environments, if it is the one that is meant, for those who may make it

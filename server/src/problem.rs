@@ -8,8 +8,11 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::telemetry;
+
 /// Why a request failed, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// Which problem: `urn:seaway:problem:forbidden`. Programs compare this.
     #[serde(rename = "type")]
@@ -23,6 +26,9 @@ pub struct Problem {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// Which request it was: lines of the server's log have this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// When to ask again, in seconds: sent as `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u64>,
@@ -39,6 +45,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             help: None,
+            request_id: None,
             retry_after: None,
         }
     }
@@ -177,7 +184,8 @@ impl From<seaway_sync::Error> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.request_id = telemetry::request_id();
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();

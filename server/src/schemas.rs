@@ -52,6 +52,10 @@ pub(crate) fn list_of_holds() -> Schema {
     list_of("Hold")
 }
 
+pub(crate) fn list_of_events() -> Schema {
+    list_of("Event")
+}
+
 pub(crate) fn list_of_objects() -> Schema {
     list_of("ObjectRef")
 }

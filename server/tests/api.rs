@@ -161,6 +161,14 @@ async fn a_page_holds_what_one_may_see_and_asks_for() {
     ] {
         assert_eq!(names(&list("admin", query).await), expected, "{query}");
     }
+    // A window of a long list, and how long that is.
+    let window = list("admin", "offset=1&limit=2").await;
+    assert_eq!(
+        (names(&window), &window["total"]),
+        (all[1..3].iter().map(ToString::to_string).collect(), &json!(4))
+    );
+    assert_eq!(list("admin", "offset=9").await["total"], 4);
+    assert_eq!(list("viewer", "limit=1").await["total"], 3, "of those that one may see");
     for bad in ["limit=0", "limit=x", "continue=!", "unknown=1"] {
         let answer = world.get("admin", &format!("/api/v1/environments?{bad}")).await;
         assert_eq!(

@@ -34,8 +34,8 @@ process.on("uncaughtException", async (error) => {
 });
 
 /** A page of somebody who shares nothing with the others. */
-export async function visitor({ width = 1280, height = 800 } = {}) {
-  const context = await browser.newContext({ viewport: { width, height } });
+export async function visitor({ width = 1280, height = 800, hasTouch = false } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, hasTouch });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   pages.push(page);

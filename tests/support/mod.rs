@@ -116,6 +116,12 @@ impl Seaway {
         address.unwrap().parse().unwrap()
     }
 
+    /// Where Seaway's own API is, as the ready line says.
+    pub(crate) fn url(&self) -> String {
+        let rest = self.ready_line.split("Seaway at ").nth(1).unwrap();
+        rest.split(',').next().unwrap().to_owned()
+    }
+
     pub(crate) fn kubectl(&self) -> Kubectl {
         Kubectl::new(&self.folder.join("kubeconfig"))
     }

@@ -3,8 +3,10 @@ import { useEffect } from "preact/hooks";
 import { connection, startEvents } from "./live/events";
 import { Join, Login, Setup } from "./pages/access";
 import { Accounts } from "./pages/accounts";
+import { Audit } from "./pages/audit";
 import { EnvironmentPage } from "./pages/environment";
 import { Environments } from "./pages/environments";
+import { Tokens } from "./pages/tokens";
 import { location, parts } from "./router";
 import { dismiss, notices } from "./state/notices";
 import { expire, loadSession, logout, session, sessionProblem } from "./state/session";
@@ -49,6 +51,8 @@ function Frame() {
   let view = <NotFound />;
   if (names?.length === 0) view = <Environments />;
   else if (first === "accounts" && names?.length === 1) view = <Accounts />;
+  else if (first === "audit" && names?.length === 1) view = <Audit />;
+  else if (first === "tokens" && names?.length === 1) view = <Tokens />;
   else if (first === "environments" && namespace && name && (names?.length ?? 0) <= 4) {
     view = <EnvironmentPage key={`${namespace}/${name}`} namespace={namespace} name={name} tab={tab ?? "tree"} />;
   }
@@ -62,10 +66,13 @@ function Frame() {
           {session.value?.may.accounts && (
             <a href="/accounts" aria-current={first === "accounts" ? "page" : undefined}>People</a>
           )}
+          {session.value?.may.audit && (
+            <a href="/audit" aria-current={first === "audit" ? "page" : undefined}>Audit</a>
+          )}
         </nav>
         <span class="grow" />
         <ThemeChoice />
-        <span class="who">{session.value?.user}</span>
+        <a class="who" href="/tokens" aria-current={first === "tokens" ? "page" : undefined} title="Your access tokens">{session.value?.user}</a>
         <button type="button" onClick={() => void logout()}>Log out</button>
       </header>
       {connection.value === "reconnecting" && (

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
-use seaway_server::{AccountList, AccountRequest, AccountState, AccountView, Done, InvitationView, Role};
+use seaway_server::{
+    AccountList, AccountRequest, AccountState, AccountView, Done, Grant, InvitationView, Role, RoleRequest,
+};
 use secrecy::ExposeSecret;
 
 use super::env::encoded;
@@ -18,12 +20,13 @@ use crate::client::{Client, ServerOptions};
 #[command(after_help = "Examples:
   seaway account create ada --role developer
   seaway account list
+  seaway account role ada --role viewer --grant operator:shop/staging
   seaway account invite ada
   seaway account delete ada
 
 A new account has no password: its link lets the person choose one, once, within three days. Who is
 more than a viewer gets the namespace seaway-NAME for environments of his own. You need the rights
-to list, create and delete accounts.seaway.dev.")]
+to list, create, update and delete accounts.seaway.dev.")]
 pub(crate) struct Options {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +40,8 @@ enum Command {
     Create(CreateOptions),
     /// List accounts
     List(ListOptions),
+    /// Say what an account is for from now on
+    Role(RoleOptions),
     /// Print a new link to an account, for a lost link or a forgotten password
     Invite(InviteOptions),
     /// Delete an account, with the namespace of its environments, and end its logins
@@ -48,6 +53,7 @@ enum Command {
 #[command(after_help = "Examples:
   seaway account create ada
   seaway account create grace --role operator
+  seaway account create alan --role developer --grant developer:shop/staging --grant approver:*/production
   seaway account create ada -o json | jq -r .link
 
 Give the link to that person alone: whoever opens it first has the account.
@@ -55,14 +61,45 @@ Give the link to that person alone: whoever opens it first has the account.
 Roles:
   viewer     looks at shared environments
   developer  has environments of his own as well
+  approver   lets changes into shared environments, or keeps them out
   operator   runs the shared environments, too
-  admin      may do everything, also add people")]
+  admin      may do everything, also add people
+
+A grant is a role within part of the shared environments: ROLE:STACK, ROLE:STACK/CLASS or ROLE:*/CLASS.")]
 struct CreateOptions {
     /// Name of the account, and of the user in Kubernetes
     name: String,
     /// What the account is for
     #[arg(long, default_value_t = Role::Developer, value_parser = roles())]
     role: Role,
+    /// A role within a stack, a class, or both; can be repeated
+    #[arg(long = "grant", value_name = "ROLE:STACK/CLASS")]
+    grants: Vec<Grant>,
+    /// No role but the grants
+    #[arg(long, conflicts_with = "role", requires = "grants")]
+    only_grants: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Options of `seaway account role`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway account role ada --role operator
+  seaway account role ada --role viewer --grant developer:shop/staging --grant approver:*/production
+  seaway account role ada --grant viewer:shop        # that, and nothing else
+
+What is not named is taken away, at once. The last account that may add people keeps that.")]
+struct RoleOptions {
+    /// Name of the account
+    name: String,
+    /// What the account is for
+    #[arg(long, value_parser = roles(), required_unless_present = "grants")]
+    role: Option<Role>,
+    /// A role within a stack, a class, or both; can be repeated
+    #[arg(long = "grant", value_name = "ROLE:STACK/CLASS")]
+    grants: Vec<Grant>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -119,7 +156,8 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let client = Client::find(&options.server)?;
     match options.command {
         Command::Create(options) => {
-            let request = AccountRequest { name: options.name, role: options.role };
+            let role = (!options.only_grants).then_some(options.role);
+            let request = AccountRequest { name: options.name, role, grants: options.grants };
             let made: InvitationView = client.post("/api/v1/accounts", &request).await?;
             print(&invitation(options.output, &absolute(&client, made))?)?;
         }
@@ -129,6 +167,11 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
             if list.items.is_empty() && matches!(options.output, Format::Table | Format::Wide) {
                 eprintln!("No accounts found.");
             }
+        }
+        Command::Role(options) => {
+            let request = RoleRequest { role: options.role, grants: options.grants };
+            let account: AccountView = client.put(&path(&options.name, "/role"), &request).await?;
+            print(&accounts(options.output, &[account], Timestamp::now())?)?;
         }
         Command::Invite(options) => {
             let made: InvitationView = client.post(&path(&options.name, "/invitation"), &()).await?;
@@ -187,13 +230,14 @@ fn accounts(format: Format, items: &[AccountView], now: Timestamp) -> miette::Re
         let link = Cell::from(one.invited_until.map(moment).as_deref());
         let mut row = vec![one.name.as_str().into(), role, state, link, age(one.created, now).into()];
         if wide {
-            row.push(one.groups.join(",").into());
+            let grants: Vec<String> = one.grants.iter().map(Grant::to_string).collect();
+            row.extend([grants.join(",").into(), one.groups.join(",").into()]);
         }
         row
     };
     let mut head = vec!["NAME", "ROLE", "STATE", "LINK UNTIL", "AGE"];
     if wide {
-        head.push("GROUPS");
+        head.extend(["GRANTS", "GROUPS"]);
     }
     let rows: Vec<Vec<Cell>> = items.iter().map(row).collect();
     Ok(if rows.is_empty() { String::new() } else { table(Paint::for_stdout(), &head, &rows) })
@@ -207,6 +251,7 @@ mod tests {
 
     fn ada(state: &str) -> AccountView {
         let mut ada = json!({"name": "ada", "role": "developer", "groups": ["seaway:developers"],
+            "grants": ["operator:shop"],
             "state": state, "created": "2024-01-01T00:00:00Z"});
         if state == "invited" {
             ada["invitedUntil"] = "2024-01-04T00:00:00Z".into();
@@ -220,8 +265,8 @@ mod tests {
         let printed = accounts(Format::Wide, &[ada("invited")], now).unwrap();
         assert_eq!(
             printed,
-            "NAME   ROLE        STATE     LINK UNTIL             AGE   GROUPS\n\
-             ada    developer   invited   2024-01-04T00:00:00Z   3m    seaway:developers\n"
+            "NAME   ROLE        STATE     LINK UNTIL             AGE   GRANTS          GROUPS\n\
+             ada    developer   invited   2024-01-04T00:00:00Z   3m    operator:shop   seaway:developers\n"
         );
         assert_eq!(accounts(Format::Name, &[ada("active")], now).unwrap(), "ada\n");
         let json: serde_json::Value =

@@ -1,7 +1,7 @@
 //! `seaway env`: environments of a Seaway server, as a client of its HTTP API.
 
 mod actions;
-mod copies;
+pub(crate) mod copies;
 mod fidelity;
 mod history;
 mod list;
@@ -161,7 +161,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// A query of those parameters that have a value.
-fn parameters<'a>(all: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+pub(crate) fn parameters<'a>(all: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let given = all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
     given.collect::<Vec<_>>().join("&")
 }

@@ -107,6 +107,8 @@ fn pod(options: &Options) -> Value {
         "--in-cluster".to_owned(),
         "--data-dir=/data".to_owned(),
         format!("--listen=0.0.0.0:{PORT}"),
+        // The Ingress or Gateway in front of it ends TLS.
+        "--insecure".to_owned(),
         format!("--lease-namespace={}", options.namespace),
     ];
     arguments.extend(options.external_url.iter().map(|external| format!("--external-url={}", external.url)));

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bootstrap;
 pub(crate) mod env;
@@ -10,4 +11,5 @@ pub(crate) mod login;
 mod question;
 pub(crate) mod render;
 pub(crate) mod serve;
+pub(crate) mod token;
 pub(crate) mod up;

@@ -18,6 +18,7 @@ use super::up;
 use crate::cluster::{self, ClusterOptions};
 use crate::delivery::{Delivery, External, Settings};
 use crate::lease::Election;
+use crate::oidc::OidcOptions;
 
 /// Where `seaway install` puts it.
 pub(crate) const NAMESPACE: &str = "seaway-system";
@@ -55,6 +56,9 @@ pub(crate) struct Options {
     /// Private key of the certificate (PEM)
     #[arg(long, env = "SEAWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Serve plain http on an address that is not loopback, as behind a proxy that ends TLS
+    #[arg(long, env = "SEAWAY_INSECURE")]
+    insecure: bool,
     /// Seconds between two looks at a Git repository
     #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
     poll_interval: f64,
@@ -67,6 +71,10 @@ pub(crate) struct Options {
     /// Namespace of the Lease
     #[arg(long, env = "SEAWAY_LEASE_NAMESPACE", value_name = "NAMESPACE", default_value = NAMESPACE)]
     lease_namespace: String,
+    #[command(flatten)]
+    log: up::LogOptions,
+    #[command(flatten)]
+    oidc: OidcOptions,
 }
 
 /// What is not allowed by itself.
@@ -92,7 +100,7 @@ fn policy(allowed: &[Outgoing]) -> OutgoingPolicy {
 
 pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let started = Instant::now();
-    up::logging();
+    up::logging(&options.log);
     let data_dir = up::data_dir(options.data_dir.as_deref())?;
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
@@ -106,6 +114,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
 
     let lock = lock(&data_dir)?;
     let tls = tls(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
+    check_plain(options.listen, tls.is_some(), options.insecure)?;
     if !options.listen.ip().is_loopback()
         && tls.is_none()
         && !options.external_url.as_ref().is_some_and(|external| external.https)
@@ -115,6 +124,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         );
     }
     let config = configuration(&options).await?;
+    let oidc = options.oidc.provider()?;
     let api = config.cluster_url.to_string();
     let client = Client::try_from(config).into_diagnostic()?;
     check_installed(&client).await?;
@@ -147,6 +157,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         policy: policy(&options.outgoing),
         domain: options.domain,
         gateway_port: None,
+        oidc,
     };
     let people = seaway_server::impersonation(client.clone());
     let delivery = Delivery::start(settings, client.clone(), client, people).await?;
@@ -207,6 +218,17 @@ async fn check_installed(client: &Client) -> miette::Result<()> {
             Err(error).into_diagnostic().wrap_err("the cluster does not let this account see Environments")
         }
     }
+}
+
+/// Plain http beyond this machine is for who says so.
+pub(crate) fn check_plain(listen: SocketAddr, tls: bool, insecure: bool) -> miette::Result<()> {
+    if listen.ip().is_loopback() || tls || insecure {
+        return Ok(());
+    }
+    Err(miette!(
+        help = "give --tls-cert and --tls-key, listen on 127.0.0.1, or say --insecure where a proxy ends TLS",
+        "{listen} can be reached from other machines, and plain http sends passwords and tokens for everybody to read"
+    ))
 }
 
 /// Two processes on one folder would spoil it.

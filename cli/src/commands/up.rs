@@ -9,6 +9,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::machine::{self, Machine};
+use crate::oidc::OidcOptions;
 use crate::registries::{self, Registries};
 use crate::{demo, kubeconfig};
 
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Address of Seaway's own API; port 0 takes a free one
     #[arg(long, env = "SEAWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
+    /// Serve plain http on an address that is not loopback, as behind a proxy that ends TLS
+    #[arg(long, env = "SEAWAY_INSECURE")]
+    insecure: bool,
     /// Seconds between two looks at a Git repository [default: 30; with --demo 2]
     #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS")]
     poll_interval: Option<f64>,
@@ -58,6 +62,10 @@ pub(crate) struct Options {
     /// are found by later starts without --demo too.
     #[arg(long)]
     demo: bool,
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(flatten)]
+    oidc: OidcOptions,
 }
 
 /// How pods run.
@@ -90,7 +98,8 @@ pub(crate) fn data_dir(given: Option<&Path>) -> miette::Result<PathBuf> {
 
 pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let started = std::time::Instant::now();
-    logging();
+    logging(&options.log);
+    super::serve::check_plain(options.listen, false, options.insecure)?;
     let data_dir = data_dir(options.data_dir.as_deref())?;
     // Asked for before the ready line: whoever waits for that line may send the signal at once.
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
@@ -108,6 +117,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         credentials: options.registries.credentials()?,
         host_paths: registries::host_paths(&options.host_paths)?,
         listen: options.listen,
+        oidc: options.oidc.provider()?,
         poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
             .into_diagnostic()
             .wrap_err("--poll-interval is no number of seconds")?,
@@ -169,10 +179,31 @@ fn stopped_early() -> ExitCode {
 /// Of a body that it cannot read the client would log the whole text, which may hold Secrets.
 const DEFAULT_LOG: &str = "warn,kube_client::client=off";
 
-pub(crate) fn logging() {
+/// How the log is written, the same for `seaway up` and `seaway serve`.
+#[derive(clap::Args)]
+pub(crate) struct LogOptions {
+    /// How the log on standard error is written; SEAWAY_LOG says what is in it
+    #[arg(long, env = "SEAWAY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object in each line
+    Json,
+}
+
+pub(crate) fn logging(options: &LogOptions) {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_env("SEAWAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_LOG));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Text => log.with_ansi(colour).init(),
+        LogFormat::Json => log.json().init(),
+    }
 }

@@ -65,12 +65,20 @@ pub enum Order {
 pub struct EventFilter {
     /// Exactly this object.
     pub object: Option<String>,
+    /// An object that begins so.
+    pub object_prefix: Option<String>,
     /// Exactly this action.
     pub action: Option<String>,
+    /// An action that begins so.
+    pub action_prefix: Option<String>,
     /// Exactly this actor.
     pub actor: Option<String>,
     /// Exactly this release.
     pub release: Option<String>,
+    /// Exactly this outcome.
+    pub outcome: Option<String>,
+    /// Exactly this `address` in the detail.
+    pub address: Option<String>,
     /// At this time or later.
     pub since: Option<Timestamp>,
     /// Before this time.
@@ -102,10 +110,19 @@ impl Ledger {
             (" AND action = ", &filter.action),
             (" AND actor = ", &filter.actor),
             (" AND release = ", &filter.release),
+            (" AND outcome = ", &filter.outcome),
+            (" AND detail ->> 'address' = ", &filter.address),
         ];
         for (condition, value) in texts {
             if let Some(value) = value {
                 query.push(condition).push_bind(value.clone());
+            }
+        }
+        for (condition, prefix) in [("object", &filter.object_prefix), ("action", &filter.action_prefix)] {
+            if let Some(prefix) = prefix {
+                // Above everything that begins so; an index finds both ends.
+                query.push(format!(" AND {condition} >= ")).push_bind(prefix.clone());
+                query.push(format!(" AND {condition} < ")).push_bind(format!("{prefix}\u{10FFFF}"));
             }
         }
         let numbers = [

@@ -109,6 +109,9 @@ async fn events_are_found_by_what_they_are_about_page_by_page() {
     assert_eq!(ids(&ledger.events(&between, 10).await.unwrap()), [4, 3]);
     for nobody in [
         EventFilter { actor: Some("eve".into()), ..all.clone() },
+        EventFilter { outcome: Some("denied".into()), ..all.clone() },
+        EventFilter { address: Some("192.0.2.1".into()), ..all.clone() },
+        EventFilter { object_prefix: Some("Environment/seaway/c".into()), ..all.clone() },
         EventFilter { release: Some("' OR 1 --".into()), ..all.clone() },
     ] {
         assert_eq!(ids(&ledger.events(&nobody, 10).await.unwrap()), [0; 0]);

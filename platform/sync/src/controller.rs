@@ -130,6 +130,12 @@ impl Sync {
         environments.values().map(|known| view(&environments, known)).collect()
     }
 
+    /// The line of one environment, if there is one of this name.
+    pub fn line(&self, key: &EnvironmentKey) -> Option<EnvironmentView> {
+        let environments = self.shared.environments.lock();
+        environments.get(key).map(|known| view(&environments, known))
+    }
+
     /// The environment of this name; `namespace` may be left out while the name is in one namespace only.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub(super) enum Key {
     Account(String),
     /// Logins from this address.
     Address(IpAddr),
+    /// Logins from this address that ask a provider for something.
+    External(IpAddr),
     /// Attempts from this address at a code: that of the first account, or of an invitation.
     Setup(IpAddr),
 }
@@ -35,7 +37,7 @@ impl Key {
             Self::Account(_) => 5,
             Self::Setup(_) => 10,
             // Several people can have one address.
-            Self::Address(_) => 20,
+            Self::Address(_) | Self::External(_) => 20,
         }
     }
 
@@ -49,6 +51,7 @@ impl Key {
             Self::Account(name) => Self::Account(name.clone()),
             Self::Address(address) => Self::Address(network(address)),
             Self::Setup(address) => Self::Setup(network(address)),
+            Self::External(address) => Self::External(network(address)),
         }
     }
 }

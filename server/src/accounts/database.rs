@@ -1,6 +1,8 @@
 //! The file: accounts, their groups, their sessions. What was answered is on the disk.
 
+mod external;
 mod people;
+mod tokens;
 
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,9 @@ use super::error::Error;
 use super::sessions::{Carrier, Digest, IDLE, LONGEST, MOST, Session};
 use super::{Account, AccountName, schema};
 
+pub(super) use external::Entry;
 pub(super) use people::{Creation, NewInvitation, Removal};
+pub(super) use tokens::NewToken;
 
 /// How many reads go on at once.
 const READERS: u32 = 4;

@@ -10,12 +10,15 @@
 mod attempts;
 mod database;
 mod error;
+mod external;
+mod grants;
 mod names;
 mod passwords;
 mod people;
 mod roles;
 mod schema;
 mod sessions;
+mod tokens;
 mod turns;
 
 use std::net::IpAddr;
@@ -28,10 +31,13 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use error::Error as AccountsError;
+pub use grants::{Grant, GrantError};
 pub use names::{AccountName, NameError};
 pub(crate) use people::{Invitation, Inviter, Known, State};
 pub use roles::{ADMINS, Role, RoleError};
 pub(crate) use sessions::{Carrier, LONGEST as LONGEST_SESSION, Secret, Session, SessionKey};
+pub(crate) use tokens::{AccessToken, Wanted};
+pub use tokens::{Scope, ScopeError};
 
 use attempts::{Attempts, Key};
 use database::Database;
@@ -64,6 +70,13 @@ pub(crate) struct Account {
     password: Digest,
 }
 
+impl Account {
+    /// Whether its person can log in with a password; else a provider says who it is.
+    pub(crate) fn has_password(&self) -> bool {
+        self.password != Digest::of("")
+    }
+}
+
 /// Why somebody does not get in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -83,12 +96,22 @@ pub(crate) enum Refusal {
     NotInvited,
     #[error("there is an account {0:?} already")]
     Taken(String),
+    #[error("the account was locked: nobody can log in with it")]
+    Locked,
     #[error("there is no account {0:?}")]
     Unknown(String),
     #[error("the session has ended meanwhile: nothing was done")]
     Ended,
-    #[error("this is the last account that may add people: it cannot be deleted")]
+    #[error("this is the last account that may add people: it can neither be deleted nor lose that")]
     LastAdministrator,
+    #[error("a token has a name of 1 to 64 characters")]
+    TokenName,
+    #[error("a token ends within a year: give a time between now and then")]
+    TokenLifetime,
+    #[error("there is a token {0:?} already")]
+    TokenTaken(String),
+    #[error("there are as many tokens as an account may have")]
+    TooManyTokens,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -243,6 +266,9 @@ impl Accounts {
 
     /// Whether a session still goes on. Asking does not use it.
     pub(crate) async fn goes_on(&self, key: SessionKey) -> bool {
+        if key.carrier == Carrier::AccessToken {
+            return self.token_goes_on(key).await;
+        }
         let now = self.now();
         matches!(self.database.session(key.digest, key.carrier).await, Ok(Some(session)) if session.goes_on(now))
     }
@@ -257,7 +283,8 @@ impl Accounts {
         self.turns.take(name).await
     }
 
-    fn now(&self) -> Timestamp {
+    /// What time it is here.
+    pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }
 }

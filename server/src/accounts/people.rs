@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::attempts::Key;
 use super::database::{Creation, NewInvitation, Removal};
 use super::sessions::{Digest, Secret, after};
-use super::{Account, AccountName, Accounts, Refusal, Role, SessionKey, passwords};
+use super::{Account, AccountName, Accounts, Refusal, SessionKey, passwords};
 
 /// How long an invitation can be used.
 const INVITED: SignedDuration = SignedDuration::from_hours(72);
@@ -97,15 +97,21 @@ impl Accounts {
     pub(crate) async fn create(
         &self,
         name: &AccountName,
-        role: Role,
+        groups: &[String],
         inviter: Inviter<'_>,
     ) -> Result<(Known, Invitation), Refusal> {
         let (new, invitation) = self.invitation(inviter);
-        match self.database.create_invited(name, role.group(), &new, self.now()).await? {
+        match self.database.create_invited(name, groups, &new, self.now()).await? {
             Creation::Done(known) => Ok((known, invitation)),
             Creation::Taken => Err(Refusal::Taken(name.to_string())),
             Creation::Ended => Err(Refusal::Ended),
         }
+    }
+
+    /// Puts an account into these groups, and into no others.
+    pub(crate) async fn assign(&self, name: &AccountName, groups: &[String]) -> Result<Known, Refusal> {
+        removed(name, self.database.assign(name, groups).await?)?;
+        self.known(name).await
     }
 
     /// Invites again; the invitation before is of no use any more. A password stays valid until this one is used.
@@ -194,7 +200,11 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::accounts::Carrier;
+    use crate::accounts::{Carrier, Role};
+
+    fn of(role: Role) -> [String; 1] {
+        [role.group().to_owned()]
+    }
 
     async fn join(accounts: &Accounts, invitation: &Invitation, password: &str) -> Account {
         let invited = accounts.invited(&invitation.code, Ipv4Addr::LOCALHOST.into()).await.unwrap();
@@ -209,7 +219,7 @@ mod tests {
         let (name, from) = ("ada".parse().unwrap(), Ipv4Addr::LOCALHOST.into());
         let password = |text: &str| SecretString::from(text.to_owned());
         let root = Inviter { name: "root", session: None };
-        let (_, invitation) = accounts.create(&name, Role::Developer, root).await.unwrap();
+        let (_, invitation) = accounts.create(&name, &of(Role::Developer), root).await.unwrap();
         join(&accounts, &invitation, "an old password").await;
         let begun = accounts.verify("ada", password("an old password"), from).await.unwrap();
         let (_, invitation) = accounts.invite(&name, root).await.unwrap();
@@ -230,16 +240,16 @@ mod tests {
         let (accounts, _) = Accounts::open(&folder.path().join("accounts.db")).await.unwrap();
         let [ben, ada, eve] = ["ben", "ada", "eve"].map(|name| name.parse().unwrap());
         let root = Inviter { name: "root", session: None };
-        let (_, invitation) = accounts.create(&ben, Role::Operator, root).await.unwrap();
+        let (_, invitation) = accounts.create(&ben, &of(Role::Operator), root).await.unwrap();
         let joined = join(&accounts, &invitation, "a good password").await;
         let (secret, _) = accounts.begin_session(&joined, Carrier::Bearer, None).await.unwrap();
         let inviter = Inviter { name: "ben", session: Some(secret.key(Carrier::Bearer)) };
-        accounts.create(&ada, Role::Viewer, inviter).await.unwrap();
+        accounts.create(&ada, &of(Role::Viewer), inviter).await.unwrap();
         accounts.invite(&ada, inviter).await.unwrap();
         accounts.lock(&ben).await.unwrap();
         assert_eq!(accounts.known(&ada).await.unwrap().invited, None);
         assert!(matches!(accounts.invite(&ada, inviter).await, Err(Refusal::Ended)));
-        assert!(matches!(accounts.create(&eve, Role::Viewer, inviter).await, Err(Refusal::Ended)));
+        assert!(matches!(accounts.create(&eve, &of(Role::Viewer), inviter).await, Err(Refusal::Ended)));
         accounts.must_be_free(&eve).await.unwrap();
         accounts.close().await;
     }

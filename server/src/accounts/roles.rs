@@ -18,6 +18,8 @@ pub enum Role {
     Viewer,
     /// Has environments of her own as well.
     Developer,
+    /// Lets changes into shared environments, or keeps them out.
+    Approver,
     /// Runs the shared environments.
     Operator,
     /// Adds people, too.
@@ -26,18 +28,19 @@ pub enum Role {
 
 /// The text is no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no role: choose viewer, developer, operator or admin")]
+#[error("{0:?} is no role: choose viewer, developer, approver, operator or admin")]
 pub struct RoleError(String);
 
 impl Role {
     /// All of them, each mightier than the one before.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Developer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Developer, Self::Approver, Self::Operator, Self::Admin];
 
     /// The group in Kubernetes that it stands for.
     pub fn group(self) -> &'static str {
         match self {
             Self::Viewer => "seaway:viewers",
             Self::Developer => "seaway:developers",
+            Self::Approver => "seaway:approvers",
             Self::Operator => "seaway:operators",
             Self::Admin => ADMINS,
         }
@@ -48,6 +51,7 @@ impl Role {
         match self {
             Self::Viewer => "viewer",
             Self::Developer => "developer",
+            Self::Approver => "approver",
             Self::Operator => "operator",
             Self::Admin => "admin",
         }

@@ -44,6 +44,23 @@ const MIGRATIONS: &[&str] = &[
     -- The name of who invited: an account's, or another user's of Kubernetes. Of earlier invitations it is not known.
     ALTER TABLE invitation ADD COLUMN inviter TEXT NOT NULL DEFAULT '';
 ",
+    "
+    -- Whose account it is at a provider of OpenID Connect.
+    CREATE TABLE identity (
+        account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+        issuer TEXT NOT NULL, subject TEXT NOT NULL, UNIQUE (issuer, subject)
+    ) STRICT;
+",
+    "
+    -- Personal access tokens. The secret itself is not kept. Scopes are words with spaces between them.
+    CREATE TABLE token (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE,
+        account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+        name TEXT NOT NULL, scopes TEXT NOT NULL,
+        created INTEGER NOT NULL, expires INTEGER NOT NULL, used INTEGER,
+        UNIQUE (account, name)
+    ) STRICT;
+",
 ];
 
 /// Brings the file to the format of this release, or refuses it unchanged.

@@ -24,6 +24,9 @@ const SECRET_TEXT: usize = 43;
 /// through; this one is longer than that of the embedded Kubernetes API, so that neither is taken for the other.
 const PREFIX: &str = "swy_s_";
 
+/// What a personal access token begins with.
+const ACCESS_PREFIX: &str = "swy_p_";
+
 /// How the secret of a session is sent. One that was made for the one is of no use as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
@@ -31,6 +34,8 @@ pub(crate) enum Carrier {
     Cookie,
     /// The `Authorization` header of a command line.
     Bearer,
+    /// The `Authorization` header of a program: a personal access token, which is no session.
+    AccessToken,
 }
 
 /// A session that is asked for: the digest of its secret, and how that was sent.
@@ -72,6 +77,16 @@ impl Secret {
     /// As a bearer token.
     pub(crate) fn into_token(self) -> SecretString {
         format!("{PREFIX}{}", self.expose()).into()
+    }
+
+    /// From a bearer token; `None` when it is no personal access token by its form.
+    pub(crate) fn of_access_token(text: &str) -> Option<Self> {
+        text.strip_prefix(ACCESS_PREFIX).and_then(Self::parse)
+    }
+
+    /// As a personal access token.
+    pub(crate) fn into_access_token(self) -> SecretString {
+        format!("{ACCESS_PREFIX}{}", self.expose()).into()
     }
 
     /// The session whose secret it is, when it was sent this way.
@@ -147,6 +162,9 @@ mod tests {
         assert_eq!(Secret::of_token(token.expose_secret()).unwrap().digest(), secret.digest());
         assert!(Secret::parse(token.expose_secret()).is_none(), "a token is no cookie");
         assert!(Secret::of_token(secret.expose()).is_none(), "a cookie is no token");
+        let access = Secret::random().into_access_token();
+        assert!(Secret::of_token(access.expose_secret()).is_none(), "an access token is no session");
+        assert!(Secret::of_access_token(token.expose_secret()).is_none(), "and the other way round");
         let of_kubernetes = format!("swy_s_{}", "a".repeat(41));
         assert!(Secret::of_token(&of_kubernetes).is_none(), "32 bytes after `swy_` can begin with `s_`");
         for bad in ["", "short", &"a".repeat(44), &"=".repeat(43), &"ä".repeat(43)] {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::session::{self, Body, SessionView, WithCookie, exposed, form};
 use super::{App, Done, audit};
-use crate::accounts::{AccountName, Invitation, Inviter, Known, Refusal, Role, State as Standing};
+use crate::accounts::{AccountName, Grant, Invitation, Inviter, Known, Refusal, Role, State as Standing};
 use crate::authorization::Person;
 use crate::listener::Peer;
 use crate::permissions::Verb;
@@ -42,6 +42,10 @@ pub struct AccountView {
     /// What it is for; absent when none of its groups says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Roles within stacks and classes: `operator:shop`, `developer:shop/staging`, `approver:*/production`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub grants: Vec<Grant>,
     /// Groups in Kubernetes.
     pub groups: Vec<String>,
     /// Whether its person can log in.
@@ -70,8 +74,26 @@ pub struct AccountRequest {
     /// Name of the account, and of the user in Kubernetes.
     #[schema(pattern = "^[a-z][a-z0-9-]{0,31}$")]
     pub name: String,
-    /// What it is for.
-    pub role: Role,
+    /// What it is for; it can be left out when there are grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Roles within stacks and classes, as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, max_items = 32)]
+    pub grants: Vec<Grant>,
+}
+
+/// What an account is to be for from now on.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RoleRequest {
+    /// Its role; it can be left out when there are grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Its roles within stacks and classes: those that are not named are taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, max_items = 32)]
+    pub grants: Vec<Grant>,
 }
 
 /// An account, and the link with which its person chooses a password. The link cannot be printed, and is shown once.
@@ -112,6 +134,7 @@ impl From<Known> for AccountView {
         };
         Self {
             role: Role::of(&account.groups),
+            grants: Grant::of(&account.groups),
             name: account.name,
             groups: account.groups,
             state,
@@ -127,6 +150,9 @@ impl InvitationView {
         Self { account: known.into(), link, expires: invitation.expires }
     }
 }
+
+/// Roles within stacks and classes that an account has at most.
+const MOST_GRANTS: usize = 32;
 
 fn inviter(person: &Person) -> Inviter<'_> {
     Inviter { name: &person.identity.name, session: person.session }
@@ -186,18 +212,79 @@ pub(super) async fn create(
     person: Person,
     body: Body,
 ) -> Result<Json<InvitationView>, Problem> {
-    let AccountRequest { name, role } = form(body, "name and role (viewer, developer, operator or admin)")?;
+    let AccountRequest { name, role, grants } =
+        form(body, "name and role (viewer, developer, approver, operator or admin), and the list grants")?;
     let name = account_name(&name)?;
+    let groups = groups(role, &grants)?;
     audit::must_with_account(&app, &person, Verb::Create, "create", name.as_str()).await?;
     let _turn = app.accounts.turn(&name).await;
     app.accounts.must_be_free(&name).await?;
     let work = async {
-        personal::prepare(&person, &name, role).await?;
+        personal::prepare(&person, &name, role.unwrap_or(Role::Viewer)).await?;
+        personal::grant(&person, &grants).await?;
         // Last, so that all of it can be repeated while there is no account.
-        Ok(app.accounts.create(&name, role, inviter(&person)).await?)
+        Ok(app.accounts.create(&name, &groups, inviter(&person)).await?)
     };
-    let made = recorded(&app, &person, ("create", &name), json!({"role": role}), work).await?;
+    let detail = json!({"role": role, "grants": grants});
+    let made = recorded(&app, &person, ("create", &name), detail, work).await?;
     Ok(Json(InvitationView::new(made)))
+}
+
+/// The groups of a role and grants.
+fn groups(role: Option<Role>, grants: &[Grant]) -> Result<Vec<String>, Problem> {
+    if grants.len() > MOST_GRANTS {
+        return Err(Problem::bad_request(format!("an account has at most {MOST_GRANTS} grants")));
+    }
+    if role.is_none() && grants.is_empty() {
+        return Err(Problem::bad_request("an account has a role, grants, or both"));
+    }
+    let mut groups: Vec<String> = role.map(|role| role.group().to_owned()).into_iter().collect();
+    groups.extend(grants.iter().map(Grant::group));
+    groups.sort();
+    groups.dedup();
+    Ok(groups)
+}
+
+/// Says what an account is for from now on; what it had is taken away. It counts at once, also for who is logged in.
+/// Whoever becomes more than a viewer gets the namespace `seaway-NAME`; who becomes one loses it, and must not have
+/// environments in it. The last account that may add people keeps that right.
+#[utoipa::path(
+    put, path = "/api/v1/accounts/{name}/role", operation_id = "assign_role", tag = "accounts",
+    request_body = RoleRequest, params(("name" = String, Path)),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "It is the last one that may add people, or has environments that a viewer cannot have"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn assign(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Json<AccountView>, Problem> {
+    let RoleRequest { role, grants } =
+        form(body, "role (viewer, developer, approver, operator or admin), and the list grants")?;
+    let name = account_name(&name)?;
+    let groups = groups(role, &grants)?;
+    audit::must_with_account(&app, &person, Verb::Update, "assign", name.as_str()).await?;
+    let _turn = app.accounts.turn(&name).await;
+    let before = app.accounts.known(&name).await?.account;
+    let detail = json!({
+        "before": {"role": Role::of(&before.groups), "grants": Grant::of(&before.groups)},
+        "after": {"role": role, "grants": grants},
+    });
+    let work = async {
+        if role != Some(Role::Admin) {
+            app.accounts.must_not_be_last(&before).await?;
+        }
+        personal::prepare(&person, &name, role.unwrap_or(Role::Viewer)).await?;
+        personal::grant(&person, &grants).await?;
+        Ok(app.accounts.assign(&name, &groups).await?)
+    };
+    let known = recorded(&app, &person, ("assign", &name), detail, work).await?;
+    Ok(Json(known.into()))
 }
 
 /// Makes a new link to an account, for somebody who has lost the link or forgotten the password. The link before is of no

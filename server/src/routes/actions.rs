@@ -13,6 +13,7 @@ use seaway_sync::SyncChoice;
 use seaway_sync::plan::ObjectRef;
 use seaway_sync::view::{EnvironmentKey, Hold, SyncRecord};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{App, audit, request};
@@ -88,15 +89,22 @@ pub struct Holds {
 #[serde(rename_all = "camelCase")]
 pub struct Done {}
 
-/// The environment that is meant, if the person may do this with it. The engine keeps in the ledger what is then done.
+/// The environment that is meant, if the person may do this with it. What was asked is kept in the ledger, with what was
+/// before; the engine keeps there what is then done.
 async fn allowed(
     app: &App,
     person: &Person,
-    verb: Verb,
+    (verb, action): (Verb, &str),
     place: (String, String),
+    asked: Value,
 ) -> Result<EnvironmentKey, Problem> {
     let key = request::key(place.0, place.1)?;
     audit::must(app, person, verb, &key).await?;
+    let detail = app.sync.show(&key)?;
+    let held: Vec<&str> = detail.holds.iter().map(|hold| hold.release.as_str()).collect();
+    let before = json!({"release": detail.summary.release, "suspended": detail.suspended, "holds": held});
+    let change = json!({"before": before, "after": asked});
+    audit::write_detail(app, person, action, &key, "requested", change).await?;
     Ok(key)
 }
 
@@ -117,7 +125,7 @@ pub(super) async fn sync(
     body: Body,
 ) -> Result<Json<SyncAnswer>, Problem> {
     let asked: SyncRequest = request::body(body)?;
-    let key = allowed(&app, &person, Verb::Sync, place).await?;
+    let key = allowed(&app, &person, (Verb::Sync, "sync"), place, json!({"objects": asked.objects})).await?;
     let choice = SyncChoice { objects: asked.objects };
     match tokio::time::timeout(WAIT, app.sync.sync(&key, choice, &person.identity.name)).await {
         Ok(record) => Ok(Json(SyncAnswer { running: false, record: record? })),
@@ -141,8 +149,9 @@ pub(super) async fn rollback(
     body: Body,
 ) -> Result<Json<Holds>, Problem> {
     let asked: RollbackRequest = request::body(body)?;
+    let change = json!({"release": asked.to, "reason": asked.reason});
     let reason = asked.reason.unwrap_or_default();
-    let key = allowed(&app, &person, Verb::Rollback, place).await?;
+    let key = allowed(&app, &person, (Verb::Rollback, "rollback"), place, change).await?;
     let hold = app.sync.rollback(&key, asked.to.as_deref(), &person.identity.name, &reason).await?;
     Ok(Json(Holds { holds: vec![hold] }))
 }
@@ -163,8 +172,9 @@ pub(super) async fn hold(
     body: Body,
 ) -> Result<Json<Holds>, Problem> {
     let asked: HoldRequest = request::body(body)?;
+    let change = json!({"hold": asked.release, "lift": asked.lift, "reason": asked.reason});
     let reason = asked.reason.unwrap_or_default();
-    let key = allowed(&app, &person, Verb::Hold, place).await?;
+    let key = allowed(&app, &person, (Verb::Hold, "hold"), place, change).await?;
     if asked.lift {
         let holds = app.sync.lift(&key, asked.release.as_deref(), &person.identity.name).await?;
         return match (holds.is_empty(), asked.release) {
@@ -196,7 +206,7 @@ pub(super) async fn suspend(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = allowed(&app, &person, Verb::Update, place).await?;
+    let key = allowed(&app, &person, (Verb::Update, "suspend"), place, json!({"suspended": true})).await?;
     app.sync.suspend(&key, &person.identity.name).await?;
     Ok(Json(Done {}))
 }
@@ -212,7 +222,7 @@ pub(super) async fn resume(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = allowed(&app, &person, Verb::Update, place).await?;
+    let key = allowed(&app, &person, (Verb::Update, "resume"), place, json!({"suspended": false})).await?;
     app.sync.resume(&key, &person.identity.name).await?;
     Ok(Json(Done {}))
 }
@@ -228,8 +238,7 @@ pub(super) async fn delete(
     person: Person,
     Path(place): Path<(String, String)>,
 ) -> Result<Json<Done>, Problem> {
-    let key = allowed(&app, &person, Verb::Delete, place).await?;
-    audit::write(&app, &person, Verb::Delete, &key, "requested").await?;
+    let key = allowed(&app, &person, (Verb::Delete, "delete"), place, Value::Null).await?;
     let environments: Api<Environment> = Api::namespaced(person.client.clone(), &key.namespace);
     environments.delete(&key.name, &DeleteParams::default()).await.map_err(Problem::from_kubernetes)?;
     Ok(Json(Done {}))

@@ -11,7 +11,7 @@ use seaway_sync::view::{EnvironmentDetail, EnvironmentView, SyncRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, request};
+use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::permissions::Verb;
 use crate::problem::Problem;
@@ -46,6 +46,8 @@ pub(super) struct ListQuery {
     /// `continue` of the page before.
     #[serde(rename = "continue")]
     after: Option<String>,
+    /// In place of `continue`: so many are left out before the page, as for a window of a long list.
+    offset: Option<usize>,
 }
 
 impl ListQuery {
@@ -81,6 +83,9 @@ pub struct EnvironmentList {
     /// Asks for the next page; absent on the last one.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// How many there are on all pages.
+    #[serde(default)]
+    pub total: usize,
 }
 
 /// The environments that the person may see.
@@ -96,26 +101,27 @@ pub(super) async fn list(
     let query = request::query(query)?;
     let limit = page(query.limit)?;
     let after = query.after.as_deref().map(position).transpose()?;
-    let mut scope = person.scope(Verb::List).await?;
+    let mut reach = person.reach(Verb::List).await?;
     let mut all: Vec<EnvironmentView> =
         app.sync.list().into_iter().filter(|environment| query.matches(environment)).collect();
     all.sort_by(|a, b| place(a).cmp(&place(b)));
-    let mut items = Vec::new();
-    let mut next = None;
+    let offset = query.offset.unwrap_or_default();
+    let (mut items, mut next, mut total) = (Vec::new(), None, 0);
     for environment in all {
-        let place = place(&environment);
-        if after.as_ref().is_some_and(|(namespace, name)| place <= (namespace, name))
-            || !scope.contains(&environment.namespace).await?
-        {
+        if !reach.contains(&environment).await? {
             continue;
         }
-        if items.len() == limit {
-            next = items.last().map(mark);
-            break;
+        total += 1;
+        let place = place(&environment);
+        let before =
+            total <= offset || after.as_ref().is_some_and(|(namespace, name)| place <= (namespace, name));
+        match (before, items.len() == limit) {
+            (true, _) => {}
+            (false, false) => items.push(environment),
+            (false, true) => next = items.last().map(mark),
         }
-        items.push(environment);
     }
-    Ok(Json(EnvironmentList { items, next }))
+    Ok(Json(EnvironmentList { items, next, total }))
 }
 
 fn page(limit: Option<usize>) -> Result<usize, Problem> {
@@ -159,8 +165,49 @@ pub(super) async fn show(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<EnvironmentDetail>, Problem> {
     let key = request::key(namespace, name)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     Ok(Json(app.sync.show(&key)?))
+}
+
+/// What the person who asks may do with one environment, by whatever gives the right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rights {
+    /// Bring it to what Git says.
+    pub sync: bool,
+    /// Bring it to an earlier release.
+    pub rollback: bool,
+    /// Keep a release out of it.
+    pub hold: bool,
+    /// Suspend and resume it.
+    pub update: bool,
+    /// Delete it.
+    pub delete: bool,
+}
+
+/// What the person may do with an environment. The rest of the API decides by the same rules.
+#[utoipa::path(
+    get, path = "/api/v1/environments/{namespace}/{name}/rights", tag = "environments",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Rights), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn rights(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<Rights>, Problem> {
+    let key = request::key(namespace, name)?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
+    let known = app.sync.line(&key);
+    let may = |verb| person.may_with(verb, &key, known.as_ref());
+    let (sync, rollback, hold, update, delete) = futures::try_join!(
+        may(Verb::Sync),
+        may(Verb::Rollback),
+        may(Verb::Hold),
+        may(Verb::Update),
+        may(Verb::Delete),
+    )?;
+    Ok(Json(Rights { sync, rollback, hold, update, delete }))
 }
 
 /// Which revision.
@@ -189,7 +236,7 @@ pub(super) async fn plan(
 ) -> Result<Json<seaway_sync::plan::Plan>, Problem> {
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     Ok(Json(app.sync.plan(&key, query.revision.as_deref().filter(|text| !text.is_empty())).await?))
 }
 
@@ -233,7 +280,7 @@ pub(super) async fn history(
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
     let limit = page(query.limit)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     let mut items = app.sync.history(&key, usize::MAX)?;
     items.retain(|record| query.before.is_none_or(|before| record.id < before));
     let more = items.len() > limit;

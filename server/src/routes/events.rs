@@ -15,13 +15,13 @@ use futures::Stream;
 use futures::stream;
 use http::HeaderMap;
 use seaway_ledger::{EventFilter, Order};
-use seaway_sync::view::Progress;
+use seaway_sync::view::{EnvironmentKey, Progress};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
 use utoipa::IntoParams;
 
 use super::{App, audit, request};
-use crate::authorization::{Person, Scope};
+use crate::authorization::{Person, Reach};
 use crate::permissions::Verb;
 use crate::problem::Problem;
 
@@ -120,17 +120,25 @@ impl Reader {
     }
 
     /// Rights are asked for anew each time, so that those that were taken away end what is seen; so does a logout.
-    async fn scope<'a>(app: &App, person: &'a Person) -> Option<Scope<'a>> {
+    async fn reach<'a>(app: &App, person: &'a Person) -> Option<Reach<'a>> {
         if let Some(session) = person.session
             && !app.accounts.goes_on(session).await
         {
             return None;
         }
-        person.scope(Verb::Get).await.ok()
+        person.reach(Verb::Get).await.ok()
+    }
+
+    /// Of an environment that is gone only its namespace is known.
+    async fn sees(app: &App, reach: &mut Reach<'_>, key: &EnvironmentKey) -> Option<bool> {
+        match app.sync.line(key) {
+            Some(environment) => reach.contains(&environment).await.ok(),
+            None => reach.has_namespace(&key.namespace).await.ok(),
+        }
     }
 
     async fn read(&mut self) -> Option<()> {
-        let mut scope = Self::scope(&self.app, &self.person).await?;
+        let mut reach = Self::reach(&self.app, &self.person).await?;
         loop {
             let filter =
                 EventFilter { after: Some(self.last), order: Order::OldestFirst, ..EventFilter::default() };
@@ -145,7 +153,9 @@ impl Reader {
                 self.last = event.id;
                 let seen = match audit::environment(&event.object) {
                     Some((namespace, name)) => {
-                        self.query.wants(namespace, name) && scope.contains(namespace).await.ok()?
+                        self.query.wants(namespace, name)
+                            && Self::sees(&self.app, &mut reach, &EnvironmentKey::new(namespace, name))
+                                .await?
                     }
                     // Who logs in, and from where, is for those who may see who can.
                     None if audit::is_about_people(&event.object) => {
@@ -153,7 +163,7 @@ impl Reader {
                             && self.person.may_with_accounts(Verb::List, "").await.ok()?
                     }
                     // What else belongs to no environment is for those who see all of them.
-                    None => self.query.wants("", "") && scope.contains("").await.ok()?,
+                    None => self.query.wants("", "") && reach.has_namespace("").await.ok()?,
                 };
                 if seen {
                     let sent = Event::default().event("event").id(event.id.to_string());
@@ -168,9 +178,11 @@ impl Reader {
 
     async fn relay(&mut self, progress: &Progress) -> Option<()> {
         let key = &progress.environment;
-        if self.query.wants(&key.namespace, &key.name)
-            && Self::scope(&self.app, &self.person).await?.contains(&key.namespace).await.ok()?
-        {
+        if !self.query.wants(&key.namespace, &key.name) {
+            return Some(());
+        }
+        let mut reach = Self::reach(&self.app, &self.person).await?;
+        if Self::sees(&self.app, &mut reach, key).await? {
             self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
         }
         Some(())

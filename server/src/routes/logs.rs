@@ -16,7 +16,7 @@ use seaway_sync::view::EnvironmentKey;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, request};
+use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::permissions::Verb;
 use crate::problem::Problem;
@@ -104,7 +104,7 @@ pub(super) async fn logs(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     request::segment("namespace", &query.namespace)?;
     if !app.sync.namespaces(&key)?.contains(&query.namespace) {
         return Err(Problem::not_found(format!("environment {key} has no namespace {:?}", query.namespace)));
@@ -159,7 +159,7 @@ async fn out_of_rights(app: &App, person: &Person, key: &EnvironmentKey) {
             return;
         }
         // Who cannot be asked about is not shown more: the reader asks again.
-        if !person.may(Verb::Get, &key.namespace, &key.name).await.unwrap_or(false) {
+        if !person.may_with(Verb::Get, key, app.sync.line(key).as_ref()).await.unwrap_or(false) {
             return;
         }
     }

@@ -1,13 +1,17 @@
 //! The routes, and the document that describes them.
 
+mod access_tokens;
 mod accounts;
 mod actions;
 mod audit;
+mod audit_log;
 mod copies;
 mod environments;
 mod events;
 mod logs;
+mod metrics;
 mod object;
+mod oidc;
 mod request;
 mod session;
 mod timeline;
@@ -33,16 +37,21 @@ use crate::authorization::ClientFor;
 use crate::guard::{self, Names};
 use crate::problem::Problem;
 use crate::streams::Streams;
-use crate::{cookie, page, schemas};
+use crate::{cookie, page, schemas, telemetry};
 
-pub use accounts::{AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest};
+pub use access_tokens::{AccessTokenList, AccessTokenRequest, AccessTokenView, NewAccessToken};
+pub use accounts::{
+    AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest, RoleRequest,
+};
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
+pub use audit_log::AuditList;
 pub use copies::{
     CopyAnswer, CopyRequest, ExtendRequest, Lifetime, OverrideRequest, Overrides, ProposeAnswer,
     ProposeRequest,
 };
-pub use environments::{EnvironmentList, History};
-pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
+pub use environments::{EnvironmentList, History, Rights};
+pub(crate) use oidc::CALLBACK as OIDC_CALLBACK;
+pub use session::{LoginMethod, LoginPage, LoginProvider, LoginRequest, May, SessionView, SetupRequest};
 pub use tokens::TokenView;
 pub use webhooks::WebhookAnswer;
 
@@ -56,10 +65,15 @@ pub(crate) struct App {
     pub(crate) accounts: Arc<Accounts>,
     /// Whether people reach the server by https.
     pub(crate) https: bool,
+    /// Where people reach it, without a slash at the end.
+    pub(crate) url: String,
+    /// Who else vouches for people.
+    pub(crate) oidc: Option<crate::oidc::Provider>,
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
     pub(crate) streams: Streams,
+    pub(crate) metrics: Arc<telemetry::Metrics>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -80,6 +94,8 @@ pub(crate) struct App {
         (name = "events", description = "What happens, while it happens"),
         (name = "session", description = "Who is logged in"),
         (name = "accounts", description = "Who can log in"),
+        (name = "audit", description = "Who did what"),
+        (name = "metrics", description = "Numbers for Prometheus"),
         (name = "webhooks", description = "What forges tell"),
     ),
 )]
@@ -90,6 +106,7 @@ fn described() -> (Router<Arc<App>>, Value) {
     let router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(environments::list, copies::create))
         .routes(routes!(environments::show, actions::delete))
+        .routes(routes!(environments::rights))
         .routes(routes!(environments::plan))
         .routes(routes!(environments::history))
         .routes(routes!(tree::tree))
@@ -109,10 +126,18 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(session::page, session::login))
         .routes(routes!(session::setup))
         .routes(routes!(session::show, session::logout))
+        .routes(routes!(oidc::login))
+        .routes(routes!(oidc::callback))
         .routes(routes!(tokens::create))
+        .routes(routes!(access_tokens::list, access_tokens::create))
+        .routes(routes!(access_tokens::revoke))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(audit_log::list))
+        .routes(routes!(audit_log::export))
         .routes(routes!(accounts::join))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::delete))
+        .routes(routes!(accounts::assign))
         .routes(routes!(accounts::invite));
     let webhooks = OpenApiRouter::new()
         .routes(routes!(webhooks::receive))
@@ -122,7 +147,7 @@ fn described() -> (Router<Arc<App>>, Value) {
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`, or one of `/api/v1/tokens`"));
+        .description(Some("A token of the Kubernetes API, such as that of the kubeconfig of `seaway up`, one of `/api/v1/tokens`, or one of `/api/v1/access-tokens`"));
     components.security_schemes.insert("bearer".into(), SecurityScheme::Http(bearer.build()).into());
     let session = "The cookie of a login; over https it is called `__Host-seaway`. Whatever changes something then needs \
                    the header `X-Seaway-CSRF: 1` as well";
@@ -143,6 +168,7 @@ pub fn document() -> Value {
 /// Everything that is served.
 pub(crate) fn router(app: Arc<App>, names: Names) -> Router {
     let (router, document) = described();
+    let metrics = app.metrics.clone();
     router
         .route("/api/openapi.json", get(move || async move { Json(document) }))
         .route("/healthz", get(|| async { "ok" }))
@@ -152,4 +178,6 @@ pub(crate) fn router(app: Arc<App>, names: Names) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(guard::limit_time))
         .layer(middleware::from_fn_with_state(names, guard::check))
+        .layer(middleware::from_fn_with_state(metrics, telemetry::measure))
+        .layer(middleware::from_fn(telemetry::identify))
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, request};
+use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::insight::pods::event_time;
 use crate::permissions::Verb;
@@ -151,7 +151,7 @@ pub(super) async fn object(
 ) -> Result<Json<ObjectDetail>, Problem> {
     let key = request::key(namespace, name)?;
     let object = request::query(query)?.object()?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     let planned = app.sync.desired(&key, &object.id())?;
     belongs(&app, &key, &object, planned.as_ref())?;
     let live = reading::get(&person.client, &object).await?;

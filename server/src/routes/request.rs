@@ -16,6 +16,7 @@ use crate::accounts::{AccountsError, Carrier, Secret, Session, SessionKey};
 use crate::authentication::{self, BearerToken};
 use crate::authorization::Person;
 use crate::cookie;
+use crate::listener::Peer;
 use crate::problem::Problem;
 
 impl FromRequestParts<Arc<App>> for Person {
@@ -38,12 +39,23 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     /// A bearer token counts before a cookie: who sends one means it.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let mut caller = Self::known(parts, app).await?;
+        caller.person.address = parts.extensions.get::<Peer>().map(|Peer(address)| *address);
+        Ok(caller)
+    }
+}
+
+impl Caller {
+    async fn known(parts: &Parts, app: &App) -> Result<Self, Problem> {
         if parts.headers.contains_key(AUTHORIZATION) {
             let token = BearerToken::of(&parts.headers)
                 .ok_or_else(|| Problem::unauthorized("this is no bearer token"))?;
             // The token of a session here is nobody else's concern: Kubernetes is not asked about it.
             if let Some(secret) = Secret::of_token(token.expose()) {
                 return Self::of_session(app, secret.key(Carrier::Bearer)).await;
+            }
+            if let Some(secret) = Secret::of_access_token(token.expose()) {
+                return Self::of_access_token(app, secret.key(Carrier::AccessToken)).await;
             }
             let identity = authentication::identify(&app.authenticate, token).await?;
             return Ok(Self { person: Person::new(identity, &app.client_for)?, session: None });
@@ -53,9 +65,20 @@ impl FromRequestParts<Arc<App>> for Caller {
         cookie::check(parts)?;
         Self::of_session(app, secret.key(Carrier::Cookie)).await
     }
-}
 
-impl Caller {
+    async fn of_access_token(app: &App, key: SessionKey) -> Result<Self, Problem> {
+        let found = app.accounts.token(key).await.map_err(accounts_failed)?;
+        let (account, token) = found.ok_or_else(|| {
+            Problem::unauthorized("the token has ended, was revoked, or is one of another server")
+                .help("make another one, on the page or with `seaway token create`")
+        })?;
+        let person = Person::new(account.identity(), &app.client_for)?;
+        Ok(Self {
+            person: Person { session: Some(key), scopes: Some(token.scopes), ..person },
+            session: None,
+        })
+    }
+
     async fn of_session(app: &App, key: SessionKey) -> Result<Self, Problem> {
         let session = app.accounts.session(key).await.map_err(accounts_failed)?.ok_or_else(ended)?;
         let person = Person::new(session.account.identity(), &app.client_for)?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::request::{self, Caller};
-use super::{App, Done, audit};
+use super::{App, Done, audit, oidc};
 use crate::accounts::{Account, Carrier, Refusal, Role, Session};
 use crate::authorization::Person;
 use crate::listener::Peer;
@@ -33,8 +33,10 @@ const LARGEST_FORM: usize = 4 * 1024;
 pub enum LoginMethod {
     /// A name and a password, at this server.
     Password,
-    /// A bearer token of the Kubernetes API.
+    /// A bearer token: of the Kubernetes API, or a personal access token.
     Token,
+    /// A provider of OpenID Connect.
+    Oidc,
 }
 
 /// What the login page needs to know.
@@ -45,8 +47,21 @@ pub struct LoginPage {
     pub setup: bool,
     /// How one can log in.
     pub methods: Vec<LoginMethod>,
+    /// The provider of OpenID Connect, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<LoginProvider>,
     /// The server's release.
     pub version: String,
+}
+
+/// A provider of OpenID Connect that one can log in with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginProvider {
+    /// What people call it.
+    pub name: String,
+    /// Where the login begins, followed as a link: `next` is the path of the page to go on with.
+    pub url: String,
 }
 
 /// Writes a secret into what is sent to the one whom it is for.
@@ -127,13 +142,15 @@ pub struct May {
     pub copies: bool,
     /// See who has an account here.
     pub accounts: bool,
+    /// Read who did what.
+    pub audit: bool,
 }
 
 impl May {
     async fn of(person: &Person) -> Result<Self, Problem> {
         let may = |verb| person.may(verb, "", "");
         let own = seaway_api::personal_namespace(&person.identity.name);
-        let (get, list, sync, rollback, hold, update, delete, copies, accounts) = futures::try_join!(
+        let (get, list, sync, rollback, hold, update, delete, copies, accounts, audit) = futures::try_join!(
             may(Verb::Get),
             may(Verb::List),
             may(Verb::Sync),
@@ -143,8 +160,9 @@ impl May {
             may(Verb::Delete),
             person.may(Verb::Create, &own, ""),
             person.may_with_accounts(Verb::List, ""),
+            person.may_read_audit(),
         )?;
-        Ok(Self { get, list, sync, rollback, hold, update, delete, copies, accounts })
+        Ok(Self { get, list, sync, rollback, hold, update, delete, copies, accounts, audit })
     }
 }
 
@@ -153,7 +171,11 @@ impl SessionView {
         Self {
             user: person.identity.name.clone(),
             groups: person.identity.groups.clone(),
-            method: if session.is_some() { LoginMethod::Password } else { LoginMethod::Token },
+            method: match session {
+                Some(session) if session.account.has_password() => LoginMethod::Password,
+                Some(_) => LoginMethod::Oidc,
+                None => LoginMethod::Token,
+            },
             started: session.map(|session| session.started),
             expires: session.map(Session::expires),
             may,
@@ -188,6 +210,10 @@ impl From<Refusal> for Problem {
             Refusal::Wait(wait) => Self::too_many_requests(wait),
             Refusal::WrongCode => Self::wrong_code(detail),
             Refusal::NotInvited => Self::wrong_code(detail).help("ask who invited you for a new link"),
+            Refusal::TokenName | Refusal::TokenLifetime => Self::unprocessable(detail),
+            Refusal::TokenTaken(_) => Self::conflict(detail).help("choose another name, or revoke that one"),
+            Refusal::TooManyTokens => Self::conflict(detail).help("revoke one"),
+            Refusal::Locked => Self::forbidden(detail),
             Refusal::Exists => Self::conflict(detail).help("log in"),
             Refusal::Taken(_) => {
                 Self::conflict(detail).help("a new link to it can be made with an invitation")
@@ -223,9 +249,17 @@ pub(super) async fn begin(
     responses((status = 200, body = LoginPage)),
 )]
 pub(super) async fn page(State(app): State<Arc<App>>) -> Json<LoginPage> {
+    let provider = app.oidc.as_ref().map(|provider| LoginProvider {
+        name: provider.display_name().to_owned(),
+        url: format!("{}{}", app.url, oidc::LOGIN),
+    });
     Json(LoginPage {
         setup: app.accounts.wants_setup(),
-        methods: vec![LoginMethod::Password],
+        methods: [Some(LoginMethod::Password), provider.as_ref().map(|_| LoginMethod::Oidc)]
+            .into_iter()
+            .flatten()
+            .collect(),
+        provider,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
@@ -331,8 +365,8 @@ pub(super) async fn logout(
     Extension(Peer(from)): Extension<Peer>,
     person: Person,
 ) -> Result<WithCookie<Done>, Problem> {
-    let Some(session) = person.session else {
-        return Err(Problem::conflict("a bearer token of Kubernetes is no session that could end"));
+    let Some(session) = person.session.filter(|_| person.scopes.is_none()) else {
+        return Err(Problem::conflict("a token is no session that could end: revoke it instead"));
     };
     app.accounts.end_session(session).await.map_err(request::accounts_failed)?;
     audit::write_account(&app, "logout", Some(&person.identity.name), "succeeded", from).await?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::{App, request};
+use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::insight::pods;
 use crate::permissions::Verb;
@@ -49,7 +49,7 @@ pub(super) async fn timeline(
 ) -> Result<Json<Timeline>, Problem> {
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     let mut timeline = app.sync.timeline(&key, query.sync).map_err(|error| match error {
         seaway_sync::Error::NoRelease(detail) => Problem::not_found(detail),
         other => other.into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{App, request};
+use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::insight::tree::{Tree, build};
 use crate::permissions::Verb;
@@ -24,7 +24,7 @@ pub(super) async fn tree(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<Tree>, Problem> {
     let key = request::key(namespace, name)?;
-    person.must(Verb::Get, &key.namespace, &key.name).await?;
+    audit::must(&app, &person, Verb::Get, &key).await?;
     let detail = app.sync.show(&key)?;
     let (mut listed, mut hidden) = (Vec::new(), Vec::new());
     for namespace in app.sync.namespaces(&key)? {

@@ -26,7 +26,7 @@ use seaway_apiserver::{
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, Identity, Server};
+use seaway_server::{Accounts, Identity, Oidc, Server};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -58,6 +58,8 @@ pub(crate) struct Answer {
 fn identity(name: &str) -> Identity {
     let groups = match name {
         "admin" => vec!["system:masters".to_owned()],
+        // Somebody with a grant and nothing else.
+        "within" => vec!["system:authenticated".to_owned(), "seaway:developers:shop:staging".to_owned()],
         _ => vec!["system:authenticated".to_owned()],
     };
     Identity { name: name.to_owned(), groups }
@@ -68,9 +70,18 @@ fn server_account() -> seaway_apiserver::Identity {
 }
 
 impl World {
-    /// Seaway with the people `admin`, `viewer`, `developer` and `operator` (each with that role in the namespace
+    /// Seaway with the people `admin`, `viewer`, `developer`, `approver`, `operator` and `owner` (each with that role in the namespace
     /// `seaway`) and `nobody`, who has no rights. Each one's token is `token-of-` and the name.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// As [`World::start`], with a provider of OpenID Connect that may be asked under this policy.
+    pub(crate) async fn start_with_oidc(provider: Oidc, policy: OutgoingPolicy) -> Self {
+        Self::start_with(Some((provider, policy))).await
+    }
+
+    async fn start_with(oidc: Option<(Oidc, OutgoingPolicy)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cluster =
             ApiServer::start(seaway_apiserver::Options::new(folder.path().join("cluster"))).await.unwrap();
@@ -90,7 +101,7 @@ impl World {
         create(&admin, json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "server"}, "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "server"},
             "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "server"}]})).await;
-        for name in ["viewer", "developer", "operator"] {
+        for name in ["viewer", "developer", "approver", "operator", "owner"] {
             create(&admin, binding(name, "seaway")).await;
         }
         for kind in ["Stack", "Environment"] {
@@ -114,7 +125,7 @@ impl World {
         });
         let sync = Arc::new(sync.unwrap());
         let clock = Arc::new(AtomicI64::new(0));
-        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, false).await;
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, false, oidc).await;
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { server, sync, cluster, ledger, setup, clock, http, folder }
     }
@@ -123,7 +134,7 @@ impl World {
     pub(crate) async fn restart(self, https: bool) -> Self {
         let Self { server, sync, cluster, ledger, clock, http, folder, .. } = self;
         server.stop().await;
-        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, https).await;
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, https, None).await;
         Self { server, sync, cluster, ledger, setup, clock, http, folder }
     }
 
@@ -175,6 +186,11 @@ impl World {
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes).into_owned()));
         Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    /// The status of an answer; one that goes on is left at that.
+    pub(crate) async fn status(&self, request: Request<Full<Bytes>>) -> u16 {
+        self.http.request(request).await.unwrap().status().as_u16()
     }
 
     pub(crate) async fn stream(&self, request: Request<Full<Bytes>>) -> Incoming {
@@ -267,6 +283,7 @@ async fn serve(
     cluster: &ApiServer,
     clock: &Arc<AtomicI64>,
     https: bool,
+    oidc: Option<(Oidc, OutgoingPolicy)>,
 ) -> (Server, Option<String>) {
     let authenticate: seaway_server::Authenticate = Arc::new(|token| {
         let name = token.expose().strip_prefix("token-of-").map(identity);
@@ -282,6 +299,10 @@ async fn serve(
         seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
     options.listen.set_port(0);
     options.https = https;
+    if let Some((provider, policy)) = oidc {
+        options.oidc = Some(provider);
+        options.policy = policy;
+    }
     (Server::start(options).await.unwrap(), setup.map(|code| code.expose_secret().to_owned()))
 }
 

@@ -1,7 +1,10 @@
 /** The endpoints of the server, one function each. */
 import { request, type Query } from "./client";
 import type {
+  AccessTokenList,
+  Account,
   AccountList,
+  AuditList,
   CopyAnswer,
   CopyRequest,
   EnvironmentDetail,
@@ -13,13 +16,16 @@ import type {
   Invitation,
   Lifetime,
   LoginInfo,
+  NewAccessToken,
   ObjectDetail,
   ObjectRef,
   OverrideRequest,
   Overrides,
   Plan,
   ProposeAnswer,
+  Rights,
   Role,
+  Scope,
   Session,
   SyncAnswer,
   Timeline,
@@ -41,11 +47,30 @@ export const join = (code: string, password: string) =>
 export const session = (signal?: Signal) => request<Session>("GET", "/session", { signal });
 export const logout = () => request<unknown>("DELETE", "/session");
 
+export const accessTokens = (signal?: Signal) => request<AccessTokenList>("GET", "/access-tokens", { signal });
+export const createAccessToken = (name: string, scopes: Scope[], expires: string) =>
+  request<NewAccessToken>("POST", "/access-tokens", { body: { name, scopes, expires } });
+export const revokeAccessToken = (id: number) => request<unknown>("DELETE", `/access-tokens/${id}`);
+
+export interface AuditQuery extends Query {
+  actor?: string;
+  action?: string;
+  object?: string;
+  address?: string;
+  outcome?: string;
+  limit?: number;
+  continue?: number;
+}
+
+export const audit = (query: AuditQuery, signal?: Signal) => request<AuditList>("GET", "/audit", { query, signal });
+
 const accountPath = (name: string): string => `/accounts/${encodeURIComponent(name)}`;
 
 export const accounts = (signal?: Signal) => request<AccountList>("GET", "/accounts", { signal });
-export const createAccount = (name: string, role: Role) =>
-  request<Invitation>("POST", "/accounts", { body: { name, role } });
+export const createAccount = (name: string, role: Role, grants: string[]) =>
+  request<Invitation>("POST", "/accounts", { body: { name, role, grants } });
+export const assignRole = (name: string, role: Role | undefined, grants: string[]) =>
+  request<Account>("PUT", `${accountPath(name)}/role`, { body: { role, grants } });
 export const invite = (name: string) => request<Invitation>("POST", `${accountPath(name)}/invitation`);
 export const deleteAccount = (name: string) => request<unknown>("DELETE", accountPath(name));
 
@@ -58,6 +83,7 @@ export interface EnvironmentQuery extends Query {
   namespace?: string;
   name?: string;
   limit?: number;
+  offset?: number;
   continue?: string;
 }
 
@@ -65,6 +91,7 @@ export const environments = (query: EnvironmentQuery, signal?: Signal) =>
   request<EnvironmentList>("GET", "/environments", { query, signal });
 export const environment = (key: EnvironmentKey, signal?: Signal) =>
   request<EnvironmentDetail>("GET", path(key), { signal });
+export const rights = (key: EnvironmentKey, signal?: Signal) => request<Rights>("GET", `${path(key)}/rights`, { signal });
 export const tree = (key: EnvironmentKey, signal?: Signal) => request<Tree>("GET", `${path(key)}/tree`, { signal });
 export const object = (key: EnvironmentKey, { group, version, kind, namespace, name }: ObjectRef, signal?: Signal) =>
   request<ObjectDetail>("GET", `${path(key)}/object`, { query: { group, version, kind, namespace, name }, signal });

@@ -27,11 +27,24 @@ function useForm(send: () => Promise<Session>) {
   return { busy, problem, setProblem, submit };
 }
 
+/** What the server says of a login at the provider that failed. */
+const FAILED: Record<string, string> = {
+  expired: "The login took too long, or was begun in another browser. Try again.",
+  denied: "The provider refused the login.",
+  unavailable: "The provider does not answer. Try again in a moment, or log in with a password.",
+  invalid: "The provider's answer does not hold, so nobody was logged in. Tell whoever runs Seaway: the log says why.",
+  name: "The provider's name for you cannot be one here. Tell whoever runs Seaway: the log says why.",
+  role: "None of your groups has a role here. Ask whoever runs Seaway for one.",
+  taken: "Somebody else has your name here. Ask whoever runs Seaway.",
+  locked: "Your account is locked. Ask whoever runs Seaway.",
+};
+
 export function Login() {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [info, setInfo] = useState<LoginInfo>();
   const form = useForm(() => calls.login(name, password));
+  const failed = location.value.query.get("failed");
   useEffect(() => {
     calls.loginInfo().then(setInfo, (error: unknown) => form.setProblem(asProblem(error)));
   }, []);
@@ -40,6 +53,10 @@ export function Login() {
       <h1>Log in to Seaway</h1>
       {info?.setup && (
         <p class="note">There is no account yet. Open the link that <code>seaway up</code> printed to make the first one.</p>
+      )}
+      {failed && <p class="note" role="alert">{FAILED[failed] ?? "The login failed."}</p>}
+      {info?.provider && (
+        <p><a class="button primary" href={`${info.provider.url}?next=${encodeURIComponent(nextOf(location.value.query))}`}>Log in with {info.provider.name}</a></p>
       )}
       <form onSubmit={(event) => void form.submit(event)}>
         <label>Name<input name="username" autocomplete="username" autocapitalize="none" required value={name}

@@ -14,6 +14,7 @@ import { Time } from "../ui/time";
 const ROLES: Record<Role, string> = {
   developer: "Developer: has environments of their own",
   viewer: "Viewer: looks at shared environments",
+  approver: "Approver: lets changes into shared environments",
   operator: "Operator: runs shared environments",
   admin: "Administrator: may do everything",
 };
@@ -28,6 +29,7 @@ export function Accounts() {
   const list = useResource("accounts", calls.accounts);
   const [made, setMade] = useState<Invitation>();
   const [deleting, setDeleting] = useState<Account>();
+  const [assigning, setAssigning] = useState<Account>();
   function show(invitation: Invitation): void {
     setMade(invitation);
     list.reload();
@@ -55,11 +57,13 @@ export function Accounts() {
               {list.data.items.map((one) => (
                 <tr key={one.name}>
                   <th scope="row">{one.name}</th>
-                  <td>{one.role ?? one.groups.join(", ")}</td>
+                  <td>{one.role ?? (one.grants?.length ? "" : one.groups.join(", "))}
+                    {(one.grants?.length ?? 0) > 0 && <div class="quiet">{one.grants?.join(", ")}</div>}</td>
                   <td><span class={`mark ${STATES[one.state].tone}`}>{STATES[one.state].text}</span>
                     {one.invitedUntil && <span class="quiet"> link until {exact(Date.parse(one.invitedUntil))}</span>}</td>
                   <td><Time at={one.created} /></td>
                   <td class="acts">
+                    <button type="button" aria-label={`Change the role of ${one.name}`} onClick={() => setAssigning(one)}>Role…</button>
                     <button type="button" aria-label={`New link for ${one.name}`} onClick={() => void renew(one.name)}>New link</button>
                     <button type="button" aria-label={`Delete ${one.name}`} onClick={() => setDeleting(one)}>Delete</button>
                   </td>
@@ -69,6 +73,7 @@ export function Accounts() {
           </table>
         </div>
       )}
+      {assigning && <Assign account={assigning} close={() => setAssigning(undefined)} done={list.reload} />}
       {deleting && (
         <Dialog title={`Delete ${deleting.name}?`} confirm="Delete" close={() => setDeleting(undefined)}
           act={async () => {
@@ -89,9 +94,37 @@ export function Accounts() {
   );
 }
 
+const GRANTS = "Such as operator:shop, developer:shop/staging, approver:*/production; separated by commas";
+
+function grantsOf(text: string): string[] {
+  return text.split(",").map((grant) => grant.trim()).filter((grant) => grant !== "");
+}
+
+function Assign({ account, close, done }: { account: Account; close(): void; done(): void }) {
+  const [role, setRole] = useState<Role | "">(account.role ?? "");
+  const [grants, setGrants] = useState((account.grants ?? []).join(", "));
+  return (
+    <Dialog title={`Role of ${account.name}`} confirm="Change" close={close}
+      act={async () => {
+        await calls.assignRole(account.name, role || undefined, grantsOf(grants));
+        say(`The role of ${account.name} is changed.`);
+        done();
+      }}>
+      <label>Role <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role | "")}>
+        <option value="">Grants alone</option>
+        {Object.entries(ROLES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+      </select></label>
+      <label>Grants <input value={grants} autocomplete="off" autocapitalize="none" aria-describedby="grants-rule"
+        onInput={(event) => setGrants(event.currentTarget.value)} /></label>
+      <p class="quiet" id="grants-rule">{GRANTS}. What is not named is taken away.</p>
+    </Dialog>
+  );
+}
+
 function Invite({ done }: { done(invitation: Invitation): void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("developer");
+  const [grants, setGrants] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<ProblemError>();
   async function submit(event: Event): Promise<void> {
@@ -99,8 +132,9 @@ function Invite({ done }: { done(invitation: Invitation): void }) {
     setBusy(true);
     setProblem(undefined);
     try {
-      done(await calls.createAccount(name, role));
+      done(await calls.createAccount(name, role, grantsOf(grants)));
       setName("");
+      setGrants("");
     } catch (error) {
       setProblem(asProblem(error));
     }
@@ -114,6 +148,8 @@ function Invite({ done }: { done(invitation: Invitation): void }) {
         <label>Role <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
           {Object.entries(ROLES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select></label>
+        <label>Grants <input name="grants" autocomplete="off" autocapitalize="none" title={GRANTS} value={grants}
+          onInput={(event) => setGrants(event.currentTarget.value)} /></label>
         <button type="submit" class="primary" disabled={busy}>Invite</button>
       </div>
       {problem && <ProblemBox problem={problem} />}

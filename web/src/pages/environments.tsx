@@ -1,9 +1,10 @@
-/** All environments, as far as they are wanted. */
-import { useEffect, useMemo, useState } from "preact/hooks";
+/** All environments: of a long list only what is in view is asked for and drawn. */
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as calls from "../api/calls";
-import type { Class, EnvironmentView } from "../api/contract";
+import type { Class, EnvironmentKey, EnvironmentView } from "../api/contract";
 import { SOON } from "../format/lifetime";
 import { short } from "../format/names";
+import { block, visible } from "../format/window";
 import { useLive } from "../live/events";
 import { throttle } from "../live/throttle";
 import { location, navigate, withQuery } from "../router";
@@ -13,38 +14,90 @@ import { ProblemBox } from "../ui/problem";
 import { HealthMark, SyncMark } from "../ui/status";
 import { Until } from "../ui/time";
 
-/** Environments that are asked for at once. */
-const PAGE = 100;
+/** Environments are asked for in multiples of this. */
+const BLOCK = 100;
+/** Height of a row, in pixels: main.css has it too. */
+const ROW = 56;
+/** When more than so many have changed, all that is in view is asked for again. */
+const FEW = 5;
 const CLASSES: Class[] = ["production", "staging", "preview", "personal"];
+
+interface Known {
+  offset: number;
+  items: EnvironmentView[];
+  total: number;
+}
+
+const keyOf = ({ namespace, name }: EnvironmentKey): string => `${namespace}/${name}`;
 
 export function Environments() {
   const search = location.value.query.get("search") ?? "";
   const only = location.value.query.get("class") ?? "";
   const [text, setText] = useState(search);
-  const [pages, setPages] = useState(1);
+  const body = useRef<HTMLTableSectionElement>(null);
+  const [above, setAbove] = useState(0);
   useEffect(() => {
     const timer = setTimeout(() => navigate(withQuery({ search: text || undefined }), { replace: true }), 150);
     return () => clearTimeout(timer);
   }, [text]);
-  useEffect(() => setPages(1), [search, only]);
-  const list = useResource(`list ${pages} ${only} ${search}`, async (signal) => {
-    const items: EnvironmentView[] = [];
-    let next: string | undefined;
-    for (let page = 0; page < pages; page++) {
-      const answer = await calls.environments({ search: search || undefined, class: only || undefined, limit: PAGE, continue: next }, signal);
-      items.push(...answer.items);
-      next = answer.continue ?? undefined;
-      if (!next) break;
-    }
-    return { items, more: next !== undefined };
+  const query = { search: search || undefined, class: only || undefined };
+  const [total, setTotal] = useState(0);
+  const view = visible(above, window.innerHeight, ROW, total);
+  const { offset, limit } = block(view, BLOCK);
+  const list = useResource<Known>(`list ${offset} ${limit} ${only} ${search}`, async (signal) => {
+    const answer = await calls.environments({ ...query, offset, limit }, signal);
+    return { offset, items: answer.items, total: answer.total ?? answer.items.length };
   });
-  const reload = useMemo(() => throttle(list.reload, 500), [list.reload]);
-  useLive((message) => (message.type !== "event" || message.environment) && reload());
-  const shown = list.data?.items ?? [];
+  // What was there stays until what is scrolled to has come, and what has changed since takes its place.
+  const last = useRef<{ filter: string; known: Known } | undefined>(undefined);
+  const [, redraw] = useState(0);
+  const filter = `${only} ${search}`;
+  if (list.data && last.current?.known !== list.data) last.current = { filter, known: list.data };
+  const known = last.current?.filter === filter ? last.current.known : undefined;
+  useEffect(() => {
+    if (known) setTotal(known.total);
+  }, [known]);
+  useEffect(() => {
+    const measure = () => setAbove(body.current ? -body.current.getBoundingClientRect().top : 0);
+    window.addEventListener("scroll", measure, { passive: true });
+    window.addEventListener("resize", measure);
+    return () => {
+      window.removeEventListener("scroll", measure);
+      window.removeEventListener("resize", measure);
+    };
+  }, []);
+
+  const changed = useRef(new Map<string, EnvironmentKey>());
+  const refresh = useMemo(() => throttle(() => {
+    const keys = [...changed.current.values()];
+    changed.current.clear();
+    const shown = last.current?.known;
+    const there = keys.map((key) => shown?.items.findIndex((one) => keyOf(one) === keyOf(key)) ?? -1);
+    if (keys.length > FEW || there.includes(-1)) return list.reload();
+    keys.forEach((key, index) => {
+      const place = there[index] ?? -1;
+      calls.environments({ namespace: key.namespace, name: key.name, limit: 1 }).then((answer) => {
+        const one = answer.items[0];
+        if (!one || !shown || last.current?.known !== shown) return list.reload();
+        shown.items[place] = one;
+        redraw((count) => count + 1);
+      }, () => list.reload());
+    });
+  }, 250), [list.reload]);
+  useLive((message) => {
+    if (message.type === "back") return list.reload();
+    if (!message.environment) return;
+    changed.current.set(keyOf(message.environment), message.environment);
+    refresh();
+  });
+
+  const rows = known ? known.items.slice(Math.max(0, view.first - known.offset), Math.max(0, view.end - known.offset)) : [];
+  const first = known ? Math.max(view.first, known.offset) : 0;
   return (
     <>
       <div class="head">
         <h1>Environments</h1>
+        {known && known.total > BLOCK && <span class="quiet">{known.total}</span>}
         <label class="search"><span class="sr">Filter environments</span>
           <input type="search" placeholder="Filter by name, stack, release, message…" value={text}
             onInput={(event) => setText(event.currentTarget.value)} /></label>
@@ -55,26 +108,34 @@ export function Environments() {
           </select></label>
       </div>
       {list.problem && <ProblemBox problem={list.problem} retry={list.reload} />}
-      {list.data && shown.length === 0 && <Empty filtered={search !== "" || only !== ""} />}
-      {shown.length > 0 && (
+      {known && known.total === 0 && <Empty filtered={search !== "" || only !== ""} />}
+      {known && known.total > 0 && (
         <div class="scroll">
-          <table class="rows">
+          <table class="rows window" aria-rowcount={known.total + 1}>
             <caption class="sr">Environments</caption>
             <thead><tr><th scope="col">Environment</th><th scope="col">Health</th><th scope="col">Sync</th>
               <th scope="col">Stack</th><th scope="col">Release</th><th scope="col">What to know</th></tr></thead>
-            <tbody>{shown.map((one) => <Row key={`${one.namespace}/${one.name}`} one={one} />)}</tbody>
+            <tbody ref={body}>
+              <Gap rows={first} />
+              {rows.map((one, index) => <Row key={keyOf(one)} one={one} index={first + index} />)}
+              <Gap rows={known.total - first - rows.length} />
+            </tbody>
           </table>
         </div>
       )}
-      {list.data?.more && <p><button type="button" onClick={() => setPages(pages + 1)}>Show more</button></p>}
     </>
   );
 }
 
-function Row({ one }: { one: EnvironmentView }) {
+/** Rows that are not drawn, so that the page is as long as the list. */
+function Gap({ rows }: { rows: number }) {
+  return rows > 0 ? <tr class="gap" aria-hidden="true" style={{ height: `${rows * ROW}px` }}><td colSpan={6} /></tr> : null;
+}
+
+function Row({ one, index }: { one: EnvironmentView; index: number }) {
   const to = `/environments/${one.namespace}/${one.name}`;
   return (
-    <tr>
+    <tr aria-rowindex={index + 2}>
       <th scope="row"><a href={to}>{one.name}</a> <span class={`tag class-${one.class}`}>{one.class}</span>
         {(one.owner || one.expires) && (
           <div class="quiet">
@@ -87,7 +148,7 @@ function Row({ one }: { one: EnvironmentView }) {
       <td><SyncMark sync={one.sync} /></td>
       <td>{one.stack}</td>
       <td class="mono">{one.release ? short(one.release) : "–"}{one.revision && <span class="quiet"> {one.revision}</span>}</td>
-      <td class="wide">{one.message}</td>
+      <td class="wide"><div class="two">{one.message}</div></td>
     </tr>
   );
 }

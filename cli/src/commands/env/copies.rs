@@ -252,7 +252,7 @@ pub(super) async fn extend(client: &Client, options: &ExtendOptions) -> miette::
 }
 
 /// A moment, or how long it is until then.
-fn time(text: &str, now: Timestamp) -> miette::Result<Timestamp> {
+pub(crate) fn time(text: &str, now: Timestamp) -> miette::Result<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }

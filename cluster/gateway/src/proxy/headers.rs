@@ -216,7 +216,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, present: &Present) {
 }
 
 fn is_our_cookie(name: &str) -> bool {
-    name.starts_with("__Host-seaway") || name == "seaway_session"
+    name.starts_with("__Host-seaway") || matches!(name, "seaway_session" | "seaway_oidc")
 }
 
 /// Takes out Seaway's session cookie. Several `Cookie` lines, as HTTP/2 sends

@@ -30,7 +30,8 @@ const INVITED_BY: &str =
     "DELETE FROM invitation WHERE inviter = (SELECT name FROM account WHERE account.id = ?1)";
 
 /// What makes a [`Known`].
-const KNOWN: &str = "password <> '' AS active, locked, created,
+const KNOWN: &str = "password <> '' OR (NOT locked AND EXISTS (
+        SELECT 1 FROM identity WHERE identity.account = account.id)) AS active, locked, created,
     (SELECT expires FROM invitation WHERE invitation.account = account.id) AS invited";
 
 /// An invitation as it is kept.
@@ -71,7 +72,7 @@ impl Database {
     pub(in crate::accounts) async fn create_invited(
         &self,
         name: &AccountName,
-        group: &str,
+        groups: &[String],
         invitation: &NewInvitation<'_>,
         now: Timestamp,
     ) -> Result<Creation, Error> {
@@ -87,16 +88,12 @@ impl Database {
             .fetch_optional(&mut *transaction)
             .await?;
             let Some(id) = made else { return Ok(Creation::Taken) };
-            sqlx::query("INSERT INTO membership (account, name) VALUES (?1, ?2)")
-                .bind(id)
-                .bind(group)
-                .execute(&mut *transaction)
-                .await?;
+            join_groups(&mut transaction, id, groups).await?;
             if !invite(&mut transaction, id, invitation).await? {
                 return Ok(Creation::Ended);
             }
             transaction.commit().await?;
-            let (groups, password) = (vec![group.to_owned()], Digest::of(""));
+            let (groups, password) = (groups.to_vec(), Digest::of(""));
             let account = Account { id, name: name.to_string(), groups, password };
             let invited = Some(invitation.expires);
             Ok(Creation::Done(Known { account, state: State::Invited, invited, created: now }))
@@ -169,6 +166,7 @@ impl Database {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query("DELETE FROM session WHERE account = ?1").bind(id).execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM token WHERE account = ?1").bind(id).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(Some(()))
         };
@@ -181,6 +179,40 @@ impl Database {
         only.fetch_one(&self.readers).await.map_err(|error| self.sorted(error))
     }
 
+    /// Puts an account into these groups and out of all others, unless nobody could add people afterwards.
+    pub(in crate::accounts) async fn assign(
+        &self,
+        name: &AccountName,
+        groups: &[String],
+    ) -> Result<Removal, Error> {
+        let mut writer = self.writer().await?;
+        let assign = async {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
+                .bind(name.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let Some(id) = id else { return Ok(Removal::Unknown) };
+            let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
+                .bind(id)
+                .bind(ADMINS)
+                .fetch_one(&mut *transaction)
+                .await?;
+            if only && !groups.iter().any(|group| group == ADMINS) {
+                return Ok(Removal::LastAdministrator);
+            }
+            let left = sqlx::query("DELETE FROM membership WHERE account = ?1").bind(id);
+            left.execute(&mut *transaction).await?;
+            join_groups(&mut transaction, id, groups).await?;
+            if !groups.iter().any(|group| group == ADMINS) {
+                sqlx::query(INVITED_BY).bind(id).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(Removal::Done)
+        };
+        assign.await.map_err(|error| self.sorted(error))
+    }
+
     /// Takes away the password of an account, its sessions, the invitation to it and those that it has made: all of it,
     /// or nothing.
     pub(in crate::accounts) async fn lock(&self, name: &AccountName) -> Result<Removal, Error> {
@@ -189,6 +221,7 @@ impl Database {
             &[
                 "UPDATE account SET password = '', locked = 1 WHERE id = ?1",
                 "DELETE FROM session WHERE account = ?1",
+                "DELETE FROM token WHERE account = ?1",
                 "DELETE FROM invitation WHERE account = ?1",
                 INVITED_BY,
             ],
@@ -229,6 +262,22 @@ impl Database {
     }
 }
 
+/// Puts an account into groups.
+pub(super) async fn join_groups(
+    connection: &mut SqliteConnection,
+    account: i64,
+    groups: &[String],
+) -> Result<(), sqlx::Error> {
+    for group in groups {
+        sqlx::query("INSERT INTO membership (account, name) VALUES (?1, ?2)")
+            .bind(account)
+            .bind(group)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Whether it was done: not when the session of who invites has ended.
 async fn invite(
     connection: &mut SqliteConnection,
@@ -238,6 +287,7 @@ async fn invite(
     let done = sqlx::query(
         "INSERT INTO invitation (account, digest, expires, inviter) SELECT ?1, ?2, ?3, ?4
          WHERE ?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.digest = ?5)
+            OR EXISTS (SELECT 1 FROM token WHERE token.digest = ?5)
          ON CONFLICT (account) DO UPDATE
          SET digest = excluded.digest, expires = excluded.expires, inviter = excluded.inviter",
     )

@@ -1,13 +1,13 @@
 /** One environment: its state at the top, its views as tabs below. */
 import type { ComponentChildren } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import * as calls from "../../api/calls";
 import type { EnvironmentDetail, EnvironmentKey, Tree } from "../../api/contract";
 import { count, fullLabel, short, value } from "../../format/names";
 import { concerns, useLive } from "../../live/events";
 import { throttle } from "../../live/throttle";
 import { complain, say } from "../../state/notices";
-import { may } from "../../state/rights";
+import { learn, may } from "../../state/rights";
 import { asProblem, useResource, type Resource } from "../../state/resource";
 import { session } from "../../state/session";
 import { ProblemBox } from "../../ui/problem";
@@ -49,6 +49,10 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
   const key = `${namespace}/${name}`;
   const detail = useResource(`detail ${key}`, (signal) => calls.environment(env, signal));
   const tree = useResource(`tree ${key}`, (signal) => calls.tree(env, signal));
+  const rights = useResource(`rights ${key}`, (signal) => calls.rights(env, signal));
+  useEffect(() => {
+    if (rights.data) learn(env, rights.data);
+  }, [env, rights.data]);
   const [beat, setBeat] = useState(0);
   const reload = useMemo(() => {
     const now = () => {
