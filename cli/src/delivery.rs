@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, ClientFor, Server};
+use seaway_server::{Accounts, ClientFor, Kubernetes, Server};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
     /// The port at which HTTPRoutes are served, where that is known.
     pub(crate) gateway_port: Option<u16>,
+    /// How people reach the Kubernetes API.
+    pub(crate) kubernetes: Option<Kubernetes>,
 }
 
 /// How people reach the server: `https://seaway.example.com`.
@@ -84,6 +86,7 @@ impl Delivery {
     pub(crate) async fn start(
         settings: Settings,
         sync_client: kube::Client,
+        copier: kube::Client,
         server_client: kube::Client,
         people: ClientFor,
     ) -> miette::Result<Self> {
@@ -93,6 +96,7 @@ impl Delivery {
         let mirrors = Mirrors::open(&folder.join("git"), git).into_diagnostic()?;
         let sync = Sync::start(SyncOptions {
             client: sync_client,
+            copier,
             data_dir: folder.join("environments"),
             ledger: ledger.clone(),
             mirrors,
@@ -109,6 +113,7 @@ impl Delivery {
             seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
         server.listen = settings.listen;
         server.gateway_port = settings.gateway_port;
+        server.kubernetes = settings.kubernetes;
         server.https = settings.external.as_ref().is_some_and(|external| external.https);
         server.names = settings.external.iter().map(|external| external.host.clone()).collect();
         let tls = settings.tls.is_some();

@@ -38,10 +38,11 @@ pub use authorization::{ClientFor, impersonation};
 pub use permissions::{account_rules, cluster_roles, group_bindings};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    AccountList, AccountRequest, AccountState, AccountView, CopyAnswer, CopyRequest, Done, EnvironmentList,
-    ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod,
-    LoginPage, LoginRequest, May, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, RollbackRequest,
-    SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView, WebhookAnswer, document,
+    AccessToken, AccessView, AccountList, AccountRequest, AccountState, AccountView, CopyAnswer, CopyRequest,
+    Done, EnvironmentList, ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest,
+    Kubernetes, Lifetime, LoginMethod, LoginPage, LoginRequest, May, OverrideRequest, Overrides,
+    ProposeAnswer, ProposeRequest, RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest,
+    TokenView, UsageList, WebhookAnswer, document,
 };
 
 /// The port at which it listens when nothing else is said.
@@ -69,6 +70,8 @@ pub struct Options {
     pub ledger: seaway_ledger::Ledger,
     /// The port at which HTTPRoutes are served: with it, the environments' hosts become links.
     pub gateway_port: Option<u16>,
+    /// How people reach the Kubernetes API with kubectl, where that is known.
+    pub kubernetes: Option<Kubernetes>,
 }
 
 impl Options {
@@ -92,6 +95,7 @@ impl Options {
             sync,
             ledger,
             gateway_port: None,
+            kubernetes: None,
         }
     }
 }
@@ -138,6 +142,7 @@ impl Server {
             authenticate: options.authenticate,
             client_for: options.client_for,
             gateway_port: options.gateway_port,
+            kubernetes: options.kubernetes,
             streams: Default::default(),
             stopping: stopping.clone(),
         };

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::desired::{Origin, Source, digest};
 use crate::error::Error;
+use crate::replaced::Replaced;
 
 /// Remote bases of remote bases of …
 const MAX_ROUNDS: usize = 32;
@@ -29,6 +30,8 @@ pub(crate) struct ComponentAt {
     pub(crate) images: Vec<Image>,
     /// Commits of remote bases that are known already.
     pub(crate) remotes: BTreeMap<String, String>,
+    /// Files that hold something else: pattern of the path, and content.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl ComponentAt {
@@ -37,13 +40,14 @@ impl ComponentAt {
         let images = serde_json::to_value(&self.images).unwrap_or_default();
         let parameters = serde_json::to_value(&self.parameters).unwrap_or_default();
         format!(
-            "{} {} {:?} {} {} {:?}",
+            "{} {} {:?} {} {} {:?} {}",
             self.repository,
             self.path,
             self.kind,
             digest(&parameters),
             digest(&images),
-            self.remotes
+            self.remotes,
+            digest(&serde_json::to_value(&self.files).unwrap_or_default()),
         )
     }
 }
@@ -168,7 +172,9 @@ fn one_round(
     remotes: Remotes,
 ) -> Result<Round, Problem> {
     let tree = mirrors.tree(&component.repository, &component.commit).map_err(Problem::Git)?;
-    if let Some(kept) = cache.lookup(component, &tree) {
+    let replaced = Replaced { tree: &tree, files: &component.files };
+    let tree: &dyn FileTree = if component.files.is_empty() { &tree } else { &replaced };
+    if let Some(kept) = cache.lookup(component, tree) {
         return Ok(Round::Cached(kept));
     }
     let request = RenderRequest {
@@ -181,7 +187,7 @@ fn one_round(
         parameters: component.parameters.clone(),
         images: component.images.iter().map(image).collect(),
         remotes,
-        ..RenderRequest::new(&tree, &component.path)
+        ..RenderRequest::new(tree, &component.path)
     };
     match seaway_render::render(&request).map_err(|error| Problem::Render(error.to_string()))? {
         Outcome::Needs(needs) => Ok(Round::Needs(needs)),

@@ -1,5 +1,6 @@
 //! The routes, and the document that describes them.
 
+mod access;
 mod accounts;
 mod actions;
 mod audit;
@@ -13,6 +14,7 @@ mod session;
 mod timeline;
 mod tokens;
 mod tree;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::problem::Problem;
 use crate::streams::Streams;
 use crate::{cookie, page, schemas};
 
+pub use access::{AccessToken, AccessView, Kubernetes};
 pub use accounts::{AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest};
 pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
 pub use copies::{
@@ -44,6 +47,7 @@ pub use copies::{
 pub use environments::{EnvironmentList, History};
 pub use session::{LoginMethod, LoginPage, LoginRequest, May, SessionView, SetupRequest};
 pub use tokens::TokenView;
+pub use usage::UsageList;
 pub use webhooks::WebhookAnswer;
 
 /// Largest request body.
@@ -59,6 +63,7 @@ pub(crate) struct App {
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
+    pub(crate) kubernetes: Option<Kubernetes>,
     pub(crate) streams: Streams,
     pub(crate) stopping: CancellationToken,
 }
@@ -105,6 +110,8 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(copies::fidelity))
         .routes(routes!(copies::propose))
         .routes(routes!(copies::extend))
+        .routes(routes!(usage::list))
+        .routes(routes!(access::show, access::token, access::revoke))
         .routes(routes!(events::events))
         .routes(routes!(session::page, session::login))
         .routes(routes!(session::setup))

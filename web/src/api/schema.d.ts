@@ -99,6 +99,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{namespace}/{name}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how the owner of a copy reaches it with kubectl. */
+        get: operations["access"];
+        put?: never;
+        /**
+         * Gives a token of an hour for the namespaces of a copy. It is asked for as the person: nobody but the owner of the copy
+         *     gets one.
+         */
+        post: operations["access_token"];
+        /** Ends every token that was given for a copy. New ones can be asked for. */
+        delete: operations["revoke_access"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{namespace}/{name}/extend": {
         parameters: {
             query?: never;
@@ -479,10 +501,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The copies that the person may see, with the CPU and memory that they ask for, and for how long. */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a repository for news at once. The body is what GitHub, GitLab, Gitea and Forgejo send as JSON, or
+         *     `{"repository": "URL"}`; it is signed with the `webhook-secret` of the Secret for that URL: HMAC-SHA256 of the body in
+         *     `X-Hub-Signature-256` or `X-Seaway-Signature-256` (`sha256=` and hexadecimal digits) or `X-Gitea-Signature` (digits
+         *     alone), or the secret in `X-Gitlab-Token`. At most 1 MiB.
+         */
+        post: operations["webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What a kubeconfig for a copy says. */
+        Access: {
+            /** @description The certificate of its authority (PEM); absent: a public one. */
+            authority?: string | null;
+            /** @description The namespaces in which one may work; the first one is for objects without one. */
+            namespaces: string[];
+            /** @description The URL of the Kubernetes API. */
+            url: string;
+            /** @description As whom: the user name in Kubernetes. */
+            user: string;
+        };
+        /** @description A token for kubectl. It cannot be printed, and is shown once. */
+        AccessToken: {
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires: string;
+            /**
+             * Format: password
+             * @description What is sent as `Authorization: Bearer …` to the Kubernetes API.
+             */
+            token: string;
+        };
         /** @description Who can log in. */
         Account: {
             /**
@@ -594,6 +679,44 @@ export interface components {
              */
             release: string | null;
         };
+        /** @description What a copy asks for of the cluster. */
+        CopyUsage: {
+            /** @description What it is for. */
+            class: string;
+            /** @description Cores × hours, as if it had always asked for what it asks for now. */
+            cpuHours: number;
+            /** @description Since when it is there (RFC 3339). */
+            created: string;
+            environment: components["schemas"]["EnvironmentKey"];
+            /** @description From when on it is deleted (RFC 3339). */
+            expires?: string;
+            /**
+             * Format: int64
+             * @description Memory that they ask for, in bytes.
+             */
+            memory: number;
+            /** @description GiB × hours, likewise. */
+            memoryHours: number;
+            /**
+             * Format: int64
+             * @description CPU that they ask for, in thousandths of a core.
+             */
+            milliCpu: number;
+            /** @description What it is a copy of, as NAMESPACE/NAME. */
+            of: string;
+            /** @description The person whose it is. */
+            owner?: string;
+            /**
+             * Format: int64
+             * @description How many pods have not ended.
+             */
+            pods: number;
+            /**
+             * Format: int64
+             * @description How long it has been there.
+             */
+            seconds: number;
+        };
         /** @description What a copy is called, and what it has of what it copies. */
         CopyView: {
             components: string[];
@@ -618,6 +741,11 @@ export interface components {
             };
             /** @description What it is a copy of, as NAMESPACE/NAME. */
             of: string;
+            /** @description Each service of a component that it shares, as NAMESPACE/NAME, with its host. */
+            shared?: {
+                [key: string]: string;
+            };
+            warnings?: string[];
         };
         /** @description Nothing more is to be said: it is done. */
         Done: Record<string, never>;
@@ -1180,6 +1308,8 @@ export interface components {
             commit?: string;
             /** @description The component. */
             component: string;
+            /** @description Why its branch runs without what has come upstream since, and what to do. */
+            conflict?: string;
             /** @description From when on it does not count (RFC 3339). */
             expires?: string;
             images?: {
@@ -1202,6 +1332,8 @@ export interface components {
                 branch: string;
                 /** @description The full commit that was proposed. */
                 commit: string;
+                /** @description The page of the merge request. */
+                url?: string;
             };
             /** @description Why. */
             reason?: string;
@@ -1299,6 +1431,10 @@ export interface components {
         /** @description What was handed back, and what it would change where. */
         ProposeAnswer: {
             effects: components["schemas"]["Effect"][];
+            /** @description The page of the merge request, where a forge is known. */
+            mergeRequest?: string | null;
+            /** @description Why there is no merge request, though a forge is known: it can be asked for again. */
+            problem?: string | null;
             proposed: components["schemas"]["Proposed"];
         };
         /** @description What is handed back. */
@@ -1613,6 +1749,10 @@ export interface components {
             object: components["schemas"]["ObjectRef"];
             sync?: components["schemas"]["SyncStatus"];
         };
+        /** @description What copies ask for. */
+        UsageList: {
+            items: components["schemas"]["CopyUsage"][];
+        };
         /** @description How long a wave took. */
         WaveTiming: {
             /** @description The component. */
@@ -1634,6 +1774,11 @@ export interface components {
              * @description The wave.
              */
             wave: number;
+        };
+        /** @description What a webhook led to. */
+        WebhookAnswer: {
+            /** @description How many repositories that environments follow are asked for news now. */
+            repositories: number;
         };
     };
     responses: never;
@@ -1886,6 +2031,96 @@ export interface operations {
         };
     };
     delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Access"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessToken"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_access: {
         parameters: {
             query?: never;
             header?: never;
@@ -2750,6 +2985,73 @@ export interface operations {
                 headers: {
                     /** @description Seconds until the next attempt */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageList"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookAnswer"];
+                };
+            };
+            /** @description It is not signed with the secret of its repository */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
