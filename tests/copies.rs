@@ -74,7 +74,7 @@ fn traces(kubectl: &Kubectl) -> String {
     let kinds = "namespaces,persistentvolumes,clusterroles,clusterrolebindings";
     let cluster = kubectl.ok(&format!("get {kinds} -o name")).stdout;
     let namespaced = "pods,services,configmaps,secrets,persistentvolumeclaims,deployments,replicasets,serviceaccounts,\
-                      rolebindings,environments,httproutes,endpointslices";
+                      roles,rolebindings,environments,httproutes,endpointslices,networkpolicies,limitranges,resourcequotas";
     let all = kubectl.ok(&format!("get {namespaced} --all-namespaces -o name")).stdout;
     let mut lines: Vec<&str> = cluster.lines().chain(all.lines()).collect();
     lines.sort_unstable();

@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, ClientFor, Oidc, Server};
+use seaway_server::{Accounts, ClientFor, Kubernetes, Oidc, Server};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) gateway_port: Option<u16>,
     /// Who vouches for people, besides their passwords here.
     pub(crate) oidc: Option<Oidc>,
+    /// How people reach the Kubernetes API.
+    pub(crate) kubernetes: Option<Kubernetes>,
 }
 
 /// How people reach the server: `https://seaway.example.com`.
@@ -86,6 +88,7 @@ impl Delivery {
     pub(crate) async fn start(
         settings: Settings,
         sync_client: kube::Client,
+        copier: kube::Client,
         server_client: kube::Client,
         people: ClientFor,
     ) -> miette::Result<Self> {
@@ -96,6 +99,7 @@ impl Delivery {
         let mirrors = Mirrors::open(&folder.join("git"), git).into_diagnostic()?;
         let sync = Sync::start(SyncOptions {
             client: sync_client,
+            copier,
             data_dir: folder.join("environments"),
             rendered_dir: folder.join("rendered"),
             ledger: ledger.clone(),
@@ -116,6 +120,7 @@ impl Delivery {
         server.oidc = settings.oidc;
         server.policy = policy;
         server.url = settings.external.as_ref().map(|external| external.url.clone());
+        server.kubernetes = settings.kubernetes;
         server.https = settings.external.as_ref().is_some_and(|external| external.https);
         server.names = settings.external.iter().map(|external| external.host.clone()).collect();
         let tls = settings.tls.is_some();

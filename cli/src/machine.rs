@@ -21,6 +21,7 @@ use seaway_workloads::Workloads;
 use serde_json::{Value, json};
 
 use crate::delivery::{Delivery, Settings};
+use crate::kubeconfig;
 use crate::node_streams::Streams;
 use crate::rights;
 
@@ -128,8 +129,13 @@ impl Machine {
             domain: "localhost".to_owned(),
             gateway_port: Some(gateway.local_addr().port()),
             oidc: options.oidc.clone(),
+            kubernetes: server.address().map(|address| seaway_server::Kubernetes {
+                url: format!("https://{}", kubeconfig::reachable(address)),
+                authority: Some(server.ca_pem().to_owned()),
+            }),
         };
-        let delivery = Delivery::start(settings, account("sync"), account("server"), people).await?;
+        let delivery =
+            Delivery::start(settings, account("sync"), account("copier"), account("server"), people).await?;
         Ok(Parts { gateway, workloads, delivery, node, without_node })
     }
 
@@ -190,7 +196,9 @@ fn installed() -> Vec<Value> {
     objects.extend(bound("workloads", &rights::workloads()));
     objects.extend(seaway_api::crds());
     objects.extend(bound("sync", &rights::sync()));
+    objects.extend(bound("copier", &seaway_sync::copier_rules()));
     objects.extend(bound("server", &rights::server()));
+    objects.extend(seaway_sync::copy_roles());
     objects.extend(seaway_server::cluster_roles());
     objects.extend(seaway_server::group_bindings());
     objects.push(administrators());

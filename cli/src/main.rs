@@ -48,6 +48,8 @@ enum Command {
     Install(commands::install::Options),
     /// Show and change environments of a Seaway server
     Env(commands::env::Options),
+    /// Print a token for kubectl, as kubeconfigs of `seaway env kubeconfig` ask for it
+    KubeToken(commands::kube_token::Options),
     /// Log in to a Seaway server as yourself
     Login(commands::login::Options),
     /// End the login of this command line
@@ -107,6 +109,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Serve(options) => runtime()?.block_on(commands::serve::run(options)),
         Command::Install(options) => commands::install::run(&options),
         Command::Env(options) => runtime()?.block_on(commands::env::run(options)),
+        Command::KubeToken(options) => runtime()?.block_on(commands::kube_token::run(&options)),
         Command::Login(options) => runtime()?.block_on(commands::login::log_in(&options)),
         Command::Logout => runtime()?.block_on(commands::login::log_out()),
         Command::Account(options) => runtime()?.block_on(commands::account::run(options)),

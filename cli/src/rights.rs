@@ -67,7 +67,7 @@ pub(crate) fn sync() -> Vec<Value> {
         rule("*", &["*"], &READ),
         rule("seaway.dev", &["environments", "stacks"], &read_write),
         rule("seaway.dev", &["environments/status", "stacks/status"], &["patch", "update"]),
-        rule("", &["configmaps", "namespaces", "resourcequotas", "secrets", "serviceaccounts"], &read_write),
+        rule("", &["configmaps", "namespaces", "secrets", "serviceaccounts"], &read_write),
         rule("", &["serviceaccounts"], &["impersonate"]),
         rule("", &["events"], &["create", "patch", "update"]),
         rule("events.k8s.io", &["events"], &["create", "patch", "update"]),

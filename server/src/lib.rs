@@ -45,12 +45,12 @@ pub use oidc::{Oidc, OidcRole, OidcRoleError};
 pub use permissions::{account_rules, cluster_roles, group_bindings, roles_page};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
-    AccessTokenList, AccessTokenRequest, AccessTokenView, AccountList, AccountRequest, AccountState,
-    AccountView, AuditList, CopyAnswer, CopyRequest, Done, EnvironmentList, ExtendRequest, History,
-    HoldRequest, Holds, InvitationView, JoinRequest, Lifetime, LoginMethod, LoginPage, LoginProvider,
-    LoginRequest, May, NewAccessToken, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest, Rights,
-    RoleRequest, RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest, TokenView,
-    WebhookAnswer, document,
+    AccessToken, AccessTokenList, AccessTokenRequest, AccessTokenView, AccessView, AccountList,
+    AccountRequest, AccountState, AccountView, AuditList, CopyAnswer, CopyRequest, Done, EnvironmentList,
+    ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Kubernetes, Lifetime,
+    LoginMethod, LoginPage, LoginProvider, LoginRequest, May, NewAccessToken, OverrideRequest, Overrides,
+    ProposeAnswer, ProposeRequest, Rights, RoleRequest, RollbackRequest, SessionView, SetupRequest,
+    SyncAnswer, SyncRequest, TokenView, UsageList, WebhookAnswer, document,
 };
 
 /// The port at which it listens when nothing else is said.
@@ -84,6 +84,8 @@ pub struct Options {
     pub ledger: seaway_ledger::Ledger,
     /// The port at which HTTPRoutes are served: with it, the environments' hosts become links.
     pub gateway_port: Option<u16>,
+    /// How people reach the Kubernetes API with kubectl, where that is known.
+    pub kubernetes: Option<Kubernetes>,
 }
 
 impl Options {
@@ -110,6 +112,7 @@ impl Options {
             sync,
             ledger,
             gateway_port: None,
+            kubernetes: None,
         }
     }
 }
@@ -167,6 +170,7 @@ impl Server {
             authenticate: options.authenticate,
             client_for: options.client_for,
             gateway_port: options.gateway_port,
+            kubernetes: options.kubernetes,
             streams: Default::default(),
             metrics: Default::default(),
             stopping: stopping.clone(),

@@ -2,7 +2,9 @@
 
 mod copies;
 
-pub(crate) use copies::{copy_ref, environment_key_ref, list_of_effects, list_of_overrides, proposed_ref};
+pub(crate) use copies::{
+    copy_ref, environment_key_ref, list_of_effects, list_of_overrides, list_of_usages, proposed_ref,
+};
 
 use serde_json::{Value, json};
 use utoipa::openapi::Ref;
@@ -506,6 +508,7 @@ mod tests {
         check::<seaway_sync::view::FidelityView>("FidelityView");
         check::<seaway_sync::proposal::Proposed>("Proposed");
         check::<seaway_sync::proposal::Effect>("Effect");
+        check::<seaway_sync::CopyUsage>("CopyUsage");
         check::<seaway_sync::view::SyncRecord>("SyncRecord");
         check::<Progress>("Progress");
         check::<seaway_sync::view::Timeline>("Timeline");

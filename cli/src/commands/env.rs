@@ -4,8 +4,10 @@ mod actions;
 pub(crate) mod copies;
 mod fidelity;
 mod history;
+pub(super) mod kubeconfig;
 mod list;
 pub(super) mod output;
+mod overview;
 mod plan;
 mod show;
 mod watch;
@@ -32,6 +34,7 @@ use crate::client::{Client, ServerOptions};
   seaway env create mycopy --copy-of production
   seaway env override mycopy catalog --revision feature/index
   seaway env fidelity mycopy
+  seaway env kubeconfig mycopy > mycopy.yaml
 
 The server is that of --server or SEAWAY_SERVER with the token in SEAWAY_TOKEN, the one of `seaway
 login`, or the one that the kubeconfig of `seaway up` names. The exit code is 0 when what was asked for was done, 1 when it was
@@ -75,6 +78,8 @@ enum Command {
     Propose(copies::ProposeOptions),
     /// Keep an environment for longer
     Extend(copies::ExtendOptions),
+    /// Print a kubeconfig for a copy of your own
+    Kubeconfig(kubeconfig::Options),
 }
 
 /// Runs a subcommand.
@@ -96,12 +101,13 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         Command::Fidelity(options) => fidelity::run(&client, &options).await,
         Command::Propose(options) => copies::propose(&client, &options).await,
         Command::Extend(options) => copies::extend(&client, &options).await,
+        Command::Kubeconfig(options) => kubeconfig::run(&client, &options).await,
     }
 }
 
 /// Which environment is meant.
 #[derive(clap::Args, Clone)]
-struct Which {
+pub(super) struct Which {
     /// Name of the environment, or NAMESPACE/NAME
     #[arg(value_name = "ENV")]
     environment: String,
@@ -112,7 +118,7 @@ struct Which {
 
 impl Which {
     /// The environment's place. A name alone is looked up.
-    async fn find(&self, client: &Client) -> miette::Result<EnvironmentKey> {
+    pub(super) async fn find(&self, client: &Client) -> miette::Result<EnvironmentKey> {
         let (namespace, name) = match (self.environment.split_once('/'), &self.namespace) {
             (Some((namespace, _)), Some(other)) if namespace != other => {
                 return Err(miette!("{namespace:?} and {other:?} are two namespaces: give one"));
@@ -149,7 +155,7 @@ fn key(environment: &EnvironmentView) -> EnvironmentKey {
 }
 
 /// The path of an environment in the API, with something behind it.
-fn path(key: &EnvironmentKey, rest: &str) -> String {
+pub(super) fn path(key: &EnvironmentKey, rest: &str) -> String {
     format!("/api/v1/environments/{}/{}{rest}", encoded(&key.namespace), encoded(&key.name))
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::env::output::print;
-use super::serve::NAMESPACE;
+use super::serve::{COPIER, NAMESPACE};
 use crate::delivery::External;
 use crate::machine::bound;
 use crate::rights;
@@ -65,6 +65,7 @@ fn objects(options: &Options) -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": named(seaway_api::SHARED_NAMESPACE)}),
     ];
     objects.extend(seaway_api::crds());
+    objects.extend(seaway_sync::copy_roles());
     objects.extend(seaway_server::cluster_roles());
     objects.extend(seaway_server::group_bindings());
     objects.push(administrators());
@@ -76,6 +77,11 @@ fn objects(options: &Options) -> Vec<Value> {
         binding["subjects"] = json!([subject]);
         objects.extend([role, binding]);
     }
+    objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": placed(COPIER),
+        "automountServiceAccountToken": false}));
+    let [role, mut binding] = bound("copier", &seaway_sync::copier_rules());
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": COPIER, "namespace": namespace}]);
+    objects.extend([role, binding]);
     const RBAC: &str = "rbac.authorization.k8s.io";
     objects
         .push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": placed(NAME),

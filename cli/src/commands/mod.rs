@@ -7,6 +7,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod env;
 pub(crate) mod health;
 pub(crate) mod install;
+pub(crate) mod kube_token;
 pub(crate) mod login;
 mod question;
 pub(crate) mod render;

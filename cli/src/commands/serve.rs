@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::{Client, Config};
 use miette::{IntoDiagnostic, WrapErr, miette};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use seaway_api::{Environment, SHARED_NAMESPACE};
 use seaway_git::OutgoingPolicy;
+use seaway_server::{Identity, Kubernetes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::up;
@@ -22,6 +25,8 @@ use crate::oidc::OidcOptions;
 
 /// Where `seaway install` puts it.
 pub(crate) const NAMESPACE: &str = "seaway-system";
+/// The account, beside its own, that prepares copies.
+pub(crate) const COPIER: &str = "seaway-copier";
 /// Waiting for the active replica is told this often.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -65,6 +70,9 @@ pub(crate) struct Options {
     /// Copies of environments answer below this domain
     #[arg(long, env = "SEAWAY_DOMAIN", value_name = "DOMAIN", default_value = "localhost")]
     domain: String,
+    /// How people reach the Kubernetes API with kubectl [default: as this does, with --kubeconfig]
+    #[arg(long, env = "SEAWAY_KUBERNETES_URL", value_name = "URL")]
+    kubernetes_url: Option<String>,
     /// Where repositories may be besides public addresses over https and ssh; can be repeated
     #[arg(long = "allow-outgoing", env = "SEAWAY_ALLOW_OUTGOING", value_enum, value_delimiter = ',')]
     outgoing: Vec<Outgoing>,
@@ -126,6 +134,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let config = configuration(&options).await?;
     let oidc = options.oidc.provider()?;
     let api = config.cluster_url.to_string();
+    let kubernetes = kubernetes(&options, &config);
     let client = Client::try_from(config).into_diagnostic()?;
     check_installed(&client).await?;
 
@@ -158,9 +167,15 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         domain: options.domain,
         gateway_port: None,
         oidc,
+        kubernetes,
     };
     let people = seaway_server::impersonation(client.clone());
-    let delivery = Delivery::start(settings, client.clone(), client, people).await?;
+    let copier = people(&Identity {
+        name: format!("system:serviceaccount:{}:{COPIER}", options.lease_namespace),
+        groups: Vec::new(),
+    });
+    let copier = copier.into_diagnostic()?;
+    let delivery = Delivery::start(settings, client.clone(), copier, client, people).await?;
     println!(
         "ready in {:.2} s: Seaway at {}, listening on {}, cluster at {api}",
         started.elapsed().as_secs_f64(),
@@ -188,6 +203,24 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     election.give_back().await;
     drop(lock);
     Ok(ExitCode::SUCCESS)
+}
+
+/// How people reach the Kubernetes API: as this does, unless that is a pod.
+fn kubernetes(options: &Options, config: &Config) -> Option<Kubernetes> {
+    let own = (!options.in_cluster).then(|| config.cluster_url.to_string());
+    let url = options.kubernetes_url.clone().or(own)?;
+    let certificates = config.root_cert.iter().flatten();
+    let pem = |der: &Vec<u8>| {
+        let text = STANDARD.encode(der);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    };
+    let authority: String = certificates.map(pem).collect();
+    Some(Kubernetes {
+        url: url.trim_end_matches('/').to_owned(),
+        authority: (!authority.is_empty()).then_some(authority),
+    })
 }
 
 async fn configuration(options: &Options) -> miette::Result<Config> {

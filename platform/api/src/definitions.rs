@@ -227,6 +227,20 @@ fn target() -> Value {
     )
 }
 
+/// The properties of a program in an image, and more.
+fn program(more: Value) -> Value {
+    let mut properties = json!({
+        "image": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "The image."},
+        "command": texts("What is run; absent: what the image says."),
+        "args": texts("Its arguments."),
+        "env": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Its variables."},
+    });
+    if let (Some(properties), Value::Object(more)) = (properties.as_object_mut(), more) {
+        properties.extend(more);
+    }
+    properties
+}
+
 fn production_only() -> Value {
     let secret = object(
         "A Secret of the same name with other values.",
@@ -243,19 +257,47 @@ fn production_only() -> Value {
         json!({
             "secret": secret,
             "volume": choice("A volume of the same name and size that holds nothing.", &["empty"]),
+            "seed": object(
+                "A volume of the same name and size that a program fills, at /seed, before anything else uses it.",
+                &["image"],
+                program(json!({})),
+            ),
+            "service": object(
+                "A Service of the same name, behind which another program answers.",
+                &["image", "port"],
+                program(json!({"port": {"type": "integer", "minimum": 1, "maximum": 65535,
+                                        "description": "The port at which it answers."}})),
+            ),
+            "host": {"type": "string", "minLength": 1, "maxLength": 260,
+                     "pattern": "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$",
+                     "description": "Another host, with or without a port."},
+            "content": {"type": "string", "maxLength": 65536,
+                        "description": "What a file holds: it lies in Git, so it is no secret."},
+            "keep": {"type": "boolean", "description": "The same as in production: a copy may use it. Not for Secrets."},
             "omit": {"type": "boolean", "description": "Nothing: the copy goes without."},
         }),
     );
     let stand_in = rule(
         stand_in,
-        "[has(self.secret), has(self.volume), has(self.omit) && self.omit].exists_one(given, given)",
+        "[has(self.secret), has(self.volume), has(self.seed), has(self.service), has(self.host), has(self.content), \
+         has(self.keep) && self.keep, has(self.omit) && self.omit].exists_one(given, given)",
         "",
         "give exactly one stand-in",
     );
     object(
-        "Something that stays in production.",
-        &["name", "target", "standIn"],
-        json!({"name": name("Unique in the list; fidelity names it."), "target": target(), "standIn": stand_in}),
+        "Something that stays in production: objects, a host or a file.",
+        &["name", "standIn"],
+        json!({
+            "name": name("Unique in the list; fidelity names it."),
+            "target": target(),
+            "host": {"type": "string", "minLength": 1, "maxLength": 253,
+                     "description": "A host outside the cluster, in values of ConfigMaps and in variables and arguments \
+                                     of containers; * stands for any text."},
+            "file": {"type": "string", "minLength": 1, "maxLength": 1024,
+                     "description": "A file of a component's repository, from its root, which a copy does not read; * \
+                                     stands for any text."},
+            "standIn": stand_in,
+        }),
     )
 }
 
@@ -275,6 +317,21 @@ fn copies() -> Value {
                                       pointers in which * stands for any key or element."},
         }),
     );
+    let quantities = |description: &str| {
+        json!({"type": "object", "description": description,
+        "additionalProperties": {"type": "string"}})
+    };
+    let limit = object(
+        "An item of a LimitRange.",
+        &["type"],
+        json!({
+            "type": choice("Of what.", &["Container", "Pod", "PersistentVolumeClaim"]),
+            "max": quantities("The most."), "min": quantities("The least."),
+            "default": quantities("The limit of a container that has none."),
+            "defaultRequest": quantities("The request of a container that has none."),
+            "maxLimitRequestRatio": quantities("How far a limit may be above its request."),
+        }),
+    );
     object(
         "What a copy may change, and where copies answer.",
         &[],
@@ -282,15 +339,73 @@ fn copies() -> Value {
             "rules": list("name", 256, entry),
             "domain": {"type": "string", "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
                        "description": "Copies answer at *.NAME.DOMAIN; absent: the installation's."},
+            "sharedFrom": name("The environment, beside the one that is copied, whose shared components copies use; absent: \
+                                that one itself."),
             "podSecurity": with(
                 choice("Which Pod Security Standard holds in the namespaces of copies.", &["restricted", "baseline"]),
                 "default",
                 "restricted".into(),
             ),
+            "most": object(
+                "How many copies there may be of one environment.",
+                &[],
+                json!({
+                    "personal": {"type": "integer", "minimum": 0, "maximum": 1000, "description": "Of each person."},
+                    "preview": {"type": "integer", "minimum": 0, "maximum": 1000,
+                                "description": "Of class preview, in all."},
+                }),
+            ),
             "quota": {"type": "object", "additionalProperties": {"type": "string"},
-                      "description": "How much each namespace of a copy may ask for: hard of a ResourceQuota."},
+                      "description": "How much each namespace of a copy may ask for: hard of a ResourceQuota; absent: \
+                                      what Seaway thinks is enough."},
+            "limits": {"type": "array", "maxItems": 16, "items": limit,
+                       "description": "How much one pod or container may ask for, and has where it asks for nothing: \
+                                       limits of a LimitRange; absent: what a quota needs."},
+            "egress": with(list("name", 256, egress()), "description",
+                           "Where the pods of a copy may connect to, besides the copy itself and the cluster's names."
+                           .into()),
+            "gateway": object(
+                "The Gateway that each copy gets for itself; absent: routes stay attached to what they name.",
+                &["class"],
+                json!({
+                    "class": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The GatewayClass."},
+                    "namespaces": {"type": "array", "maxItems": 16, "items": name("A namespace."),
+                                   "description": "Where its proxies run, which must reach the pods of copies."},
+                    "certificate": {"type": "string", "maxLength": 317, "pattern": "^[^/]+/[^/]+$",
+                                    "description": "The Secret, as NAMESPACE/NAME, with the certificate of all copies' \
+                                                    hosts; absent: plain http."},
+                }),
+            ),
         }),
     )
+}
+
+fn egress() -> Value {
+    let cidr = |description: &str| {
+        json!({"type": "string", "maxLength": 43, "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$",
+        "description": description})
+    };
+    let port = object(
+        "A port.",
+        &["port"],
+        json!({
+            "port": {"type": "integer", "minimum": 1, "maximum": 65535, "description": "The port."},
+            "protocol": choice("Absent: TCP.", &["TCP", "UDP", "SCTP"]),
+        }),
+    );
+    let place = object(
+        "A place that pods of a copy may connect to: exactly one of cidr and namespace.",
+        &["name"],
+        json!({
+            "name": name("Unique in the list."),
+            "cidr": cidr("Addresses, such as 192.0.2.0/24."),
+            "except": {"type": "array", "maxItems": 64, "items": cidr("Addresses within cidr that are not meant.")},
+            "namespace": name("All pods of a namespace of the cluster."),
+            "ports": {"type": "array", "maxItems": 64, "items": port, "description": "Only these; absent: all."},
+        }),
+    );
+    // That one of cidr and namespace is given, validation says: `namespace` is a word of CEL.
+    place
 }
 
 fn image() -> Value {
@@ -341,7 +456,10 @@ fn environment() -> Value {
             "proposal": object(
                 "Where it was handed back; once what runs without the override has that, the override ends.",
                 &["branch", "commit"],
-                json!({"branch": text("The branch."), "commit": text("The full commit that was proposed.")}),
+                json!({
+                    "branch": text("The branch."), "commit": text("The full commit that was proposed."),
+                    "url": text("The page of the merge request, where a forge is known."),
+                }),
             ),
         }),
     );

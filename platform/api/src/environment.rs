@@ -249,6 +249,9 @@ pub struct Proposal {
     pub branch: String,
     /// The full commit that was proposed.
     pub commit: String,
+    /// The page of the merge request, where a forge is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// What happens on its own.
@@ -310,7 +313,7 @@ pub struct EnvironmentStatus {
     /// Each component's commit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentStatus>,
-    /// `Rendered`, `Synced`, `Healthy`, `Held`, `Suspended`.
+    /// `Rendered`, `Synced`, `Healthy`, `Contained` (of copies), `Held`, `Suspended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

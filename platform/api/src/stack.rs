@@ -104,7 +104,7 @@ pub enum RenderKind {
 pub enum Copies {
     /// The copy runs its own.
     Copied,
-    /// The copy uses that of the environment it is a copy of.
+    /// The copy uses that of the environment that [`CopyPolicy::shared_from`] names.
     Shared,
 }
 
@@ -161,8 +161,17 @@ impl Target {
 pub struct ProductionOnly {
     /// Unique in the list; fidelity names it.
     pub name: String,
-    /// The objects.
+    /// The objects; with `host` or `file`, where those are looked for.
+    #[serde(default, skip_serializing_if = "Target::is_empty")]
     pub target: Target,
+    /// A host outside the cluster, in values of ConfigMaps and in variables and arguments of containers; `*` stands for
+    /// any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// A file of a component's repository, from its root: a copy reads something else in its place. `*` stands for any
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// What a copy has instead.
     pub stand_in: StandIn,
 }
@@ -177,9 +186,52 @@ pub struct StandIn {
     /// A volume of the same name and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<VolumeStandIn>,
+    /// A volume of the same name and size that a program fills before anything else uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Program>,
+    /// A Service of the same name, behind which another program answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<MockService>,
+    /// Another host, with or without a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What a file holds. It lies in Git, so it is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The same as in production: a copy may use it. Not for Secrets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
     /// Nothing: the copy goes without.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub omit: bool,
+}
+
+/// A program in an image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Program {
+    /// The image.
+    pub image: String,
+    /// What is run; empty: what the image says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Its arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+/// A program that answers in place of a service.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MockService {
+    /// The program.
+    #[serde(flatten)]
+    pub program: Program,
+    /// The port at which it answers.
+    pub port: u16,
 }
 
 /// The values of a Secret that stands in.
@@ -212,12 +264,94 @@ pub struct CopyPolicy {
     /// Copies answer at `*.NAME.DOMAIN`; absent: the installation's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+    /// The environment, beside the one that is copied, whose shared components copies use; absent: that one itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_from: Option<String>,
     /// Which Pod Security Standard holds in the namespaces of copies.
     #[serde(default)]
     pub pod_security: PodSecurity,
-    /// How much each namespace of a copy may ask for: `hard` of a ResourceQuota, such as `{requests.cpu: "2"}`.
+    /// How many copies there may be of one environment.
+    #[serde(default, skip_serializing_if = "Most::is_empty")]
+    pub most: Most,
+    /// How much each namespace of a copy may ask for: `hard` of a ResourceQuota, such as `{requests.cpu: "2"}`; absent:
+    /// what Seaway thinks is enough.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quota: BTreeMap<String, String>,
+    /// How much one pod or container may ask for, and has where it asks for nothing: `limits` of a LimitRange; absent:
+    /// what a quota needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Value>,
+    /// Where the pods of a copy may connect to, besides the copy itself and the cluster's names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<Egress>,
+    /// The listener of each copy, where the cluster has an implementation of Gateway API; absent: routes stay attached to
+    /// what they name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<CopyGateway>,
+}
+
+/// How many copies there may be of one environment, by class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Most {
+    /// Of each person; absent: as many as the quota of the person's namespace lets be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<u32>,
+    /// Of class `preview`, in all; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<u32>,
+}
+
+impl Most {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A place that pods of a copy may connect to: exactly one of `cidr` and `namespace`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Egress {
+    /// Unique in the list.
+    pub name: String,
+    /// Addresses: `192.0.2.0/24`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<String>,
+    /// Addresses within `cidr` that are not meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// All pods of a namespace of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Only these ports; absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<EgressPort>,
+}
+
+/// A port that may be connected to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressPort {
+    /// The port.
+    pub port: u16,
+    /// `TCP` (when absent), `UDP` or `SCTP`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+}
+
+/// The Gateway that each copy gets for itself: it accepts the hosts of the copy, and routes of its namespaces alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyGateway {
+    /// The GatewayClass.
+    pub class: String,
+    /// Where its proxies run, which must reach the pods of copies; empty: in the copy's own namespaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+    /// The Secret, as `NAMESPACE/NAME`, with a certificate for `*.NAME.DOMAIN` of every copy; absent: plain http.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// A Pod Security Standard.
@@ -338,6 +472,15 @@ impl StackSpec {
         self.components.iter().find(|component| component.name == name)
     }
 
+    /// What stays in production of the files of a component, each with what a copy reads in its place.
+    pub fn files_of<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'a ProductionOnly> {
+        let concerns = move |kept: &&ProductionOnly| {
+            let of = kept.target.component.as_deref();
+            kept.file.is_some() && of.is_none_or(|pattern| matches_pattern(pattern, component))
+        };
+        self.production_only.iter().filter(concerns)
+    }
+
     /// The cluster-scoped kinds that the components may hold.
     pub fn cluster_kinds(&self) -> &[String] {
         self.allow.as_ref().map(|allow| allow.cluster_kinds.as_slice()).unwrap_or_default()
@@ -345,7 +488,7 @@ impl StackSpec {
 }
 
 /// `*` stands for any text, also none. A URL that climbs (`..`) matches only itself: it could leave what is meant.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
     if pattern == text {
         return true;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
-use crate::stack::{StackSpec, StandIn};
+use crate::stack::{ProductionOnly, StackSpec, StandIn};
 
 /// A field that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,7 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
         }
     }
     validate_copies(spec, &mut errors);
+    validate_egress(spec, &mut errors);
     for (index, rule) in spec.ignore.iter().enumerate() {
         let at = format!("spec.ignore[{index}]");
         if rule.json_pointers.is_empty() && rule.field_managers.is_empty() {
@@ -97,13 +98,7 @@ fn validate_copies(spec: &StackSpec, errors: &mut Vec<FieldError>) {
         } else if !seen.insert(kept.name.as_str()) {
             errors.push(error(format!("{at}.name"), format!("{:?} is there already", kept.name)));
         }
-        if kept.target.is_empty() {
-            errors.push(error(format!("{at}.target"), "say which objects stay in production"));
-        }
-        let StandIn { secret, volume, omit } = &kept.stand_in;
-        if [secret.is_some(), volume.is_some(), *omit].iter().filter(|given| **given).count() != 1 {
-            errors.push(error(format!("{at}.standIn"), "give exactly one of secret, volume and omit"));
-        }
+        validate_stand_in(kept, &at, errors);
     }
     let mut seen = BTreeSet::new();
     for (index, rule) in spec.copies.iter().flat_map(|copies| &copies.rules).enumerate() {
@@ -128,6 +123,79 @@ fn validate_copies(spec: &StackSpec, errors: &mut Vec<FieldError>) {
             }
         }
     }
+}
+
+fn validate_stand_in(kept: &ProductionOnly, at: &str, errors: &mut Vec<FieldError>) {
+    let StandIn { secret, volume, seed, service, host, content, keep, omit } = &kept.stand_in;
+    let of_objects = [secret.is_some(), volume.is_some(), seed.is_some(), service.is_some(), *keep, *omit];
+    let of_hosts = [host.is_some(), *keep];
+    let of_files = [content.is_some()];
+    let given = [
+        secret.is_some(),
+        volume.is_some(),
+        seed.is_some(),
+        service.is_some(),
+        host.is_some(),
+        content.is_some(),
+        *keep,
+        *omit,
+    ];
+    let count = |given: &[bool]| given.iter().filter(|given| **given).count();
+    let (fitting, what): (&[bool], &str) = match (&kept.host, &kept.file) {
+        (Some(_), Some(_)) => {
+            errors.push(error(at, "give either host or file"));
+            return;
+        }
+        (Some(_), None) => (&of_hosts, "of a host: host and keep"),
+        (None, Some(_)) => (&of_files, "of a file: content"),
+        (None, None) => (&of_objects, "secret, volume, seed, service, keep and omit"),
+    };
+    if kept.host.is_none() && kept.file.is_none() && kept.target.is_empty() {
+        errors.push(error(format!("{at}.target"), "say which objects stay in production"));
+    }
+    if count(&given) != 1 || count(fitting) != 1 {
+        errors.push(error(format!("{at}.standIn"), format!("give exactly one {what}")));
+    }
+    if let Some(problem) = kept.file.as_deref().and_then(path_problem) {
+        errors.push(error(format!("{at}.file"), problem));
+    }
+}
+
+fn validate_egress(spec: &StackSpec, errors: &mut Vec<FieldError>) {
+    let mut seen = BTreeSet::new();
+    for (index, place) in spec.copies.iter().flat_map(|copies| &copies.egress).enumerate() {
+        let at = format!("spec.copies.egress[{index}]");
+        if !is_dns_label(&place.name) {
+            errors.push(error(format!("{at}.name"), NAME_RULE));
+        } else if !seen.insert(place.name.as_str()) {
+            errors.push(error(format!("{at}.name"), format!("{:?} is there already", place.name)));
+        }
+        if place.cidr.is_some() == place.namespace.is_some() {
+            errors.push(error(&at, "give either cidr or namespace"));
+        }
+        let blocks = place.cidr.iter().map(|cidr| ("cidr".to_owned(), cidr));
+        let excepted =
+            place.except.iter().enumerate().map(|(number, cidr)| (format!("except[{number}]"), cidr));
+        for (field, cidr) in blocks.chain(excepted) {
+            if !is_cidr(cidr) {
+                let message = format!("{cidr:?} is no range of addresses: such as 192.0.2.0/24");
+                errors.push(error(format!("{at}.{field}"), message));
+            }
+        }
+        if place.namespace.as_deref().is_some_and(|namespace| !is_dns_label(namespace)) {
+            errors.push(error(format!("{at}.namespace"), NAME_RULE));
+        }
+    }
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let most = match address.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    length.parse::<u8>().is_ok_and(|length| length <= most)
 }
 
 /// What is wrong with where an environment lives: in a person's namespace there are only copies of that person, since
@@ -391,15 +459,47 @@ mod tests {
             validate_stack(&stack(spec))
         };
         let only = |standin: Value| json!({"productionOnly": [{"name": "x", "target": {"kind": "Secret"}, "standIn": standin}]});
+        let kept = |mut kept: Value| {
+            kept["name"] = "x".into();
+            json!({"productionOnly": [kept]})
+        };
+        for good in [
+            json!({"host": "*.example.com", "standIn": {"keep": true}}),
+            json!({"host": "a.example.com", "standIn": {"host": "mock:8080"}}),
+            json!({"file": "overlays/production/.env", "standIn": {"content": "A=b"}}),
+            json!({"target": {"kind": "Service"}, "standIn": {"service": {"image": "i", "port": 80}}}),
+        ] {
+            assert_eq!(check(kept(good.clone())), [], "{good}");
+        }
         let rule = |rule: Value| json!({"copies": {"rules": [rule]}});
+        let egress = |place: Value| json!({"copies": {"egress": [place]}});
+        assert_eq!(
+            check(egress(json!({"name": "x", "cidr": "2001:db8::/32", "ports": [{"port": 443}]}))),
+            []
+        );
         assert_eq!(check(only(json!({"volume": "empty"}))), []);
         assert_eq!(check(rule(json!({"name": "x", "target": {"kind": "Deployment"}, "replicas": 1}))), []);
         for (more, field) in [
             (only(json!({})), "spec.productionOnly[0].standIn"),
             (only(json!({"volume": "empty", "omit": true})), "spec.productionOnly[0].standIn"),
+            (only(json!({"host": "other"})), "spec.productionOnly[0].standIn"),
+            (
+                kept(json!({"host": "a.example.com", "standIn": {"omit": true}})),
+                "spec.productionOnly[0].standIn",
+            ),
+            (kept(json!({"file": "../a", "standIn": {"content": ""}})), "spec.productionOnly[0].file"),
+            (kept(json!({"standIn": {"omit": true}})), "spec.productionOnly[0].target"),
             (rule(json!({"name": "x", "target": {"kind": "Deployment"}})), "spec.copies.rules[0]"),
             (rule(json!({"name": "x", "replicas": 1})), "spec.copies.rules[0].target"),
             (rule(json!({"name": "x", "hosts": ["data"]})), "spec.copies.rules[0].hosts[0]"),
+            (egress(json!({"name": "x"})), "spec.copies.egress[0]"),
+            (egress(json!({"name": "x", "cidr": "192.0.2.0/24", "namespace": "a"})), "spec.copies.egress[0]"),
+            (egress(json!({"name": "x", "cidr": "192.0.2.0/33"})), "spec.copies.egress[0].cidr"),
+            (egress(json!({"name": "x", "cidr": "example.com/8"})), "spec.copies.egress[0].cidr"),
+            (
+                egress(json!({"name": "x", "cidr": "::/0", "except": ["x"]})),
+                "spec.copies.egress[0].except[0]",
+            ),
         ] {
             assert_eq!(fields(&check(more.clone())), [field], "{more}");
         }

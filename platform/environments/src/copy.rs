@@ -30,7 +30,25 @@ pub struct Copy {
     pub default_namespace: String,
     /// The domain of its hosts: `NAME.DOMAIN`.
     pub domain: String,
+    /// Whether it has a Gateway for itself, to which its routes are attached.
+    pub gateway: bool,
+    /// What it uses of another environment.
+    pub shared: Option<Shared>,
 }
+
+/// The components that a copy does not run itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shared {
+    /// The environment that runs them.
+    pub environment: String,
+    /// The components.
+    pub components: BTreeSet<String>,
+    /// Each namespace of what is copied, with that of this environment in its place.
+    pub namespaces: BTreeMap<String, String>,
+}
+
+/// The Gateway of a copy that has one, in its first namespace.
+pub const GATEWAY: &str = "seaway";
 
 impl Copy {
     /// The copy of this name of an environment; `domain` is the installation's, for stacks that name none.
@@ -71,7 +89,39 @@ impl Copy {
             namespaces,
             default_namespace: spec.destination.namespace.clone(),
             domain,
+            gateway: stack.copies.as_ref().is_some_and(|copies| copies.gateway.is_some()),
+            shared: None,
         })
+    }
+
+    /// The same, using the shared components of the stack in an environment; `original` is what is copied.
+    ///
+    /// # Errors
+    /// When that is a copy, or has not as many namespaces as what is copied.
+    pub fn sharing(
+        mut self,
+        stack: &StackSpec,
+        original: &EnvironmentSpec,
+        (environment, spec): (&str, &EnvironmentSpec),
+    ) -> Result<Self, Error> {
+        let components: BTreeSet<String> = shared(stack).map(|component| component.name.clone()).collect();
+        if components.is_empty() {
+            return Ok(self);
+        }
+        let wrong =
+            |problem: &str| Error::Original { original: environment.to_owned(), problem: problem.to_owned() };
+        if spec.copy_of.is_some() {
+            return Err(wrong("it is a copy, and others cannot share what it runs"));
+        }
+        let (from, to) = (original.destination.all_namespaces(), spec.destination.all_namespaces());
+        let (from, to): (Vec<&str>, Vec<&str>) = (from.collect(), to.collect());
+        if from.len() != to.len() {
+            return Err(wrong("copies share what it runs, so it needs as many namespaces as what they copy"));
+        }
+        let namespaces =
+            from.into_iter().zip(to).map(|(from, to)| (from.to_owned(), to.to_owned())).collect();
+        self.shared = Some(Shared { environment: environment.to_owned(), components, namespaces });
+        Ok(self)
     }
 
     /// The namespace of the copy for one of what it copies; others stay what they are.
@@ -96,21 +146,17 @@ impl Copy {
         }
     }
 
-    /// The stack as the copy has it: the components that are copied.
+    /// The stack as the copy has it: the components that are copied, and those that are shared with all copies.
     ///
     /// # Errors
     /// When a component is left out that another one needs.
     pub fn stack(&self, own: &EnvironmentSpec, stack: &StackSpec) -> Result<StackSpec, Error> {
         let wanted: BTreeSet<&str> = own.components.iter().map(String::as_str).collect();
-        let is_wanted =
-            |component: &&Component| wanted.is_empty() || wanted.contains(component.name.as_str());
+        let is_wanted = |component: &&Component| {
+            wanted.is_empty() || wanted.contains(component.name.as_str()) || is_shared(component)
+        };
         let components: Vec<Component> = stack.components.iter().filter(is_wanted).cloned().collect();
         for component in &components {
-            if component.copy == Some(Copies::Shared) {
-                let problem =
-                    format!("component {:?} is to be shared, which is not possible yet", component.name);
-                return Err(Error::Original { original: self.original.clone(), problem });
-            }
             let needs = component.depends_on.iter();
             let missing: Vec<String> =
                 needs.filter(|name| !components.iter().any(|there| there.name == **name)).cloned().collect();
@@ -120,6 +166,15 @@ impl Copy {
         }
         Ok(StackSpec { components, ..stack.clone() })
     }
+}
+
+fn is_shared(component: &Component) -> bool {
+    component.copy == Some(Copies::Shared)
+}
+
+/// The components that copies do not run themselves.
+pub fn shared(stack: &StackSpec) -> impl Iterator<Item = &Component> {
+    stack.components.iter().filter(|component| is_shared(component))
 }
 
 #[cfg(test)]

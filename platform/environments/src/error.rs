@@ -66,6 +66,8 @@ pub struct Unmarked {
     pub component: String,
     /// Why it looks so.
     pub reason: String,
+    /// The hosts outside the cluster that it names.
+    pub hosts: Vec<String>,
 }
 
 fn list(unmarked: &[Unmarked]) -> String {

@@ -66,12 +66,21 @@ impl Fidelity {
 /// The entries for what an override, or another revision, makes of a component: `left` as it is where it is copied.
 /// Both sides are before namespaces and hosts become the copy's.
 pub fn deviations(left: &[Value], right: &[Value], rule: &str) -> Vec<Entry> {
+    changes(left, right, Class::Override, rule)
+}
+
+/// The entries for what other files make of a component, that a copy reads in place of some: as [`deviations`].
+pub fn inputs(left: &[Value], right: &[Value], rule: &str) -> Vec<Entry> {
+    changes(left, right, Class::StandIn, rule)
+}
+
+fn changes(left: &[Value], right: &[Value], class: Class, rule: &str) -> Vec<Entry> {
     let by_id = |side: &[Value]| -> BTreeMap<ObjectId, Value> {
         side.iter().map(|object| (identify(object), object.clone())).collect()
     };
     let (left, right) = (by_id(left), by_id(right));
     let ids: BTreeSet<&ObjectId> = left.keys().chain(right.keys()).collect();
-    let all = ids.into_iter().flat_map(|id| entries(id, Class::Override, rule, left.get(id), right.get(id)));
+    let all = ids.into_iter().flat_map(|id| entries(id, class, rule, left.get(id), right.get(id)));
     all.collect()
 }
 

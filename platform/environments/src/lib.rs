@@ -12,14 +12,18 @@
 mod copy;
 mod error;
 pub mod fidelity;
+mod gateways;
 mod hosts;
+mod outside;
 mod production_only;
+mod programs;
 pub mod record;
 mod references;
 mod rewrite;
 mod rules;
+mod sharing;
 
-pub use copy::{Copy, namespace};
+pub use copy::{Copy, GATEWAY, Shared, namespace, shared};
 pub use error::{Error, Unmarked};
 pub use fidelity::{Fidelity, compare};
 pub use record::{Class, Entry};

@@ -7,13 +7,16 @@ use seaway_object::{ObjectId, identity};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::programs;
 use crate::references::TEMPLATES;
 use crate::rewrite::Passwords;
 
 /// The mark of an object, if the stack has one.
 pub(crate) fn mark<'a>(stack: &'a StackSpec, component: &str, id: &ObjectId) -> Option<&'a ProductionOnly> {
     let matches = |kept: &&ProductionOnly| {
-        kept.target.matches(component, &id.group, &id.kind, id.namespace.as_deref(), &id.name)
+        kept.host.is_none()
+            && kept.file.is_none()
+            && kept.target.matches(component, &id.group, &id.kind, id.namespace.as_deref(), &id.name)
     };
     stack.production_only.iter().find(matches)
 }
@@ -36,6 +39,12 @@ pub(crate) fn suspicion(object: &Value, id: &ObjectId) -> Option<String> {
             let inside = host.trim_end_matches('.').split('.').any(|label| label == "svc");
             (!inside).then(|| format!("it leads to {host}, outside the cluster"))
         }
+        ("", "ServiceAccount") => {
+            let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+            let is_identity =
+                annotations.is_some_and(|all| IDENTITIES.iter().any(|one| all.contains_key(*one)));
+            is_identity.then(|| "it is an identity outside the cluster".to_owned())
+        }
         _ if mounts_secrets(object) => Some("its pods mount secrets from outside the cluster".to_owned()),
         _ => None,
     }
@@ -54,6 +63,10 @@ const OPERATORS: [&str; 9] = [
     "secrets.infisical.com",
 ];
 
+/// Annotations by which an account is somebody at a cloud provider.
+const IDENTITIES: [&str; 3] =
+    ["azure.workload.identity/client-id", "eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account"];
+
 /// Whether pods of a template have volumes of a driver that brings secrets.
 fn mounts_secrets(object: &Value) -> bool {
     let volumes =
@@ -64,33 +77,82 @@ fn mounts_secrets(object: &Value) -> bool {
     })
 }
 
-/// The object that a copy has in place of a marked one; `None`: none at all.
+/// What a copy has in place of a marked object.
+#[derive(Debug, Default)]
+pub(crate) struct Instead {
+    /// The object; `None`: none at all.
+    pub(crate) object: Option<Value>,
+    /// What it needs besides.
+    pub(crate) more: Vec<Value>,
+}
+
+/// What a copy has in place of a marked object; `replaced`: its component is rendered from other files than in production.
 pub(crate) fn stand_in(
     kept: &ProductionOnly,
     object: &Value,
     id: &ObjectId,
     passwords: Passwords<'_>,
-) -> Result<Option<Value>, Error> {
+    replaced: bool,
+) -> Result<Instead, Error> {
     let wrong = |problem: String| Error::Rule { name: kept.name.clone(), object: id.clone(), problem };
-    if kept.stand_in.omit {
-        return Ok(None);
+    let only = |object: Value| Instead { object: Some(object), more: Vec::new() };
+    let kind = id.kind.as_str();
+    let stand_in = &kept.stand_in;
+    if stand_in.omit {
+        // Pods run as it all the same.
+        return Ok(if kind == "ServiceAccount" { only(nobody(object)) } else { Instead::default() });
     }
-    match (&kept.stand_in.secret, id.kind.as_str()) {
-        (Some(stand_in), "Secret" | "ExternalSecret" | "SealedSecret") => {
-            secret(stand_in, object, id, passwords).map(Some).map_err(wrong)
-        }
-        (Some(_), kind) => Err(wrong(format!("a Secret cannot stand in for a {kind}"))),
-        (None, "PersistentVolumeClaim") => Ok(Some(empty(object, "/spec"))),
-        (None, "StatefulSet") => {
+    if stand_in.keep {
+        return match kind {
+            "Secret" if !replaced => {
+                Err(wrong("a Secret does not leave production: give values that stand in".to_owned()))
+            }
+            _ => Ok(only(object.clone())),
+        };
+    }
+    if let Some(values) = &stand_in.secret {
+        return match kind {
+            "Secret" | "ExternalSecret" | "SealedSecret" => {
+                secret(values, object, id, passwords).map(only).map_err(wrong)
+            }
+            kind => Err(wrong(format!("a Secret cannot stand in for a {kind}"))),
+        };
+    }
+    if let Some(program) = &stand_in.seed {
+        return match kind {
+            "PersistentVolumeClaim" => Ok(programs::seeded(program, empty(object, "/spec"), id)),
+            kind => Err(wrong(format!(
+                "a {kind} cannot be filled by a program: only a PersistentVolumeClaim can"
+            ))),
+        };
+    }
+    if let Some(mock) = &stand_in.service {
+        return match kind {
+            "Service" => Ok(programs::mocked(mock, object, id)),
+            kind => Err(wrong(format!("a program cannot answer in place of a {kind}: only of a Service"))),
+        };
+    }
+    match kind {
+        "PersistentVolumeClaim" => Ok(only(empty(object, "/spec"))),
+        "StatefulSet" => {
             let mut object = object.clone();
             let templates = object.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut);
             for template in templates.into_iter().flatten() {
                 *template = empty(template, "/spec");
             }
-            Ok(Some(object))
+            Ok(only(object))
         }
-        (None, kind) => Err(wrong(format!("a {kind} has no volume that could be empty"))),
+        kind => Err(wrong(format!("a {kind} has no volume that could be empty"))),
     }
+}
+
+/// An account that is nobody outside the cluster.
+fn nobody(account: &Value) -> Value {
+    let mut account = account.clone();
+    if let Some(annotations) = account.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        IDENTITIES.iter().for_each(|one| drop(annotations.remove(*one)));
+    }
+    account
 }
 
 /// A claim without anything that fills it.

@@ -36,14 +36,6 @@ const FIELDS: &[Fields] = &[
     ("", "PersistentVolumeClaim", &[("/spec/dataSourceRef/namespace", Namespace)]),
     ("networking.k8s.io", "Ingress", &[("/spec/rules/*/host", Host), ("/spec/tls/*/hosts/*", Host)]),
     (
-        "networking.k8s.io",
-        "NetworkPolicy",
-        &[
-            ("/spec/ingress/*/from/*/namespaceSelector/matchLabels/kubernetes.io~1metadata.name", Namespace),
-            ("/spec/egress/*/to/*/namespaceSelector/matchLabels/kubernetes.io~1metadata.name", Namespace),
-        ],
-    ),
-    (
         "gateway.networking.k8s.io",
         "*",
         &[
@@ -99,24 +91,6 @@ pub(crate) fn of_templates() -> impl Iterator<Item = String> {
     TEMPLATES.into_iter().flat_map(move |at| terms.map(|term| format!("{at}/affinity/{term}")))
 }
 
-/// Namespaces that expressions of a NetworkPolicy's selectors name.
-pub(crate) fn selected_namespaces(policy: &mut Value, change: &mut dyn FnMut(&mut String)) {
-    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
-        let rules = policy.pointer_mut(&format!("/spec/{direction}")).and_then(Value::as_array_mut);
-        for rule in rules.into_iter().flatten() {
-            let peers = rule.get_mut(peers).and_then(Value::as_array_mut).into_iter().flatten();
-            let expressions = peers.filter_map(|peer| {
-                peer.pointer_mut("/namespaceSelector/matchExpressions").and_then(Value::as_array_mut)
-            });
-            for expression in expressions.flatten() {
-                if expression.get("key").and_then(Value::as_str) == Some("kubernetes.io/metadata.name") {
-                    texts(expression, "/values/*", change);
-                }
-            }
-        }
-    }
-}
-
 /// Gives every text at a place to `change`.
 pub(crate) fn texts(value: &mut Value, pointer: &str, change: &mut dyn FnMut(&mut String)) {
     let Some(rest) = pointer.strip_prefix('/') else {
@@ -149,17 +123,6 @@ pub(crate) fn texts(value: &mut Value, pointer: &str, change: &mut dyn FnMut(&mu
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn selectors_name_namespaces_by_expressions_as_well() {
-        let mut policy = json!({"spec": {"ingress": [{"from": [{"namespaceSelector": {"matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "other"]},
-            {"key": "team", "operator": "In", "values": ["shop"]}]}}]}]}});
-        selected_namespaces(&mut policy, &mut |text| text.push('!'));
-        let expressions = &policy["spec"]["ingress"][0]["from"][0]["namespaceSelector"]["matchExpressions"];
-        assert_eq!(expressions[0]["values"], json!(["shop!", "other!"]));
-        assert_eq!(expressions[1]["values"], json!(["shop"]));
-    }
 
     #[test]
     fn a_star_stands_for_any_key_and_any_element() {

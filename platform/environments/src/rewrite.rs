@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::copy::Copy;
 use crate::error::{Error, Unmarked};
+use crate::gateways;
 use crate::hosts::{self, Texts};
-use crate::production_only::{mark, stand_in, suspicion};
+use crate::outside::{self, Inside};
+use crate::production_only::{Instead, mark, stand_in, suspicion};
 use crate::record::{Class, Entry, entries};
 use crate::references::{self, Names};
 use crate::rules;
@@ -55,12 +57,17 @@ pub struct Rewritten {
     pub left_out: Vec<LeftOut>,
     /// Each host of what is copied, with that of the copy.
     pub hosts: BTreeMap<String, String>,
+    /// Each service of a shared component, as NAMESPACE/NAME in the copy, with the host that it leads to.
+    pub shared: BTreeMap<String, String>,
     /// Every change.
     pub record: Vec<Entry>,
 }
 
-/// Rule of the entries for what no copy has.
+/// Rules of the entries for what no copy has.
 const CLUSTER_SCOPED: &str = "cluster-scoped";
+const NETWORK: &str = "network-policies";
+/// Rule of the entries for what it uses of another environment.
+const SHARED: &str = "shared";
 
 /// An object with its namespace written out, as fidelity compares it: the default one where it names none, none where
 /// its kind lives in the cluster.
@@ -77,12 +84,15 @@ struct Placed {
     source: usize,
     id: ObjectId,
     value: Value,
+    /// Whether the Stack says what it is, and not a repository.
+    given: bool,
 }
 
 impl Copy {
     /// Makes rendered objects those of the copy: what stays in production gets its stand-in, the stack's rules are
     /// applied, then namespaces, hosts and references become the copy's. What lives in the cluster, and is allowed there,
-    /// is left out: it is shared with what is copied.
+    /// is left out: it is shared with what is copied. So are NetworkPolicies: those of the copy let its pods talk to each
+    /// other and to what the stack lists, and one more could only let them talk to somebody else.
     ///
     /// # Errors
     /// When something looks as if it must not leave production and is not marked, a rule does not fit, or two hosts
@@ -96,9 +106,34 @@ impl Copy {
         let mut result = Rewritten::default();
         let mut placed = Vec::new();
         let mut unmarked = Vec::new();
+        // What is shared: services, and everything else.
+        let (mut shared_services, mut foreign) = (BTreeSet::new(), Vec::new());
         for (index, source) in sources.iter().enumerate() {
             let value = place(source.value, source.scope, &self.default_namespace);
             let id = identify(&value);
+            if let Some(shared) = &self.shared
+                && shared.components.contains(source.component)
+            {
+                let alias = (id.group.is_empty() && id.kind == "Service").then(|| shared.alias(&value, &id));
+                result.record.extend(entries(&id, Class::Rule, SHARED, Some(&value), alias.as_ref()));
+                match alias {
+                    Some(alias) => {
+                        shared_services.insert((id.namespace.clone().unwrap_or_default(), id.name.clone()));
+                        result.shared.insert(
+                            identity_text(self, &id),
+                            alias["spec"]["externalName"].as_str().unwrap_or_default().to_owned(),
+                        );
+                        placed.push(Placed { source: index, id, value: alias, given: true });
+                    }
+                    None => {
+                        let reason =
+                            format!("its component is shared: that of {} is used", shared.environment);
+                        foreign.push(Placed { source: index, id: id.clone(), value, given: true });
+                        result.left_out.push(LeftOut { object: id, reason });
+                    }
+                }
+                continue;
+            }
             // What the stack does not allow is not passed over: the plan refuses it.
             if source.scope == Scope::Cluster && allows(stack, &id) {
                 result.record.extend(entries(&id, Class::Identity, CLUSTER_SCOPED, Some(&value), None));
@@ -106,31 +141,43 @@ impl Copy {
                 result.left_out.push(LeftOut { object: id, reason });
                 continue;
             }
+            if id.group == "networking.k8s.io" && id.kind == "NetworkPolicy" {
+                result.record.extend(entries(&id, Class::Rule, NETWORK, Some(&value), None));
+                let reason = "a copy has its own, which keep its pods to themselves and what the Stack lists"
+                    .to_owned();
+                result.left_out.push(LeftOut { object: id, reason });
+                continue;
+            }
             match mark(stack, source.component, &id) {
-                None => match suspicion(&value, &id) {
-                    Some(reason) => {
-                        unmarked.push(Unmarked {
-                            object: id,
-                            component: source.component.to_owned(),
-                            reason,
-                        });
+                None => {
+                    match suspicion(&value, &id).filter(|_| !leads_where_it_may(stack, source, &id, &value)) {
+                        Some(reason) => {
+                            let component = source.component.to_owned();
+                            unmarked.push(Unmarked { object: id, component, reason, hosts: Vec::new() });
+                        }
+                        None => placed.push(Placed { source: index, id, value, given: false }),
                     }
-                    None => placed.push(Placed { source: index, id, value }),
-                },
+                }
                 Some(kept) => {
-                    let instead = stand_in(kept, &value, &id, passwords)?;
+                    let Instead { object: instead, more } =
+                        stand_in(kept, &value, &id, passwords, replaces(stack, source.component))?;
                     let moved = instead.as_ref().map(identify);
                     let mut changed = |id: &ObjectId, from: Option<&Value>, to: Option<&Value>| {
                         result.record.extend(entries(id, Class::StandIn, &kept.name, from, to));
                     };
                     let in_place = instead.as_ref().filter(|_| moved.as_ref() == Some(&id));
                     changed(&id, Some(&value), in_place);
+                    for one in more {
+                        let id = identify(&one);
+                        changed(&id, None, Some(&one));
+                        placed.push(Placed { source: index, id, value: one, given: true });
+                    }
                     match instead.zip(moved) {
                         Some((instead, moved)) => {
                             if moved != id {
                                 changed(&moved, None, Some(&instead));
                             }
-                            placed.push(Placed { source: index, id: moved, value: instead });
+                            placed.push(Placed { source: index, id: moved, value: instead, given: false });
                         }
                         None => {
                             let reason =
@@ -141,9 +188,6 @@ impl Copy {
                 }
             }
         }
-        if !unmarked.is_empty() {
-            return Err(Error::Unmarked(unmarked));
-        }
         let services: BTreeSet<(String, String)> = placed
             .iter()
             .filter(|object| object.id.group.is_empty() && object.id.kind == "Service")
@@ -151,8 +195,44 @@ impl Copy {
             .collect();
         result.hosts = hosts::map(self, &answered(&mut placed))?;
         let hosts = result.hosts.clone();
+        let others = answered(&mut foreign);
+        let inside = Inside { copy: self, hosts: &hosts, services: &services, others: &others };
+        for object in placed.iter_mut().filter(|object| !object.given) {
+            let component = sources[object.source].component;
+            let named = outside::look(&inside, stack, component, &object.id, &object.value);
+            for (kept, changed) in named.changes {
+                let (from, to) = (Some(&object.value), Some(&changed));
+                result.record.extend(entries(&object.id, Class::StandIn, &kept.name, from, to));
+                object.value = changed;
+            }
+            if !named.unmarked.is_empty() {
+                unmarked.push(Unmarked {
+                    object: object.id.clone(),
+                    component: component.to_owned(),
+                    reason: outside_of_the_cluster(&named.unmarked),
+                    hosts: named.unmarked.into_iter().collect(),
+                });
+            }
+        }
+        if !unmarked.is_empty() {
+            return Err(Error::Unmarked(unmarked));
+        }
         let names = Texts { copy: self, hosts: &hosts, services: &services };
-        for Placed { source, id, mut value } in placed {
+        let gateways: BTreeSet<(String, String)> = placed
+            .iter()
+            .filter(|object| object.id.group == gateways::GROUP && object.id.kind == "Gateway")
+            .map(|object| (object.id.namespace.clone().unwrap_or_default(), object.id.name.clone()))
+            .collect();
+        for Placed { source, id, mut value, given } in placed {
+            if given {
+                let mut changed = value.clone();
+                references::texts(&mut changed, "/metadata/namespace", &mut |text| {
+                    *text = self.namespace(text).to_owned();
+                });
+                result.record.extend(entries(&id, Class::Identity, "names", Some(&value), Some(&changed)));
+                result.objects.push(Kept { source, value: changed });
+                continue;
+            }
             let component = sources[source].component;
             for rule in stack.copies.iter().flat_map(|copies| &copies.rules) {
                 let target = &rule.target;
@@ -164,7 +244,13 @@ impl Copy {
                     value = changed;
                 }
             }
-            let changed = self.renamed(&value, &id, &names);
+            let theirs = self.shared.as_ref().map(|shared| shared.backends(&value, &id, &shared_services));
+            let mut changed = self.renamed(&value, &id, &names, &gateways);
+            for (at, namespace) in theirs.into_iter().flatten() {
+                if let Some(backend) = changed.pointer_mut(&at) {
+                    backend["namespace"] = namespace.into();
+                }
+            }
             result.record.extend(entries(&id, Class::Identity, "names", Some(&value), Some(&changed)));
             result.objects.push(Kept { source, value: changed });
         }
@@ -177,15 +263,19 @@ impl Copy {
         ObjectId { namespace, ..id.clone() }
     }
 
-    fn renamed(&self, value: &Value, id: &ObjectId, names: &Texts<'_>) -> Value {
+    fn renamed(
+        &self,
+        value: &Value,
+        id: &ObjectId,
+        names: &Texts<'_>,
+        gateways: &BTreeSet<(String, String)>,
+    ) -> Value {
         let mut value = value.clone();
+        gateways::attach(self, &mut value, id, gateways);
         let mut namespace = |text: &mut String| *text = self.namespace(text).to_owned();
         references::texts(&mut value, "/metadata/namespace", &mut namespace);
         for pointer in references::of_templates() {
             references::texts(&mut value, &pointer, &mut namespace);
-        }
-        if id.kind == "NetworkPolicy" {
-            references::selected_namespaces(&mut value, &mut namespace);
         }
         for (pointer, what) in references::of(&id.group, &id.kind) {
             references::texts(&mut value, pointer, &mut |text| match what {
@@ -199,6 +289,7 @@ impl Copy {
                 Names::Subject => *text = self.subject(text),
             });
         }
+        gateways::narrow(self, &mut value, id);
         value
     }
 
@@ -227,6 +318,33 @@ pub(crate) fn identify(value: &Value) -> ObjectId {
         namespace: identity::namespace(value).map(str::to_owned),
         name: value.pointer("/metadata/generateName").and_then(Value::as_str).unwrap_or_default().to_owned(),
     })
+}
+
+/// An object of the copy as NAMESPACE/NAME.
+fn identity_text(copy: &Copy, id: &ObjectId) -> String {
+    format!("{}/{}", copy.namespace(id.namespace.as_deref().unwrap_or_default()), id.name)
+}
+
+/// Whether a copy reads something else in place of files of a component.
+fn replaces(stack: &StackSpec, component: &str) -> bool {
+    stack.files_of(component).next().is_some()
+}
+
+/// Hosts that one object names are told up to this number.
+const TOLD: usize = 8;
+
+fn outside_of_the_cluster(hosts: &BTreeSet<String>) -> String {
+    let told: Vec<&str> = hosts.iter().take(TOLD).map(String::as_str).collect();
+    let more = hosts.len().saturating_sub(TOLD);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("it names {}{more}, outside the cluster", told.join(", "))
+}
+
+/// Whether a Service leads to a host of which the stack says that a copy may use it.
+fn leads_where_it_may(stack: &StackSpec, source: &Source<'_>, id: &ObjectId, value: &Value) -> bool {
+    let host = value.pointer("/spec/externalName").and_then(Value::as_str);
+    let kept = host.and_then(|host| outside::mark(stack, source.component, id, &host.to_ascii_lowercase()));
+    kept.is_some_and(|kept| kept.stand_in.keep)
 }
 
 /// Whether a stack may hold this cluster-scoped kind.

@@ -115,6 +115,246 @@ fn names_and_references_are_those_of_the_copy() {
 }
 
 #[test]
+fn routes_attach_to_the_copys_own_gateway_and_listeners_accept_its_hosts_alone() {
+    let mut stack = stack();
+    stack.copies.as_mut().unwrap().gateway =
+        Some(serde_json::from_value(json!({"class": "example"})).unwrap());
+    let original: EnvironmentSpec = serde_json::from_value(
+        json!({"stack": "shop", "destination": {"namespace": "shop", "namespaces": ["monitoring"]}}),
+    )
+    .unwrap();
+    let copy = Copy::new("mine", ("production", &original), &stack, "localhost").unwrap();
+    let own = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "inner"},
+        "spec": {"gatewayClassName": "example", "listeners": [
+            {"name": "every", "port": 80, "protocol": "HTTP"},
+            {"name": "one", "port": 81, "protocol": "HTTP", "hostname": "shop.example.com"},
+            {"name": "raw", "port": 82, "protocol": "TCP"}]}});
+    let mut route = objects().remove(4);
+    route["spec"]["parentRefs"] = json!([{"name": "public", "namespace": "infra", "sectionName": "https"},
+        {"name": "inner"}, {"name": "other", "namespace": "infra"}]);
+    let objects = [own, route];
+    let sources: Vec<Source<'_>> =
+        objects.iter().map(|value| Source { component: "shop", value, scope: Scope::Namespaced }).collect();
+    let made = copy.rewrite(&sources, &stack, &|_, _| String::new()).unwrap();
+    let changed = values(&made);
+    assert_eq!(
+        of_kind(&changed, "HTTPRoute")["spec"]["parentRefs"],
+        json!([{"name": "inner"}, {"name": "seaway", "namespace": "mine-shop"}])
+    );
+    let hosts: Vec<&Value> =
+        (0..3).map(|i| &of_kind(&changed, "Gateway")["spec"]["listeners"][i]["hostname"]).collect();
+    assert_eq!(hosts, [&json!("*.mine.localhost"), &json!("shop.mine.localhost"), &Value::Null]);
+    let fidelity = compare(&placed(&objects), &changed, &|id| copy.identity(id), &made.record);
+    assert_eq!(fidelity.undeclared, 0, "{:#?}", fidelity.differences);
+}
+
+fn marked(kept: Value) -> StackSpec {
+    let mut stack = stack();
+    stack.production_only.push(serde_json::from_value(kept).unwrap());
+    stack
+}
+
+#[test]
+fn a_volume_is_filled_by_a_program_before_anything_uses_it() {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "catalog"},
+        "spec": {"dataSource": {"kind": "VolumeSnapshot", "name": "s"}, "accessModes": ["ReadWriteOnce"]}});
+    let mut stack = stack();
+    stack.production_only[0].stand_in = serde_json::from_value(
+        json!({"seed": {"image": "registry.example.com/seed:1", "args": ["--few"], "env": {"A": "https://x.example.com"}}}),
+    )
+    .unwrap();
+    let objects = [claim];
+    let made = rewrite(&objects, &stack).unwrap();
+    let changed = values(&made);
+    let (claim, job) = (of_kind(&changed, "PersistentVolumeClaim"), of_kind(&changed, "Job"));
+    assert!(claim["spec"].get("dataSource").is_none());
+    for object in [claim, job] {
+        assert_eq!(object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"], "-1");
+        assert_eq!(object["metadata"]["namespace"], "mine-shop");
+    }
+    let pod = &job["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "catalog");
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    let fidelity = against(&placed(&objects), &changed, &made.record);
+    assert_eq!(fidelity.undeclared, 0, "{:#?}", fidelity.differences);
+    assert!(fidelity.differences.iter().any(|d| d.object.kind == "Job" && d.class == Class::StandIn));
+    // Another program is another Job.
+    let name = job["metadata"]["name"].clone();
+    stack.production_only[0].stand_in.seed.as_mut().unwrap().image = "registry.example.com/seed:2".into();
+    assert_ne!(of_kind(&values(&rewrite(&objects, &stack).unwrap()), "Job")["metadata"]["name"], name);
+}
+
+#[test]
+fn another_program_answers_in_place_of_a_service() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pay"},
+        "spec": {"type": "ExternalName", "externalName": "pay.example.com"}});
+    let error = rewrite(std::slice::from_ref(&service), &stack()).unwrap_err().to_string();
+    assert!(error.contains("Service shop/pay (it leads to pay.example.com, outside the cluster)"), "{error}");
+    let mock = json!({"name": "pay", "target": {"kind": "Service", "name": "pay"},
+        "standIn": {"service": {"image": "registry.example.com/mock:1", "port": 8080}}});
+    let objects = [service];
+    let made = rewrite(&objects, &marked(mock)).unwrap();
+    let changed = values(&made);
+    let (service, deployment) = (of_kind(&changed, "Service"), of_kind(&changed, "Deployment"));
+    assert_eq!(service["spec"]["ports"], json!([{"port": 8080, "targetPort": 8080}]));
+    assert!(service["spec"].get("externalName").is_none());
+    assert_eq!(service["spec"]["selector"], deployment["spec"]["template"]["metadata"]["labels"]);
+    assert_eq!(deployment["metadata"]["name"], "mock-pay");
+    let fidelity = against(&placed(&objects), &changed, &made.record);
+    assert_eq!(fidelity.undeclared, 0, "{:#?}", fidelity.differences);
+}
+
+#[test]
+fn hosts_outside_that_nobody_has_marked_stop_the_copy() {
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"},
+               "data": {"app.yaml": "pay: https://pay.example.org/v1\nmail: smtp.example.org:25\ndocs: https://docs.example.net"}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+               "spec": {"replicas": 1, "selector": {}, "template": {"spec": {"containers": [
+                   {"name": "web", "image": "registry.example.org/web:1", "args": ["--pay=https://pay.example.org"],
+                    "env": [{"name": "DB", "value": "postgres://a@db.example.org/shop"}]}]}}}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web",
+               "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/web", "a": "b"}}}),
+    ];
+    let mut stack = stack();
+    stack.copies = None;
+    let error = rewrite(&objects, &stack).unwrap_err().to_string();
+    for text in [
+        "ConfigMap shop/web (it names docs.example.net, pay.example.org, smtp.example.org, outside the cluster)",
+        "Deployment.apps shop/web (it names db.example.org, pay.example.org, outside the cluster)",
+        "ServiceAccount shop/web (it is an identity outside the cluster)",
+    ] {
+        assert!(error.contains(text), "{error}");
+    }
+    for kept in [
+        json!({"name": "docs", "host": "docs.*", "standIn": {"keep": true}}),
+        json!({"name": "pay", "host": "pay.example.org", "standIn": {"host": "mock-pay"}}),
+        json!({"name": "others", "host": "*.example.org", "standIn": {"host": "mock:8025"}}),
+        json!({"name": "identity", "target": {"kind": "ServiceAccount"}, "standIn": {"omit": true}}),
+    ] {
+        stack.production_only.push(serde_json::from_value(kept).unwrap());
+    }
+    let made = rewrite(&objects, &stack).unwrap();
+    let changed = values(&made);
+    assert_eq!(
+        of_kind(&changed, "ConfigMap")["data"]["app.yaml"],
+        "pay: https://mock-pay/v1\nmail: mock:8025\ndocs: https://docs.example.net"
+    );
+    let container = &of_kind(&changed, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"][0], "--pay=https://mock-pay");
+    assert_eq!(container["env"][0]["value"], "postgres://a@mock:8025/shop");
+    assert_eq!(container["image"], "registry.example.org/web:1");
+    assert_eq!(of_kind(&changed, "ServiceAccount")["metadata"]["annotations"], json!({"a": "b"}));
+    let fidelity = against(&placed(&objects), &changed, &made.record);
+    assert_eq!(fidelity.undeclared, 0, "{:#?}", fidelity.differences);
+    let rules: Vec<&str> = fidelity
+        .differences
+        .iter()
+        .filter(|field| field.class == Class::StandIn)
+        .map(|field| field.rule.as_str())
+        .collect();
+    assert!(
+        ["pay", "others", "identity"].iter().any(|rule| rules.contains(rule)) && !rules.contains(&"docs"),
+        "{rules:?}"
+    );
+}
+
+#[test]
+fn what_is_shared_leads_to_another_environment() {
+    let spec = |namespace: &str| -> EnvironmentSpec {
+        serde_json::from_value(json!({"stack": "shop", "destination": {"namespace": namespace, "namespaces": [format!("{namespace}-m")]}})).unwrap()
+    };
+    let mut stack = stack();
+    stack.components.push(
+        serde_json::from_value(
+            json!({"name": "data", "source": {"repo": "https://git/a"}, "copy": "shared"}),
+        )
+        .unwrap(),
+    );
+    let (original, staging) = (spec("shop"), spec("staging"));
+    let copy = Copy::new("mine", ("production", &original), &stack, "localhost").unwrap();
+    let copy = copy.sharing(&stack, &original, ("staging", &staging)).unwrap();
+    let objects = [
+        (
+            "data",
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"},
+                        "spec": {"selector": {"app": "db"}, "ports": [{"port": 5432}]}}),
+        ),
+        (
+            "data",
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+                        "spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}}),
+        ),
+        (
+            "data",
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "data": {"a": "Yg=="}}),
+        ),
+        (
+            "data",
+            json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "db"},
+                        "spec": {"hostnames": ["db.example.org"]}}),
+        ),
+        (
+            "shop",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"},
+                        "data": {"DB": "postgres://db.shop.svc:5432", "ADMIN": "https://db.example.org"}}),
+        ),
+        (
+            "shop",
+            json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "web"},
+                        "spec": {"rules": [{"backendRefs": [{"name": "db", "port": 5432}, {"name": "web", "port": 80}]}]}}),
+        ),
+    ];
+    let sources: Vec<Source<'_>> = objects
+        .iter()
+        .map(|(component, value)| Source { component, value, scope: Scope::Namespaced })
+        .collect();
+    let made = copy.rewrite(&sources, &stack, &|_, _| String::new()).unwrap();
+    let changed = values(&made);
+    let alias = of_kind(&changed, "Service");
+    assert_eq!(alias["metadata"], json!({"name": "db", "namespace": "mine-shop"}));
+    assert_eq!(
+        alias["spec"],
+        json!({"type": "ExternalName", "externalName": "db.staging.svc.cluster.local"})
+    );
+    assert_eq!(made.shared["mine-shop/db"], "db.staging.svc.cluster.local");
+    assert!(!changed.iter().any(|object| object["kind"] == "StatefulSet" || object["kind"] == "Secret"));
+    // By whatever name it is called, the alias answers; a gateway needs the service itself.
+    let config = of_kind(&changed, "ConfigMap");
+    assert_eq!(
+        config["data"],
+        json!({"DB": "postgres://db.mine-shop.svc:5432", "ADMIN": "https://db.example.org"})
+    );
+    let backends = &of_kind(&changed, "HTTPRoute")["spec"]["rules"][0]["backendRefs"];
+    assert_eq!(backends[0]["namespace"], "staging");
+    assert!(backends[1].get("namespace").is_none());
+    let left: Vec<Value> = objects.iter().map(|(_, value)| place(value, Scope::Namespaced, "shop")).collect();
+    let fidelity = compare(&left, &changed, &|id| copy.identity(id), &made.record);
+    assert_eq!(fidelity.undeclared, 0, "{:#?}", fidelity.differences);
+    assert!(fidelity.differences.iter().any(|d| d.object.kind == "StatefulSet" && d.rule == "shared"));
+    // Who shares must have a place for each namespace, and be no copy.
+    let few: EnvironmentSpec =
+        serde_json::from_value(json!({"stack": "shop", "destination": {"namespace": "x"}})).unwrap();
+    let copied: EnvironmentSpec = serde_json::from_value(json!({"copyOf": "production"})).unwrap();
+    for lender in [&few, &copied] {
+        assert!(copy.clone().sharing(&stack, &original, ("other", lender)).is_err());
+    }
+}
+
+#[test]
+fn network_policies_are_the_copys_own() {
+    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "open"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}});
+    let objects = [policy];
+    let made = rewrite(&objects, &stack()).unwrap();
+    assert!(made.objects.is_empty());
+    assert_eq!(made.left_out[0].object.to_string(), "NetworkPolicy.networking.k8s.io shop/open");
+    let fidelity = against(&placed(&objects), &[], &made.record);
+    assert_eq!((fidelity.undeclared, fidelity.declared), (0, 1));
+    assert_eq!(fidelity.differences[0].rule, "network-policies");
+}
+
+#[test]
 fn what_lives_in_the_cluster_is_shared() {
     let made = rewrite(&objects(), &stack()).unwrap();
     assert_eq!(made.left_out.len(), 1);

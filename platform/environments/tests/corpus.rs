@@ -163,8 +163,23 @@ fn what_overlays_change_is_found_and_nothing_is_invented() {
 
 /// What a copy says of everything that looks as if it must not leave production: the stack gets a mark for each.
 fn marked(mut stack: StackSpec, copy: &Copy, sources: &[Source<'_>]) -> StackSpec {
-    if let Err(Error::Unmarked(unmarked)) = copy.rewrite(sources, &stack, &|_, _| "generated".to_owned()) {
+    // Hosts are looked for once every object has its mark.
+    for _ in 0..2 {
+        let Err(Error::Unmarked(unmarked)) = copy.rewrite(sources, &stack, &|_, _| "generated".to_owned())
+        else {
+            break;
+        };
         for (index, one) in unmarked.iter().enumerate() {
+            for (number, host) in one.hosts.iter().enumerate() {
+                stack.production_only.push(
+                    serde_json::from_value(json!({"name": format!("host-{index}-{number}"), "host": host,
+                        "standIn": {"host": "mock.bank"}}))
+                    .unwrap(),
+                );
+            }
+            if !one.hosts.is_empty() {
+                continue;
+            }
             let object = sources.iter().find(|source| {
                 source.value["kind"] == one.object.kind.as_str()
                     && source.value["metadata"]["name"] == one.object.name.as_str()

@@ -24,6 +24,7 @@ mod files;
 mod folder;
 mod history;
 mod inflight;
+mod merging;
 mod message;
 mod mirrors;
 mod policy;

@@ -113,6 +113,11 @@ impl Mirrors {
         &self.0.root
     }
 
+    /// The one way out, for others who ask the same hosts.
+    pub fn dialer(&self) -> crate::Dialer {
+        crate::Dialer::new(self.0.options.policy)
+    }
+
     /// Use these credentials from now on. They belong to URLs, not to who asks: whoever may name a URL gets what
     /// they open.
     pub fn set_credentials(&self, credentials: CredentialSet) {

@@ -1,25 +1,26 @@
 //! As whom an environment is applied: its own ServiceAccount, bound in its namespaces and to what its stack allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
-use seaway_api::stack::PodSecurity;
 use seaway_object::identity;
 use serde_json::{Value, json};
 
+use crate::enclosure::{COPY_NAME_LABEL, COPY_NAMESPACE_LABEL, Enclosure};
 use crate::error::Error;
+use crate::roles::{COPY, COPY_OWNER};
 use crate::view::EnvironmentKey;
 
 /// On every binding of an account: which environment's it is.
 const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
-/// The ResourceQuota of a copy.
-const QUOTA: &str = "seaway";
+/// On what lets the owner of a copy ask for tokens: the copy's name.
+const ACCESS_LABEL: &str = "seaway.dev/access-to";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// The account of an environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Account {
     pub(crate) key: EnvironmentKey,
     /// The id of the environment's ApplySet, unique in the cluster.
@@ -31,23 +32,22 @@ pub(crate) struct Account {
     pub(crate) copy: Option<Enclosure>,
 }
 
-/// What the namespaces of a copy are: its own, and bounded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Enclosure {
-    /// Who may work in them.
-    pub(crate) owner: Option<String>,
-    /// Its routes answer below it, and nowhere else.
-    pub(crate) domain: String,
-    pub(crate) pod_security: PodSecurity,
-    pub(crate) quota: BTreeMap<String, String>,
+/// The account with which the owner of a copy uses kubectl, in the namespace of its Environment.
+pub(crate) fn access(copy: &str) -> String {
+    format!("access-{copy}")
 }
 
-/// On the namespaces of a copy: namespace and name of its Environment.
-const COPY_NAMESPACE_LABEL: &str = "seaway.dev/copy-namespace";
-const COPY_NAME_LABEL: &str = "seaway.dev/copy-name";
-
-/// The gateway of one machine serves no other host for routes of a namespace with this label.
-const DOMAIN_LABEL: &str = "seaway.dev/domain";
+/// Deletes what a copy that went without its end has left beside its Environment.
+pub(crate) async fn delete_remnants(client: &Client, key: &EnvironmentKey) -> Result<(), Error> {
+    let remnants = Account {
+        key: key.clone(),
+        apply_set: String::new(),
+        namespaces: BTreeSet::new(),
+        cluster_resources: BTreeSet::new(),
+        copy: None,
+    };
+    remnants.take_back(client, true).await
+}
 
 /// A namespace of a copy that is not gone yet.
 pub(crate) struct Leftover {
@@ -121,6 +121,19 @@ impl Account {
         format!("seaway:{}:{}", self.key.namespace, self.key.name)
     }
 
+    /// The binding of the account in each namespace. That of a copy has a name of its own, as what a binding refers to
+    /// cannot be changed.
+    fn binding(&self) -> (String, &'static str) {
+        match self.copy {
+            Some(_) => (format!("{}:copy", self.role()), COPY),
+            None => (self.role(), "admin"),
+        }
+    }
+
+    fn access(&self) -> String {
+        access(&self.key.name)
+    }
+
     fn labels(&self) -> Value {
         json!({ACCOUNT_LABEL: self.apply_set, "app.kubernetes.io/managed-by": "seaway"})
     }
@@ -130,33 +143,38 @@ impl Account {
     }
 
     /// Makes the namespaces, the account and its bindings, and takes back bindings that are not wanted any more.
-    /// Returns the namespaces that were made.
-    pub(crate) async fn ensure(&self, client: &Client) -> Result<Vec<String>, Error> {
+    /// What a copy is made of is made by `copier`, who sees no secrets. Returns the namespaces that were made.
+    pub(crate) async fn ensure(&self, client: &Client, copier: &Client) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
-        self.check_place(client).await?;
+        let maker = if self.copy.is_some() { copier } else { client };
+        self.check_place(maker).await?;
         for namespace in &self.namespaces {
             let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
                 "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
             if let Some(enclosure) = &self.copy {
-                object["metadata"]["labels"] = self.marks(enclosure);
+                object["metadata"]["labels"] = enclosure.marks((&self.key.namespace, &self.key.name));
             }
-            if create(client, "/api/v1/namespaces", &object, &format!("namespace {namespace}")).await? {
+            if create(maker, "/api/v1/namespaces", &object, &format!("namespace {namespace}")).await? {
                 made.push(namespace.clone());
             }
         }
         if let Some(enclosure) = &self.copy {
             // Somebody may have made one of them, or a route, meanwhile.
-            self.check_place(client).await?;
-            self.enclose(client, enclosure).await?;
+            self.check_place(copier).await?;
+            self.enclose(copier, enclosure).await?;
+            if let Some(owner) = &enclosure.owner {
+                self.let_in(client, owner).await?;
+            }
         }
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
             "name": self.service_account(), "namespace": self.key.namespace, "labels": self.labels()}});
         let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
         apply(client, &path, &account).await?;
+        let (name, role) = self.binding();
         for namespace in &self.namespaces {
             let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                "metadata": {"name": self.role(), "namespace": namespace, "labels": self.labels()},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+                "metadata": {"name": name, "namespace": namespace, "labels": self.labels()},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
                 "subjects": self.subject()});
             apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
         }
@@ -181,15 +199,6 @@ impl Account {
             "subjects": self.subject()});
         apply(client, &format!("{RBAC}/clusterrolebindings"), &binding).await?;
         Ok(made)
-    }
-
-    /// On each namespace of a copy: whose it is, and what bounds it.
-    fn marks(&self, enclosure: &Enclosure) -> Value {
-        json!({
-            COPY_NAMESPACE_LABEL: self.key.namespace, COPY_NAME_LABEL: self.key.name,
-            DOMAIN_LABEL: enclosure.domain,
-            "pod-security.kubernetes.io/enforce": enclosure.pod_security.as_str(),
-        })
     }
 
     /// Whether its namespaces, and the hosts of a copy, are free for it.
@@ -267,35 +276,98 @@ impl Account {
         }
     }
 
-    /// What bounds a copy, and who may work in it.
+    /// What bounds a copy.
     async fn enclose(&self, client: &Client, enclosure: &Enclosure) -> Result<(), Error> {
+        let of = (self.key.namespace.as_str(), self.key.name.as_str());
         for namespace in &self.namespaces {
             // Applied each time: the stack may say otherwise by now.
             let marked = json!({"apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": namespace, "labels": self.marks(enclosure)}});
+                "metadata": {"name": namespace, "labels": enclosure.marks(of)}});
             apply(client, "/api/v1/namespaces", &marked).await?;
-            let quotas = format!("/api/v1/namespaces/{namespace}/resourcequotas");
-            if enclosure.quota.is_empty() {
-                delete(client, &quotas, QUOTA).await?;
-            } else {
-                let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota",
-                    "metadata": {"name": QUOTA, "namespace": namespace, "labels": self.labels()},
-                    "spec": {"hard": enclosure.quota}});
-                apply(client, &quotas, &quota).await?;
+            for bound in enclosure.bounds(namespace, of, &self.labels()) {
+                apply(client, &bound.path, &bound.object).await?;
             }
-            if let Some(owner) = &enclosure.owner {
-                let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                    "metadata": {"name": format!("{}:owner", self.role()), "namespace": namespace,
-                                 "labels": self.labels()},
-                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": owner}]});
-                apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
+        }
+        match enclosure.policy.gateway {
+            Some(_) => Ok(()),
+            None => self.take_back_gateway(client, &enclosure.first).await,
+        }
+    }
+
+    /// The listener of a copy whose stack wants none any more.
+    async fn take_back_gateway(&self, client: &Client, namespace: &str) -> Result<(), Error> {
+        let path = format!("/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways");
+        let name = seaway_environments::GATEWAY;
+        match client.request::<Value>(get(&format!("{path}/{name}"))?).await {
+            Ok(found) if identity::label(&found, ACCOUNT_LABEL) == Some(self.apply_set.as_str()) => {
+                delete(client, &path, name).await
             }
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::cluster(format!("Gateway {namespace}/{name}"), error)),
+        }
+    }
+
+    /// Lets the owner of a copy work in it: under his own name, and with tokens of an account of the copy, which only he
+    /// may ask for.
+    async fn let_in(&self, client: &Client, owner: &str) -> Result<(), Error> {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let (own, access) = (&self.key.namespace, self.access());
+        let user = json!({"apiGroup": GROUP, "kind": "User", "name": owner});
+        let account = json!({"kind": "ServiceAccount", "name": access, "namespace": own});
+        let mut labels = self.labels();
+        labels[ACCESS_LABEL] = self.key.name.clone().into();
+        let metadata = json!({"name": access, "namespace": own, "labels": labels});
+        // Pods of others that come to run there must not get the token by themselves.
+        let object = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata,
+            "automountServiceAccountToken": false});
+        apply(client, &format!("/api/v1/namespaces/{own}/serviceaccounts"), &object).await?;
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": [access],
+                       "verbs": ["create"]}]});
+        apply(client, &format!("{RBAC}/namespaces/{own}/roles"), &role).await?;
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": metadata, "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": access},
+            "subjects": [user]});
+        apply(client, &format!("{RBAC}/namespaces/{own}/rolebindings"), &binding).await?;
+        for namespace in &self.namespaces {
+            let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": self.owners_binding(), "namespace": namespace, "labels": self.labels()},
+                "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": COPY_OWNER},
+                "subjects": [user, account]});
+            apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
         }
         Ok(())
     }
 
-    /// Deletes bindings outside of the environment's namespaces, or all of them with what they bind.
+    /// Deletes what [`Account::let_in`] has made beside the Environment, and nothing else of that name.
+    async fn delete_access(&self, client: &Client, path: &str) -> Result<(), Error> {
+        let name = self.access();
+        match client.request::<Value>(get(&format!("{path}/{name}"))?).await {
+            Ok(found) if identity::label(&found, ACCESS_LABEL) == Some(self.key.name.as_str()) => {
+                delete(client, path, &name).await
+            }
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::cluster(name, error)),
+        }
+    }
+
+    fn owners_binding(&self) -> String {
+        format!("{}:copy-owner", self.role())
+    }
+
+    /// Ends all tokens of the owner's account of a copy: they are those of one that is not there any more.
+    pub(crate) async fn revoke_access(&self, client: &Client) -> Result<(), Error> {
+        let Some(owner) = self.copy.as_ref().and_then(|enclosure| enclosure.owner.as_deref()) else {
+            return Err(Error::Plan(format!("{} is nobody's own copy: nobody has tokens for it", self.key)));
+        };
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
+        self.delete_access(client, &path).await?;
+        self.let_in(client, owner).await
+    }
+
+    /// Deletes bindings that are not wanted any more, or all of them with what they bind.
     pub(crate) async fn take_back(&self, client: &Client, all: bool) -> Result<(), Error> {
         let selector = format!("labelSelector={ACCOUNT_LABEL}%3D{}", self.apply_set);
         let path = format!("{RBAC}/rolebindings?{selector}");
@@ -304,7 +376,10 @@ impl Account {
         for binding in list["items"].as_array().into_iter().flatten() {
             let text = |pointer: &str| binding.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-            if all || !self.namespaces.contains(namespace) {
+            let access = namespace == self.key.namespace && name == self.access() && self.copy.is_some();
+            let own = self.namespaces.contains(namespace)
+                && (name == self.binding().0 || (self.copy.is_some() && name == self.owners_binding()));
+            if all || !(own || access) {
                 delete(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), name).await?;
             }
         }
@@ -315,6 +390,10 @@ impl Account {
         if all {
             let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
             delete(client, &path, &self.service_account()).await?;
+            let rbac = format!("{RBAC}/namespaces/{}", self.key.namespace);
+            for path in [path, format!("{rbac}/rolebindings"), format!("{rbac}/roles")] {
+                self.delete_access(client, &path).await?;
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use seaway_api::environment::Follow;
 use seaway_environments::{Rewritten, Source as Original};
-use seaway_git::{Commit, RepositoryUrl, Revision};
+use seaway_git::{Commit, CommitId, RepositoryUrl, Revision};
 use seaway_object::GroupVersionKind;
 use seaway_render::Found;
 use serde_json::Value;
@@ -22,6 +22,7 @@ use crate::rendering::{ComponentAt, RenderCache, render};
 use crate::sources::{Followed, Sources};
 use crate::steps::{StepKind, Steps};
 use crate::subject::Subject;
+use crate::upstream::{Merged, Upstream};
 use crate::view::CommitView;
 
 /// How many components of one environment are rendered at once.
@@ -49,6 +50,8 @@ pub(crate) struct Candidate {
     pub(crate) desired: Vec<Desired>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
+    /// Overrides whose branch does not merge with what is upstream, by component.
+    pub(crate) conflicts: BTreeMap<String, String>,
     /// What became of the objects of what this is a copy of.
     pub(crate) naming: Option<Arc<Naming>>,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Rendered {
     pub(crate) rewritten: Option<Rewritten>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
+    /// Overrides whose branch does not merge with what is upstream, by component.
+    pub(crate) conflicts: BTreeMap<String, String>,
 }
 
 /// What is needed to find out.
@@ -79,31 +84,36 @@ pub(crate) struct Finder<'a> {
 impl Finder<'_> {
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
-        let Rendered { release, sources, rewritten, commits, warnings } = self.render(choice).await?;
+        let Rendered { release, sources, rewritten, commits, warnings, conflicts } =
+            self.render(choice).await?;
         let (objects, naming) = match rewritten {
             None => (sources.into_iter().map(|(source, _)| source).collect(), None),
-            Some(Rewritten { objects, hosts, left_out, record: _ }) => {
+            Some(Rewritten { objects, hosts, left_out, shared, record: _ }) => {
                 let kept = objects.into_iter().map(|kept| {
                     let (source, _) = &sources[kept.source];
                     let (component, origin) = (source.component.clone(), source.origin.clone());
                     Source { value: kept.value, component, origin }
                 });
-                (kept.collect(), Some(Arc::new(Naming { hosts, left_out })))
+                (kept.collect(), Some(Arc::new(Naming { hosts, left_out, shared })))
             }
         };
         let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
         let desired = own(objects, &self.subject.belonging(), &known).map_err(Error::Plan)?;
         let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
-        Ok(Candidate { release, content, desired, commits, warnings, naming })
+        Ok(Candidate { release, content, desired, commits, warnings, conflicts, naming })
     }
 
     /// Renders what the environment should run; for a copy, makes that its own.
     pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
-        let (components, commits) = match choice {
+        let mut conflicts = BTreeMap::new();
+        let (mut components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
-            Choice::Spec { fresh } => self.of_spec(fresh).await?,
+            Choice::Spec { fresh } => self.of_spec(fresh, &mut conflicts).await?,
             Choice::Revision(revision) => self.of_revision(revision).await?,
         };
+        for component in &mut components {
+            component.files = self.subject.replaced_files(&component.name);
+        }
         let allows = |repository: &str| {
             self.subject.stack.allow.is_some() && self.subject.stack.allows_repository(repository)
         };
@@ -161,7 +171,7 @@ impl Finder<'_> {
         let scopes = self.scopes(&objects).await?;
         let sources: Vec<_> = objects.into_iter().zip(scopes).collect();
         let rewritten = self.rewrite(&sources)?;
-        Ok(Rendered { release, sources, rewritten, commits, warnings })
+        Ok(Rendered { release, sources, rewritten, commits, warnings, conflicts })
     }
 
     async fn scopes(&self, objects: &[Source]) -> Result<Vec<Option<Scope>>, Error> {
@@ -201,12 +211,17 @@ impl Finder<'_> {
                 parameters: part.parameters.clone(),
                 images: part.images.clone(),
                 remotes: part.remotes.clone(),
+                files: Vec::new(),
             })
         });
         components.collect()
     }
 
-    async fn of_spec(&self, fresh: bool) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
+    async fn of_spec(
+        &self,
+        fresh: bool,
+        conflicts: &mut BTreeMap<String, String>,
+    ) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
         let (mut components, mut commits, mut followed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut trouble = None;
         for wanted in self.wanted()? {
@@ -225,7 +240,21 @@ impl Finder<'_> {
                     self.steps
                         .succeed(&step, &format!("{} is {short}: {}", wanted.revision, commit.subject()));
                     commits.push(view(&wanted.component, &commit));
-                    components.push(wanted.at(commit));
+                    match self.with_upstream(&wanted, &commit, &mut followed).await {
+                        Ok(Some(Merged::Commit(repository, id))) => {
+                            components.push(Wanted { repository, ..wanted }.at(id));
+                        }
+                        Ok(Some(Merged::Conflict(why))) => {
+                            conflicts.insert(wanted.component.clone(), why);
+                            components.push(wanted.at(commit.id));
+                        }
+                        Ok(None) => components.push(wanted.at(commit.id)),
+                        // As it is, it can run: what could not be found out is told.
+                        Err(error) => {
+                            conflicts.insert(wanted.component.clone(), error.to_string());
+                            components.push(wanted.at(commit.id));
+                        }
+                    }
                 }
                 Err(error) => {
                     self.steps.fail(&step, &error.to_string());
@@ -243,6 +272,53 @@ impl Finder<'_> {
             self.sources.keep_only(&self.subject.key, &followed);
         }
         trouble.map_or(Ok((components, commits)), Err)
+    }
+
+    /// The tip of an override's branch in a copy, with everything of what the copy would run without it. `None`: there is
+    /// no such override, or it is at a tag or a commit, which stay what they are.
+    async fn with_upstream(
+        &self,
+        wanted: &Wanted,
+        tip: &Commit,
+        followed: &mut BTreeSet<Followed>,
+    ) -> Result<Option<Merged>, seaway_git::Error> {
+        let Subject { key, spec, stack, .. } = self.subject;
+        let is_override = |one: &seaway_api::environment::Override| {
+            one.component == wanted.component && one.revision.is_some() && one.is_active(self.now)
+        };
+        let is_branch = tip.refs.iter().any(|name| name.starts_with("refs/heads/"));
+        let source = stack.component(&wanted.component).map(|one| &one.source);
+        let branch = source.and_then(|source| source.revision.as_deref());
+        let (Some(base), Some(source), Some(branch)) = (self.subject.base(&wanted.component), source, branch)
+        else {
+            return Ok(None);
+        };
+        if !is_branch
+            || !spec.overrides.iter().any(is_override)
+            || branch.parse::<seaway_git::Branch>().is_err()
+        {
+            return Ok(None);
+        }
+        let upstream = match spec.follow.unwrap_or_default() {
+            Follow::Environment => Upstream {
+                repository: base.repo.parse()?,
+                commit: base.commit.parse()?,
+                branch: branch.to_owned(),
+            },
+            Follow::Revision => {
+                let home: Followed = (source.repo.parse()?, branch.parse()?);
+                let latest = match self.mailbox {
+                    Some(mailbox) => self.sources.follow(&home, key, mailbox, false).await?,
+                    None => self.sources.mirrors.fetch(&home.0, &home.1).await?,
+                };
+                let repository = home.0.clone();
+                followed.insert(home);
+                Upstream { repository, commit: latest.id, branch: branch.to_owned() }
+            }
+        };
+        let merged =
+            self.sources.merges.merge(&self.sources.mirrors, &upstream, &wanted.repository, tip).await?;
+        Ok(Some(merged))
     }
 
     /// The upstream revisions of proposed overrides, where the environment follows revisions.
@@ -284,7 +360,7 @@ impl Finder<'_> {
                 }
             };
             commits.push(view(&wanted.component, &commit));
-            components.push(wanted.at(commit));
+            components.push(wanted.at(commit.id));
         }
         match trouble {
             Some(error) if !found => Err(error),
@@ -364,16 +440,17 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn at(self, commit: Commit) -> ComponentAt {
+    fn at(self, commit: CommitId) -> ComponentAt {
         ComponentAt {
             name: self.component,
             repository: self.repository,
-            commit: commit.id,
+            commit,
             path: self.path,
             kind: self.kind,
             parameters: self.parameters,
             images: self.images,
             remotes: self.remotes,
+            files: Vec::new(),
         }
     }
 }

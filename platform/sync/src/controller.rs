@@ -40,6 +40,8 @@ pub struct SyncOptions {
     pub rendered_dir: PathBuf,
     /// The cluster, as Seaway's own account: it may impersonate the environments' accounts and bind `admin`.
     pub client: kube::Client,
+    /// The cluster, as the account that prepares copies ([`crate::copier_rules`]): it sees no Secret.
+    pub copier: kube::Client,
     /// Where records are kept; made when it is absent.
     pub data_dir: PathBuf,
     /// Where history goes.
@@ -92,7 +94,9 @@ impl Sync {
             stopping,
             environments: Mutex::default(),
             stacks: Mutex::default(),
+            forges: Mutex::default(),
             webhooks: Mutex::default(),
+            copier: options.copier,
             client,
         });
         let tasks = TaskTracker::new();
@@ -169,9 +173,14 @@ impl Sync {
         };
         // A copy that cannot be is shown with the reason, and without what it would be called.
         let subject = self.shared.subject(&environment).ok();
-        let copy = subject.and_then(|subject| copies::view(&subject, summary.naming.as_deref()));
-        let overrides =
-            copies::overrides(&environment.spec.overrides, summary.release.as_ref(), jiff::Timestamp::now());
+        let copy = subject
+            .and_then(|subject| copies::view(&subject, summary.naming.as_deref(), summary.open.clone()));
+        let overrides = copies::overrides(
+            &environment.spec.overrides,
+            summary.release.as_ref(),
+            &summary.conflicts,
+            jiff::Timestamp::now(),
+        );
         let memory = self.shared.records.get(key)?;
         Ok(EnvironmentDetail {
             summary: line,

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use seaway_api::environment::{Environment, EnvironmentSpec, Follow, Override};
-use seaway_environments::fidelity::{Field, deviations, without};
+use seaway_environments::fidelity::{Field, deviations, inputs, without};
 use seaway_environments::{Entry, LeftOut, Rewritten, compare, place};
 use seaway_object::ObjectId;
 use seaway_object::redact::{HashKey, redact};
 use serde_json::{Value, json};
 
+use crate::account;
 use crate::candidate::{Choice, Finder, Rendered};
 use crate::controller::Sync;
 use crate::desired::Scope;
+use crate::enclosure::open_network;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::plan::{ObjectRef, Plan};
@@ -25,6 +27,17 @@ use crate::view::{
     CopyView, DriftView, DriftedField, EnvironmentKey, FidelityDifference, FidelityView, LeftOutView,
     OverrideView,
 };
+
+/// How the owner of a copy uses kubectl in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The ServiceAccount, beside the Environment.
+    pub account: String,
+    /// The namespaces in which it may work, the first one being for objects without one.
+    pub namespaces: Vec<String>,
+    /// Below this domain its routes answer.
+    pub domain: String,
+}
 
 impl Sync {
     /// What a copy would be called, and what it would have, before anything is made: every error that its creation
@@ -45,10 +58,34 @@ impl Sync {
         let environment = Environment { metadata, spec, status: None };
         let subject = self.shared.subject(&environment)?;
         let found = self.render(&subject, None, Choice::Spec { fresh: true }).await?;
-        let Rewritten { hosts, left_out, .. } = found.rewritten.unwrap_or_default();
-        self.shared.account(&subject).await?.check_place(&self.shared.client).await?;
-        let view = view(&subject, Some(&Naming { hosts, left_out }));
+        let Rewritten { hosts, left_out, shared, .. } = found.rewritten.unwrap_or_default();
+        self.shared.account(&subject).await?.check_place(&self.shared.copier).await?;
+        let open = open_network(&self.shared.copier).await?;
+        let view = view(&subject, Some(&Naming { hosts, left_out, shared }), open);
         view.ok_or_else(|| Error::Plan(format!("{key} is not a copy: say of which environment it is one")))
+    }
+
+    /// With which account, in which namespace, the owner of a copy uses kubectl.
+    ///
+    /// # Errors
+    /// When there is no such environment, or it is nobody's own copy.
+    pub fn access(&self, key: &EnvironmentKey) -> Result<Access, Error> {
+        let subject = self.subject(key)?;
+        let Some(copied) = subject.copied.as_ref().filter(|copied| copied.owner.is_some()) else {
+            return Err(Error::Plan(format!("{key} is nobody's own copy: nobody has tokens for it")));
+        };
+        let namespaces = subject.spec.destination.all_namespaces().map(str::to_owned).collect();
+        Ok(Access { account: account::access(&key.name), namespaces, domain: copied.copy.domain.clone() })
+    }
+
+    /// Ends every token that was given for a copy.
+    ///
+    /// # Errors
+    /// When there is no such environment, it is nobody's own copy, or the cluster refuses.
+    pub async fn revoke_access(&self, key: &EnvironmentKey, actor: &str) -> Result<(), Error> {
+        let subject = self.subject(key)?;
+        self.shared.account(&subject).await?.revoke_access(&self.shared.client).await?;
+        self.shared.journal.did(key, actor, "environment.access.revoke").await
     }
 
     /// How far an environment is from another one, or a copy from what it copies. Both are compared as they are
@@ -149,10 +186,11 @@ impl Sync {
 pub(crate) struct Naming {
     pub(crate) hosts: BTreeMap<String, String>,
     pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) shared: BTreeMap<String, String>,
 }
 
-/// What a copy is called.
-pub(crate) fn view(subject: &Subject, naming: Option<&Naming>) -> Option<CopyView> {
+/// What a copy is called; `open`: why its network is not bounded.
+pub(crate) fn view(subject: &Subject, naming: Option<&Naming>, open: Option<String>) -> Option<CopyView> {
     let copied = subject.copied.as_ref()?;
     let left_out = naming
         .iter()
@@ -165,16 +203,24 @@ pub(crate) fn view(subject: &Subject, naming: Option<&Naming>) -> Option<CopyVie
         namespaces: copied.copy.namespaces.clone(),
         hosts: naming.map(|naming| naming.hosts.clone()).unwrap_or_default(),
         left_out: left_out.collect(),
+        shared: naming.map(|naming| naming.shared.clone()).unwrap_or_default(),
+        warnings: open.into_iter().collect(),
     })
 }
 
 /// The overrides of an environment, with their state.
-pub(crate) fn overrides(all: &[Override], release: Option<&Release>, now: Timestamp) -> Vec<OverrideView> {
+pub(crate) fn overrides(
+    all: &[Override],
+    release: Option<&Release>,
+    conflicts: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Vec<OverrideView> {
     let view = |one: &Override| {
         let active = one.is_active(now);
         let runs = release.and_then(|release| release.component(&one.component));
         let commit = runs.filter(|_| active && one.revision.is_some()).map(|part| part.commit.clone());
-        OverrideView { spec: one.clone(), active, commit }
+        let conflict = conflicts.get(&one.component).filter(|_| active).cloned();
+        OverrideView { spec: one.clone(), active, commit, conflict }
     };
     all.iter().map(view).collect()
 }
@@ -191,7 +237,14 @@ fn record(
         let objects = of_component(left, left_rendered, &base.name);
         match right_rendered.release.component(&base.name) {
             None => record.extend(without(&objects, "components")),
-            Some(part) if part == base => {}
+            Some(part) if part == base => {
+                let names: Vec<&str> =
+                    right.stack.files_of(&base.name).map(|kept| kept.name.as_str()).collect();
+                if !names.is_empty() {
+                    let changed = of_component(left, right_rendered, &part.name);
+                    record.extend(inputs(&objects, &changed, &names.join(", ")));
+                }
+            }
             Some(part) => {
                 // Without a reason its differences are nobody's.
                 if let Some(reason) = deviation(right, base, part) {

@@ -11,6 +11,9 @@
 //! | `known_hosts` | the ssh server's keys |
 //! | `ca.crt` | certificates that alone are trusted, for https |
 //! | `webhook-secret` | what the webhooks of these repositories are signed with |
+//! | `forge` | `github`: proposals to these repositories become merge requests |
+//! | `forge-token` | the token for that; absent: the password |
+//! | `forge-api` | the URL of its API, where that is not the usual one |
 //!
 //! One that cannot be used is told by an Event on it, and the others count all the same.
 
@@ -24,7 +27,8 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use seaway_api::SHARED_NAMESPACE;
-use seaway_git::{Authentication, CredentialSet, Credentials, WebhookSecrets};
+use seaway_forge::GitHub;
+use seaway_git::{Authentication, CredentialSet, Credentials, RepositoryUrl, WebhookSecrets};
 use tokio::sync::oneshot;
 
 use crate::shared::Shared;
@@ -82,6 +86,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, known: oneshot::Sender<()>) {
 /// Uses what the Secrets say; what is wrong with which.
 fn install(shared: &Shared, secrets: &BTreeMap<String, Secret>) -> Vec<(String, String)> {
     let (mut credentials, mut webhooks) = (CredentialSet::new(), WebhookSecrets::default());
+    let mut forges = Vec::new();
     let mut problems = Vec::new();
     // Which Secret has a URL: of two the first one by name.
     let mut taken: BTreeMap<(String, bool), &String> = BTreeMap::new();
@@ -93,6 +98,12 @@ fn install(shared: &Shared, secrets: &BTreeMap<String, Secret>) -> Vec<(String, 
                 continue;
             }
         };
+        if let Some(settings) = read.forge {
+            match settings.open(&read.url, shared.sources.mirrors.dialer()) {
+                Ok(forge) => forges.push((read.url.clone(), forge)),
+                Err(problem) => problems.push((name.clone(), problem)),
+            }
+        }
         for is_webhook in [false, true] {
             let there = if is_webhook { read.webhook.is_some() } else { read.credentials.is_some() };
             if !there {
@@ -115,6 +126,7 @@ fn install(shared: &Shared, secrets: &BTreeMap<String, Secret>) -> Vec<(String, 
     }
     shared.sources.mirrors.set_credentials(credentials);
     *shared.webhooks.lock() = webhooks;
+    *shared.forges.lock() = forges;
     // What was refused may be open by now.
     shared.sources.kick(|_| true);
     problems
@@ -124,6 +136,25 @@ struct Read {
     url: String,
     credentials: Option<Credentials>,
     webhook: Option<seaway_git::Secret>,
+    forge: Option<ForgeSettings>,
+}
+
+/// How merge requests are opened.
+struct ForgeSettings {
+    token: seaway_git::Secret,
+    api: Option<String>,
+    ca: Option<String>,
+}
+
+impl ForgeSettings {
+    /// The forge of the repositories whose URLs begin so.
+    fn open(self, url: &str, dialer: seaway_git::Dialer) -> Result<GitHub, String> {
+        // A prefix may be a host alone.
+        let repository: RepositoryUrl =
+            format!("{url}/x").parse().map_err(|e: seaway_git::Error| e.to_string())?;
+        GitHub::new(repository.host(), self.api.as_deref(), self.token, self.ca, dialer)
+            .map_err(|e| e.to_string())
+    }
 }
 
 fn read(secret: &Secret) -> Result<Read, String> {
@@ -153,13 +184,22 @@ fn read(secret: &Secret) -> Result<Read, String> {
         (None, None) => None,
     };
     let ca = text("ca.crt")?;
+    let forge = match text("forge")?.as_deref() {
+        None => None,
+        Some("github") => {
+            let token = text("forge-token")?.or(text("password")?);
+            let token = token.ok_or("the key forge-token is missing: a token that may open pull requests")?;
+            Some(ForgeSettings { token: token.into(), api: text("forge-api")?, ca: ca.clone() })
+        }
+        Some(other) => return Err(format!("the forge {other:?} is not known: github is")),
+    };
     let credentials =
         (authentication.is_some() || ca.is_some()).then_some(Credentials { authentication, ca });
     let webhook = text("webhook-secret")?.map(seaway_git::Secret::from);
-    if credentials.is_none() && webhook.is_none() {
-        return Err("it has neither password nor ssh-privatekey, ca.crt or webhook-secret".into());
+    if credentials.is_none() && webhook.is_none() && forge.is_none() {
+        return Err("it has neither password nor ssh-privatekey, ca.crt, webhook-secret or forge".into());
     }
-    Ok(Read { url, credentials, webhook })
+    Ok(Read { url, credentials, webhook, forge })
 }
 
 /// An Event on the Secret. No value of it is in there.

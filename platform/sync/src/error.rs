@@ -50,6 +50,9 @@ pub enum Error {
     /// There can be no such copy.
     #[error(transparent)]
     Copy(seaway_environments::Error),
+    /// A forge does not open a merge request.
+    #[error("the branch is pushed, and there is no merge request: {0}")]
+    Forge(String),
     /// The plan cannot be carried out.
     #[error("{0}")]
     Plan(String),
@@ -89,6 +92,7 @@ impl Error {
             Self::Git { .. } => "SourceUnavailable",
             Self::Render { .. } => "RenderFailed",
             Self::Copy(_) => "CopyRefused",
+            Self::Forge(_) => "ForgeUnavailable",
             Self::Plan(_) => "PlanRefused",
             Self::Cluster { code: 403, .. } => "Forbidden",
             Self::Cluster { .. } => "ApplyFailed",

@@ -12,7 +12,7 @@ use seaway_api::environment::Environment;
 use seaway_api::stack::Stack;
 use tokio_util::task::TaskTracker;
 
-use crate::account::{delete_namespace, namespaces_of_copies};
+use crate::account::{delete_namespace, delete_remnants, namespaces_of_copies};
 use crate::mailbox::Mail;
 use crate::shared::{Known, Shared};
 use crate::status::Summary;
@@ -176,7 +176,11 @@ async fn sweep(shared: Arc<Shared>) {
         }
         tracing::info!(namespace = namespace.name, "a copy went without its end: its namespace is deleted");
         shared.records.forget(&namespace.key);
-        if let Err(error) = delete_namespace(&shared.client, &namespace).await {
+        let deleted = async {
+            delete_remnants(&shared.client, &namespace.key).await?;
+            delete_namespace(&shared.client, &namespace).await
+        };
+        if let Err(error) = deleted.await {
             tracing::warn!(%error, "what is left of a copy could not be deleted");
         }
     }

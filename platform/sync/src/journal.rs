@@ -170,6 +170,25 @@ impl Journal {
         self.0.append(event).await.map(drop).map_err(fail)
     }
 
+    /// The branch of an override does not merge with what is upstream.
+    pub(crate) async fn override_conflict(
+        &self,
+        key: &EnvironmentKey,
+        component: &str,
+        why: &str,
+    ) -> Result<(), Error> {
+        let detail = json!({"component": component, "reason": why});
+        let event = event(key, Timestamp::now(), "seaway", "environment.override.conflict", "failed", detail);
+        self.0.append(event).await.map(drop).map_err(fail)
+    }
+
+    /// Something of an environment ends soon.
+    pub(crate) async fn expiring(&self, key: &EnvironmentKey, words: &str) -> Result<(), Error> {
+        let detail = json!({"message": words});
+        let event = event(key, Timestamp::now(), "seaway", "environment.expiring", "requested", detail);
+        self.0.append(event).await.map(drop).map_err(fail)
+    }
+
     /// A person did something else.
     pub(crate) async fn did(&self, key: &EnvironmentKey, actor: &str, action: &str) -> Result<(), Error> {
         let event = event(key, Timestamp::now(), actor, action, "succeeded", json!({}));

@@ -1,14 +1,16 @@
 //! A component's override handed back: its branch merged onto the upstream branch, and pushed for others to merge.
 
 use jiff::Timestamp;
-use seaway_api::environment::{Environment, Override, Proposal};
+use seaway_api::environment::{Environment, Image, Override, Proposal};
 use seaway_git::{
     Authorship, Branch, CommitId, Merge, Message, Person, Push, RepositoryUrl, Revision, Trailer,
 };
+use seaway_source::{FileTree as _, TreePath};
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Sync;
 use crate::error::Error;
+use crate::kustomization;
 use crate::plan::{Action, PlannedObject};
 use crate::shared::Shared;
 use crate::subject::Subject;
@@ -16,6 +18,9 @@ use crate::view::EnvironmentKey;
 
 /// On the commit of a proposal: which environment's it is. A branch whose last commit carries it may be replaced.
 const TRAILER: &str = "Seaway-Proposal";
+
+/// How often a file is read again that others push at the same time.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What was pushed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,12 +112,17 @@ impl Sync {
                 "{key} has no override of {component:?}: there is nothing to propose"
             )));
         };
-        let Some(revision) = &deviation.revision else {
-            return Err(Error::Plan(format!(
-                "the override of {component:?} is no branch: commit its parameters and images to one, and override \
-                 with that"
-            )));
-        };
+        let component_at = |problem: &str| Error::Plan(format!("the override of {component:?} {problem}"));
+        if !deviation.parameters.is_empty() {
+            return Err(component_at(
+                "has parameters, which lie in the Stack: change them there, in the repository that holds it",
+            ));
+        }
+        if deviation.revision.is_none() && deviation.images.is_empty() {
+            return Err(component_at(
+                "is no branch and has no images: push what is to be proposed to a branch",
+            ));
+        }
         let Some(source) = subject.stack.component(component).map(|one| &one.source) else {
             return Err(Error::Plan(format!("{key} has no component {component:?}")));
         };
@@ -121,16 +131,20 @@ impl Sync {
         let from: RepositoryUrl = deviation.repo.as_ref().unwrap_or(&source.repo).parse().map_err(git)?;
         let base = upstream(&subject, component)?;
         let mirrors = &self.shared.sources.mirrors;
-        let tip = self.tip(&from, revision, component).await?;
+        let merge = match &deviation.revision {
+            Some(revision) => Some(Merge { commit: self.tip(&from, revision, component).await?, url: from }),
+            None => None,
+        };
         let branch: Branch = format!("seaway/{key}/{component}").parse().map_err(git)?;
         let trailer = |key: &str, value: String| Trailer { key: key.to_owned(), value };
         let own = trailer(TRAILER, format!("{key}/{component}"));
-        let trailers = vec![own.clone(), trailer("Seaway-Branch", revision.clone())];
-        let (subject_line, body) = words(&proposer.message, component, revision, &base);
-        let push = Push {
+        let mut trailers = vec![own.clone()];
+        trailers.extend(deviation.revision.iter().map(|revision| trailer("Seaway-Branch", revision.clone())));
+        let (subject_line, body) = words(&proposer.message, component, deviation, &base);
+        let mut push = Push {
             base: base.parse().map_err(git)?,
             branch,
-            merge: Some(Merge { url: from, commit: tip }),
+            merge,
             files: Default::default(),
             files_seen_at: None,
             replaces: Some(own),
@@ -144,10 +158,27 @@ impl Sync {
             },
             message: Message { subject: subject_line, body, trailers },
         };
-        let pushed = mirrors.push(&url, push).await.map_err(git)?;
+        let mut attempts = 0;
+        let pushed = loop {
+            let seen = match deviation.images.as_slice() {
+                [] => None,
+                images => Some(self.with_images(&subject, component, &url, &mut push, images).await?),
+            };
+            if push.merge.is_none() && push.files.is_empty() {
+                return Err(Error::Plan(format!(
+                    "{base} has the images of the override of {component:?} already: there is nothing to propose"
+                )));
+            }
+            let pushed = mirrors.push(&url, push.clone()).await.map_err(git)?;
+            // What was read may not be what the push stands on: then it is read again, and the branch replaced.
+            attempts += 1;
+            if attempts == MAX_ATTEMPTS || seen.is_none_or(|seen| seen == pushed.base) {
+                break pushed;
+            }
+        };
         if pushed.unchanged && pushed.commit == pushed.base {
             return Err(Error::Plan(format!(
-                "{base} has everything of {revision} already: there is nothing to propose"
+                "{base} has everything of the override already: there is nothing to propose"
             )));
         }
         self.shared.sources.kick(|repository| *repository == url);
@@ -159,6 +190,52 @@ impl Sync {
             commit: pushed.commit.to_string(),
             unchanged: pushed.unchanged,
         })
+    }
+
+    /// Fills in the file of the component's kustomization with other images; the commit of the base that it was read from.
+    async fn with_images(
+        &self,
+        subject: &Subject,
+        component: &str,
+        url: &RepositoryUrl,
+        push: &mut Push,
+        images: &[Image],
+    ) -> Result<CommitId, Error> {
+        let git = |source| Error::Git { component: component.to_owned(), source };
+        let mirrors = &self.shared.sources.mirrors;
+        push.files.clear();
+        let base = mirrors.fetch(url, &Revision::Ref(push.base.full_name())).await.map_err(git)?.id;
+        let on = match &push.merge {
+            Some(_) => mirrors.compose(url, push, &base).await.map_err(git)?,
+            None => base.clone(),
+        };
+        let overlay = subject.spec.overlay.as_deref().unwrap_or(&subject.key.name);
+        let path = match (subject.base(component), subject.stack.component(component)) {
+            (Some(base), _) => base.path.clone(),
+            (None, Some(component)) => component.source.path.replace("${overlay}", overlay),
+            (None, None) => String::new(),
+        };
+        let tree = mirrors.tree(url, &on).map_err(git)?;
+        let refused = |problem: String| {
+            Error::Plan(format!("the images of {component:?} cannot be proposed: {problem}"))
+        };
+        for name in kustomization::NAMES {
+            let file = TreePath::new(&path)
+                .and_then(|path| path.join(name))
+                .map_err(|error| refused(error.to_string()))?;
+            if tree.find(&file).map_err(|error| refused(error.to_string()))?.is_none() {
+                continue;
+            }
+            let content = tree.read(&file).map_err(|error| refused(error.to_string()))?;
+            let before = String::from_utf8_lossy(&content).into_owned();
+            let after = kustomization::set_images(&before, images)
+                .map_err(|problem| refused(format!("{file}: {problem}")))?;
+            if after != before {
+                push.files.insert(file.as_str().to_owned(), Some(after.into_bytes()));
+            }
+            return Ok(base);
+        }
+        Err(refused(format!("{path:?} is no kustomization: change them on a branch, and override with that")))
     }
 
     /// The last commit of the branch that an override follows. Nothing else can be proposed: a commit id, a tag or the
@@ -224,13 +301,27 @@ fn upstream(subject: &Subject, component: &str) -> Result<String, Error> {
 }
 
 /// Subject and body of the commit.
-fn words(message: &str, component: &str, revision: &str, base: &str) -> (String, String) {
+fn words(message: &str, component: &str, deviation: &Override, base: &str) -> (String, String) {
     let message = message.trim();
-    if message.is_empty() {
-        return (format!("Propose {revision} for {component}"), format!("Merges {revision} onto {base}."));
+    if !message.is_empty() {
+        let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+        return (subject.trim().to_owned(), body.trim().to_owned());
     }
-    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
-    (subject.trim().to_owned(), body.trim().to_owned())
+    let image = |image: &Image| {
+        let version = image.digest.as_ref().or(image.tag.as_ref()).or(image.new_name.as_ref());
+        format!("{} {}", image.name, version.map_or("", String::as_str))
+    };
+    let images: Vec<String> = deviation.images.iter().map(image).collect();
+    match &deviation.revision {
+        Some(revision) => {
+            let mut body = format!("Merges {revision} onto {base}.");
+            if !images.is_empty() {
+                body.push_str(&format!("\n\nWith {}.", images.join(", ")));
+            }
+            (format!("Propose {revision} for {component}"), body)
+        }
+        None => (format!("Propose other images for {component}"), format!("{}.", images.join(", "))),
+    }
 }
 
 /// The overrides that have come home: what the environment runs without them has what they proposed.
@@ -273,5 +364,5 @@ async fn is_home(
         None => mirrors.fetch(&url, &revision).await.map_err(git)?,
     };
     let proposed = proposal.commit.parse().map_err(git)?;
-    mirrors.is_ancestor(&url, &proposed, &base.id).await.map_err(git)
+    mirrors.has_changes(&url, &proposed, &base.id).await.map_err(git)
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::desired::{Origin, Source, digest};
 use crate::error::Error;
+use crate::replaced::Replaced;
 
 /// Remote bases of remote bases of …
 const MAX_ROUNDS: usize = 32;
@@ -29,6 +30,8 @@ pub(crate) struct ComponentAt {
     pub(crate) images: Vec<Image>,
     /// Commits of remote bases that are known already.
     pub(crate) remotes: BTreeMap<String, String>,
+    /// Files that hold something else: pattern of the path, and content.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl ComponentAt {
@@ -37,13 +40,14 @@ impl ComponentAt {
         let images = serde_json::to_value(&self.images).unwrap_or_default();
         let parameters = serde_json::to_value(&self.parameters).unwrap_or_default();
         format!(
-            "{} {} {:?} {} {} {:?}",
+            "{} {} {:?} {} {} {:?} {}",
             self.repository,
             self.path,
             self.kind,
             digest(&parameters),
             digest(&images),
-            self.remotes
+            self.remotes,
+            digest(&serde_json::to_value(&self.files).unwrap_or_default()),
         )
     }
 }
@@ -203,6 +207,8 @@ fn one_round(
     remotes: Remotes,
 ) -> Result<(Shareable, Found), Problem> {
     let tree = mirrors.tree(&component.repository, &component.commit).map_err(Problem::Git)?;
+    let replaced = Replaced { tree: &tree, files: &component.files };
+    let tree: &dyn FileTree = if component.files.is_empty() { &tree } else { &replaced };
     let request = RenderRequest {
         kind: component.kind.map(|kind| match kind {
             RenderKind::Plain => Kind::Plain,
@@ -213,7 +219,7 @@ fn one_round(
         parameters: component.parameters.clone(),
         images: component.images.iter().map(image).collect(),
         remotes,
-        ..RenderRequest::new(&tree, &component.path)
+        ..RenderRequest::new(tree, &component.path)
     };
     // Many repositories have the same paths.
     let results = cache.results.of_source(&component.repository.to_string());

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use kube::Client;
 use parking_lot::Mutex;
-use seaway_api::environment::Environment;
+use seaway_api::environment::{Class, Environment, EnvironmentSpec};
 use seaway_api::stack::{Stack, StackSpec};
 use seaway_api::validate_place;
 use seaway_object::redact::HashKey;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Account, Enclosure};
+use crate::account::Account;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects};
+use crate::enclosure::Enclosure;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
@@ -23,7 +24,7 @@ use crate::records::Records;
 use crate::rendering::RenderCache;
 use crate::sources::Sources;
 use crate::status::Summary;
-use crate::subject::{Original, Subject};
+use crate::subject::{Lender, Original, Subject};
 use crate::view::{EnvironmentKey, Outcome, Progress};
 
 /// An environment that is known, and its worker.
@@ -36,6 +37,8 @@ pub(crate) struct Known {
 
 pub(crate) struct Shared {
     pub(crate) client: Client,
+    /// As whoever prepares copies.
+    pub(crate) copier: Client,
     pub(crate) kinds: Kinds,
     pub(crate) cache: Arc<Cache>,
     /// As Seaway itself.
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) environments: Mutex<BTreeMap<EnvironmentKey, Known>>,
     pub(crate) stacks: Mutex<HashMap<(String, String), Stack>>,
+    /// Where merge requests are opened: the beginning of repositories' URLs, and the forge.
+    pub(crate) forges: Mutex<Vec<(String, seaway_forge::GitHub)>>,
     /// What webhooks are signed with.
     pub(crate) webhooks: Mutex<seaway_git::WebhookSecrets>,
 }
@@ -90,27 +95,91 @@ impl Shared {
             self.environment(&original_key).ok_or_else(|| Error::NoEnvironment(original_key.clone()))?;
         let stack = self.find_stack(&original_key.namespace, &original.spec.stack)?;
         self.check_name(environment, &key)?;
+        self.check_number(environment, &key, &original_key, &stack)?;
+        let lender = self.lender(&original_key, &stack)?;
+        let lender = lender.as_ref().map(|(name, spec)| Lender { name, spec });
         let release = self.records.last_release(&original_key)?;
         let original = Original { key: original_key, spec: &original.spec, release };
         let uid = environment.metadata.uid.as_deref().unwrap_or_default();
         let secret = self.hash_key.digest(format!("copy {uid} {key}").as_bytes());
-        Subject::copy(key, spec, original, &stack, &self.domain, secret)
+        Subject::copy(key, spec, (original, lender), &stack, &self.domain, secret)
+    }
+
+    /// Whether the first one was there before the second one. What is only thought of comes after everything that is there;
+    /// of two of one second, that which runs.
+    fn is_older(
+        &self,
+        (environment, key): (&Environment, &EnvironmentKey),
+        (other, other_key): (&Environment, &EnvironmentKey),
+    ) -> bool {
+        let age = |environment: &Environment, key: &EnvironmentKey| {
+            let made = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            let runs = self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
+            (made.is_none(), made, !runs)
+        };
+        (age(environment, key), key) < (age(other, other_key), other_key)
+    }
+
+    /// As many copies of one environment as the stack lets be, and the oldest are those.
+    fn check_number(
+        &self,
+        environment: &Environment,
+        key: &EnvironmentKey,
+        original: &EnvironmentKey,
+        stack: &StackSpec,
+    ) -> Result<(), Error> {
+        let class = environment.spec.class;
+        let most = stack.copies.as_ref().map(|copies| copies.most).unwrap_or_default();
+        let (most, whose) = match class {
+            Class::Personal => (most.personal, seaway_api::owner(&key.namespace).unwrap_or("everybody")),
+            Class::Preview => (most.preview, "everybody"),
+            Class::Production | Class::Staging => (None, ""),
+        };
+        let Some(most) = most.and_then(|most| usize::try_from(most).ok()) else { return Ok(()) };
+        let environments = self.environments.lock();
+        let older = environments.iter().filter(|(other, known)| {
+            let spec = &known.environment.spec;
+            *other != key
+                && spec.class == class
+                && (class != Class::Personal || other.namespace == key.namespace)
+                && EnvironmentKey::of_original(spec).as_ref() == Some(original)
+                && known.environment.metadata.deletion_timestamp.is_none()
+                && self.is_older((&known.environment, other), (environment, key))
+        });
+        let older: Vec<String> = older.map(|(other, _)| other.to_string()).collect();
+        if older.len() < most {
+            return Ok(());
+        }
+        let there = if older.is_empty() { String::new() } else { format!(" ({})", older.join(", ")) };
+        Err(Error::Plan(format!(
+            "{whose} may have {most} {} copies of {original}, and has them{there}: delete one first",
+            class.as_str()
+        )))
+    }
+
+    /// The environment, beside the one that is copied, whose components copies share; `None` where nothing is shared.
+    fn lender(
+        &self,
+        original: &EnvironmentKey,
+        stack: &StackSpec,
+    ) -> Result<Option<(String, EnvironmentSpec)>, Error> {
+        if seaway_environments::shared(stack).next().is_none() {
+            return Ok(None);
+        }
+        let name = stack.copies.as_ref().and_then(|copies| copies.shared_from.as_ref());
+        let key = EnvironmentKey::new(&original.namespace, name.unwrap_or(&original.name));
+        let lender = self.environment(&key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
+        Ok(Some((key.name, lender.spec)))
     }
 
     /// The name of a copy is the domain of its hosts: of several copies with one name the oldest has it.
     fn check_name(&self, environment: &Environment, key: &EnvironmentKey) -> Result<(), Error> {
-        let age = |environment: &Environment, key: &EnvironmentKey| {
-            let made = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            // What is only thought of comes after everything that is there; of two of one second, that which runs.
-            let runs = self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
-            (made.is_none(), made, !runs)
-        };
         let environments = self.environments.lock();
         let older = environments.iter().find(|(other, known)| {
             other.name == key.name
                 && *other != key
                 && known.environment.spec.copy_of.is_some()
-                && (age(&known.environment, other), *other) < (age(environment, key), key)
+                && self.is_older((&known.environment, other), (environment, key))
         });
         match older {
             Some((other, _)) => Err(Error::Plan(format!(
@@ -176,14 +245,17 @@ impl Shared {
             apply_set: subject.belonging().apply_set,
             namespaces: subject.spec.destination.all_namespaces().map(str::to_owned).collect(),
             cluster_resources,
-            copy: subject.copied.as_ref().map(|copied| {
-                let policy = subject.stack.copies.as_ref();
-                Enclosure {
-                    owner: copied.owner.clone(),
-                    domain: copied.copy.domain.clone(),
-                    pod_security: policy.map(|policy| policy.pod_security).unwrap_or_default(),
-                    quota: policy.map(|policy| policy.quota.clone()).unwrap_or_default(),
-                }
+            copy: subject.copied.as_ref().map(|copied| Enclosure {
+                owner: copied.owner.clone(),
+                domain: copied.copy.domain.clone(),
+                policy: subject.stack.copies.clone().unwrap_or_default(),
+                first: subject.spec.destination.namespace.clone(),
+                shared: copied
+                    .copy
+                    .shared
+                    .iter()
+                    .flat_map(|shared| shared.namespaces.values().cloned())
+                    .collect(),
             }),
         })
     }

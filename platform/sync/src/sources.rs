@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{Mail, Mailbox};
+use crate::upstream::Merges;
 use crate::view::EnvironmentKey;
 
 /// A repository and what is followed in it.
@@ -25,6 +26,8 @@ struct Entry {
 /// All revisions that are followed.
 pub(crate) struct Sources {
     pub(crate) mirrors: Mirrors,
+    /// Branches of overrides with what is upstream.
+    pub(crate) merges: Merges,
     interval: Duration,
     stopping: CancellationToken,
     entries: Mutex<HashMap<Followed, Entry>>,
@@ -34,7 +37,15 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) fn new(mirrors: Mirrors, interval: Duration, stopping: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { mirrors, interval, stopping, entries: Mutex::default(), polls: Mutex::default() })
+        let merges = Merges::default();
+        Arc::new(Self {
+            mirrors,
+            merges,
+            interval,
+            stopping,
+            entries: Mutex::default(),
+            polls: Mutex::default(),
+        })
     }
 
     /// What a followed revision is, as far as that is known; it is fetched when nobody has asked for it before, or

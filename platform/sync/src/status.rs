@@ -1,5 +1,6 @@
 //! One summary of an environment, into its status and into what is shown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -31,10 +32,18 @@ pub(crate) struct Summary {
     pub(crate) failed: Option<(String, String)>,
     /// What should be changed in Git, though it works.
     pub(crate) warnings: Vec<String>,
+    /// Overrides whose branch does not merge with what is upstream, by component.
+    pub(crate) conflicts: BTreeMap<String, String>,
+    /// What ends soon, and when.
+    pub(crate) expiring: Option<String>,
     pub(crate) held: Option<String>,
     pub(crate) suspended: bool,
     /// What became of the objects of what this is a copy of.
     pub(crate) naming: Option<Arc<Naming>>,
+    /// Whether this is a copy whose namespaces are made.
+    pub(crate) enclosed: bool,
+    /// Why the network of a copy is not bounded.
+    pub(crate) open: Option<String>,
     /// What goes on.
     pub(crate) running: Option<String>,
     /// The steps of the sync that goes on.
@@ -81,8 +90,10 @@ impl Summary {
             .or_else(|| self.problem())
             .or_else(|| self.running.clone())
             .or_else(|| self.held.clone())
+            .or_else(|| self.conflicts.values().next().cloned())
             .or_else(|| (!self.health.message.is_empty()).then(|| self.health.message.clone()))
             .or_else(|| self.drift())
+            .or_else(|| self.expiring.clone())
             .unwrap_or_default()
     }
 
@@ -140,6 +151,19 @@ impl Summary {
             _ => Some(false),
         };
         conditions.push(condition("Healthy", healthy, self.health.status.as_str(), &self.health.message));
+        if self.enclosed {
+            conditions.push(match &self.open {
+                None => condition("Contained", Some(true), "Contained", ""),
+                Some(open) => condition("Contained", Some(false), "NetworkOpen", open),
+            });
+        }
+        if let Some(expiring) = &self.expiring {
+            conditions.push(condition("Expiring", Some(true), "EndsSoon", expiring));
+        }
+        if !self.conflicts.is_empty() {
+            let why: Vec<&str> = self.conflicts.values().map(String::as_str).collect();
+            conditions.push(condition("OverridesMerge", Some(false), "Conflict", &why.join("; ")));
+        }
         if let Some(held) = &self.held {
             conditions.push(condition("Held", Some(true), "Held", held));
         }
@@ -179,6 +203,7 @@ fn said(condition: &str, status: &str) -> &'static str {
         ("Rendered", "True") => "what is in Git could be rendered",
         ("Synced", "True") => "the cluster is as Git says",
         ("Synced", "False") => "the cluster is not as Git says",
+        ("Contained", "True") => "it can reach only what its stack lists",
         ("Healthy", "True") => "everything is healthy",
         ("Healthy", "False") => "not everything is healthy",
         _ => "nothing is known yet",

@@ -45,6 +45,12 @@ impl Copied {
     }
 }
 
+/// An environment whose components a copy shares.
+pub(crate) struct Lender<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) spec: &'a EnvironmentSpec,
+}
+
 /// An environment that is copied, as it is known.
 pub(crate) struct Original<'a> {
     pub(crate) key: EnvironmentKey,
@@ -58,7 +64,7 @@ impl Subject {
     pub(crate) fn copy(
         key: EnvironmentKey,
         spec: &EnvironmentSpec,
-        original: Original<'_>,
+        (original, lender): (Original<'_>, Option<Lender<'_>>),
         stack: &StackSpec,
         domain: &str,
         secret: [u8; 32],
@@ -72,11 +78,23 @@ impl Subject {
             let message = format!("{} runs stack {:?}: leave it out", original.key, original.spec.stack);
             errors.push(FieldError { field: "spec.stack".to_owned(), message });
         }
+        for (index, deviation) in spec.overrides.iter().enumerate() {
+            if seaway_environments::shared(stack).any(|component| component.name == deviation.component) {
+                let message = format!(
+                    "{:?} is shared: copies use that of another environment, and do not run their own",
+                    deviation.component
+                );
+                errors.push(FieldError { field: format!("spec.overrides[{index}].component"), message });
+            }
+        }
         if !errors.is_empty() {
             return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
         }
-        let copy =
+        let mut copy =
             Copy::new(&key.name, (&original.key.name, original.spec), stack, domain).map_err(Error::Copy)?;
+        if let Some(lender) = lender {
+            copy = copy.sharing(stack, original.spec, (lender.name, lender.spec)).map_err(Error::Copy)?;
+        }
         let Some(base) = original.release else {
             return Err(Error::NoRelease(format!(
                 "{} has not been brought to any release yet: there is nothing to copy",
@@ -114,6 +132,13 @@ impl Subject {
         Ok(Self { key, spec, stack, copied: None })
     }
 
+    /// Files of a component that are not read in a copy: pattern of the path, and what it reads instead.
+    pub(crate) fn replaced_files(&self, component: &str) -> Vec<(String, String)> {
+        let files = self.copied.iter().flat_map(|_| self.stack.files_of(component));
+        let replaced = files.filter_map(|kept| Some((kept.file.clone()?, kept.stand_in.content.clone()?)));
+        replaced.collect()
+    }
+
     /// Name of the ApplySet's parent.
     pub(crate) fn parent(&self) -> String {
         applyset::parent_name(&self.key.namespace, &self.key.name)
@@ -132,6 +157,7 @@ impl Subject {
         plan::Allowed {
             namespaces: self.spec.destination.all_namespaces().map(str::to_owned).collect(),
             cluster_kinds: self.cluster_kinds().iter().cloned().collect(),
+            own_accounts: self.copied.is_some(),
         }
     }
 

@@ -161,6 +161,12 @@ pub struct CopyView {
     /// What it does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutView>,
+    /// Each service of a component that it shares, as `NAMESPACE/NAME`, with the host that it leads to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<String, String>,
+    /// What does not bound it, though it should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An object that a copy does not have.
@@ -185,6 +191,9 @@ pub struct OverrideView {
     /// The commit that runs because of it, once it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Why its branch runs without what has come upstream since, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
 }
 
 /// How far an environment is from another one. Fields are counted: a list that merges as a whole is one, and so is an

@@ -181,7 +181,13 @@ async fn a_copy_is_gone_without_a_trace() {
         .await;
     world.until("the copy is gone", async |world| view(world, "mine").is_none()).await;
     assert!(world.get("v1", "Namespace", None, "mine-shop").await.is_none());
-    assert!(world.get("v1", "ServiceAccount", Some("seaway-jane"), "seaway-mine").await.is_none());
+    for account in ["seaway-mine", "access-mine"] {
+        assert!(world.get("v1", "ServiceAccount", Some("seaway-jane"), account).await.is_none(), "{account}");
+    }
+    for kind in ["Role", "RoleBinding"] {
+        let rbac = "rbac.authorization.k8s.io/v1";
+        assert!(world.get(rbac, kind, Some("seaway-jane"), "access-mine").await.is_none(), "{kind}");
+    }
     assert!(world.get(COPY, "Environment", Some("seaway-jane"), "mine").await.is_none());
     assert!(!world.folder.path().join("sync/seaway-jane.mine.json").exists());
     assert_eq!(value(&world, "shop", "a").await.as_deref(), Some("one"));
@@ -198,7 +204,7 @@ async fn a_namespace_that_is_there_is_not_taken() {
         copy(&world, name, json!({})).await;
         let text = if name.contains('-') { "cannot be the name of a copy" } else { "is there already" };
         says(&world, name, text).await;
-        let (namespace, binding) = (format!("{name}-shop"), format!("seaway:seaway-jane:{name}"));
+        let (namespace, binding) = (format!("{name}-shop"), format!("seaway:seaway-jane:{name}:copy"));
         let rbac = "rbac.authorization.k8s.io/v1";
         assert!(world.get(rbac, "RoleBinding", Some(&namespace), &binding).await.is_none(), "{name}");
     }
@@ -344,6 +350,194 @@ async fn what_must_not_leave_production_stops_the_copy_before_anything_is_made()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn inputs_that_stay_in_production_are_replaced_before_they_are_read() {
+    let kustomization = "secretGenerator:\n- name: key\n  envs: [prod.env]\nresources: [pod.yaml]\n";
+    let pod = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {key: one}\n";
+    let files = [
+        ("deploy/kustomization.yaml", Some(kustomization)),
+        ("deploy/pod.yaml", Some(pod)),
+        ("deploy/prod.env", Some("PASSWORD=hunter2\n")),
+    ];
+    let (world, repository) = world(&files, Value::Null).await;
+    let only = json!({"productionOnly": [
+        {"name": "inputs", "file": "deploy/prod.env", "standIn": {"content": "PASSWORD=mock\n"}},
+        {"name": "made-of-them", "target": {"kind": "Secret"}, "standIn": {"keep": true}}]});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": only})).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let secrets = async |namespace: &str| -> Vec<(String, String)> {
+        let api: kube::Api<k8s_openapi::api::core::v1::Secret> =
+            kube::Api::namespaced(world.admin(), namespace);
+        let all = api.list(&Default::default()).await.unwrap().items;
+        let of = |secret: k8s_openapi::api::core::v1::Secret| {
+            let password = secret.data?.remove("PASSWORD")?;
+            Some((secret.metadata.name?, String::from_utf8(password.0).unwrap()))
+        };
+        all.into_iter().filter_map(of).collect()
+    };
+    let (theirs, mine) = (secrets("shop").await, secrets("mine-shop").await);
+    assert_eq!((theirs.len(), mine.len()), (1, 1));
+    assert_eq!((theirs[0].1.as_str(), mine[0].1.as_str()), ("hunter2", "mock"));
+    assert_ne!(theirs[0].0, mine[0].0, "the hash in the name is that of the other content");
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(fidelity.undeclared, 0, "{:?}", why(&fidelity));
+    assert!(fidelity.differences.iter().any(|d| d.class == Class::StandIn && d.rule == "inputs"));
+    // Where it is gone from the repository, the copy has it all the same.
+    let without = kustomization.replace("  envs: [prod.env]\n", "  literals: [A=b]\n");
+    let commit = repository.push("main", "next", &[("deploy/kustomization.yaml", Some(&without))]);
+    world.synced(&commit).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_prepares_copies_sees_no_secret_and_needs_none() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {password: hunter2}\n";
+    let (world, _repository) = world(&[("deploy/s.yaml", Some(secret))], Value::Null).await;
+    let only = json!({"productionOnly": [{"name": "key", "target": {"kind": "Secret"},
+                                          "standIn": {"secret": {"generate": ["password"]}}}]});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": only})).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    for path in [
+        "/api/v1/secrets",
+        "/api/v1/namespaces/shop/secrets",
+        "/api/v1/namespaces/shop/secrets/key",
+        "/api/v1/namespaces/mine-shop/secrets",
+        "/api/v1/namespaces/shop/configmaps",
+        "/api/v1/namespaces/shop/pods",
+    ] {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let answer = world.copier().request::<Value>(request).await;
+        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403), "{path}: {answer:?}");
+    }
+    for path in
+        ["/api/v1/namespaces/seaway-jane/serviceaccounts/seaway-mine/token", "/api/v1/namespaces/shop/pods"]
+    {
+        let request = http::Request::post(path).header("content-type", "application/json");
+        let request = request.body(json!({}).to_string().into_bytes()).unwrap();
+        let answer = world.copier().request::<Value>(request).await;
+        assert!(matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403), "{path}: {answer:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_as_many_copies_as_the_stack_lets_be_counted_right_for_two_at_once() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-bob"}})).await;
+    let policy = json!({"copies": {"most": {"personal": 2}}});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": policy})).await;
+    copy(&world, "first", json!({})).await;
+    synced(&world, "first").await;
+    tokio::join!(copy(&world, "second", json!({})), copy(&world, "third", json!({})));
+    let refused = async |world: &World| {
+        let all = ["second", "third"].map(|name| view(world, name));
+        let refused = |one: &Option<EnvironmentView>| {
+            one.as_ref().is_some_and(|view| view.message.contains("jane may have 2 personal copies"))
+        };
+        let runs = |one: &Option<EnvironmentView>| {
+            one.as_ref().is_some_and(|view| view.sync == SyncStatus::Synced && view.release.is_some())
+        };
+        all.iter().filter(|one| refused(one)).count() == 1 && all.iter().filter(|one| runs(one)).count() == 1
+    };
+    world.until("one of both runs, and the other one is refused", refused).await;
+    let usage = world.sync().usage(jiff::Timestamp::now()).await.unwrap();
+    assert_eq!(usage.len(), 3);
+    assert!(
+        usage.iter().all(|one| one.owner.as_deref() == Some("jane") && one.of == "seaway/staging"),
+        "{usage:?}"
+    );
+    // Others have their own.
+    world
+        .create(json!({"apiVersion": COPY, "kind": "Environment", "metadata": {"name": "bobs", "namespace": "seaway-bob"},
+            "spec": {"copyOf": "staging", "class": "personal"}}))
+        .await;
+    synced(&world, "bobs").await;
+    // Whoever makes room has room.
+    world.delete(COPY, "Environment", Some("seaway-jane"), "first").await;
+    world
+        .until("both run", async |world| {
+            ["second", "third"]
+                .iter()
+                .all(|name| view(world, name).is_some_and(|view| view.release.is_some()))
+        })
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_asks_for_more_than_its_quota_says_so_and_has_nothing_half_made() {
+    let a = config("a", "one");
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec:\n  ports: [{port: 5432}]\n";
+    let files = [("deploy/a.yaml", Some(a.as_str())), ("deploy/s.yaml", Some(service))];
+    let (world, _repository) = world(&files, Value::Null).await;
+    let quota = |services: &str| json!({"spec": {"copies": {"quota": {"services": services}}}});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", quota("0")).await;
+    copy(&world, "mine", json!({})).await;
+    says(&world, "mine", "exceeded quota").await;
+    assert_eq!(value(&world, "mine-shop", "a").await, None);
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", quota("3")).await;
+    synced(&world, "mine").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_uses_what_its_stack_shares() {
+    let a = config("a", "one");
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec:\n  ports: [{port: 5432}]\n";
+    let files = [("deploy/a.yaml", Some(a.as_str())), ("data/s.yaml", Some(service))];
+    let (world, repository) = world(&files, Value::Null).await;
+    let component = |name: &str, path: &str, more: Value| {
+        let mut component =
+            json!({"name": name, "source": {"repo": repository.url(), "path": path, "revision": "main"}});
+        component.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        component
+    };
+    let components = json!([
+        component("web", "deploy", json!({"dependsOn": ["data"]})),
+        component("data", "data", json!({"copy": "shared"}))
+    ]);
+    world
+        .patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": {"components": components}}))
+        .await;
+    world
+        .until("both run", async |world| world.get("v1", "Service", Some("shop"), "db").await.is_some())
+        .await;
+    let commit = repository.push("main", "next", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    world.synced(&commit).await;
+    // What the copy does not run it need not name.
+    copy(&world, "mine", json!({"components": ["web"]})).await;
+    synced(&world, "mine").await;
+    let alias = world.get("v1", "Service", Some("mine-shop"), "db").await.unwrap();
+    assert_eq!(alias["spec"]["externalName"], "db.shop.svc.cluster.local");
+    let shown = world.sync().show(&key("mine")).unwrap().copy.unwrap();
+    assert_eq!(shown.shared["mine-shop/db"], "db.shop.svc.cluster.local");
+    let policy =
+        world.get("networking.k8s.io/v1", "NetworkPolicy", Some("mine-shop"), "seaway").await.unwrap();
+    assert!(
+        policy["spec"]["egress"].to_string().contains(r#""kubernetes.io/metadata.name":"shop""#),
+        "{policy}"
+    );
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    assert_eq!(fidelity.undeclared, 0, "{:?}", why(&fidelity));
+    let deviation = serde_json::from_value(json!({"component": "data", "revision": "main"})).unwrap();
+    let refused = world.sync().check_override(&key("mine"), &deviation).await.unwrap_err().to_string();
+    assert!(refused.contains("\"data\" is shared"), "{refused}");
+    world
+        .patch(
+            COPY,
+            "Stack",
+            "seaway",
+            "shop",
+            "operator",
+            json!({"spec": {"copies": {"sharedFrom": "nowhere"}}}),
+        )
+        .await;
+    says(&world, "mine", "there is no environment seaway/nowhere").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_override_cannot_reach_out_of_the_copy() {
     let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
     copy(&world, "mine", json!({})).await;
@@ -352,23 +546,34 @@ async fn an_override_cannot_reach_out_of_the_copy() {
                    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\n\
                    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n";
     let elsewhere = config("b", "x").replace("name: b", "name: b\n  namespace: default");
-    let files = [("deploy/b.yaml", Some(binding)), ("deploy/c.yaml", Some(elsewhere.as_str()))];
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  serviceAccountName: builder\n  containers: \
+               [{name: c, image: i}]\n";
+    let files = [
+        ("deploy/b.yaml", Some(binding)),
+        ("deploy/c.yaml", Some(elsewhere.as_str())),
+        ("deploy/p.yaml", Some(pod)),
+    ];
     repository.push("feature", "escape", &files);
     let overrides = json!([{"component": "web", "revision": "feature"}]);
     world
         .patch(COPY, "Environment", "seaway-jane", "mine", "jane", json!({"spec": {"overrides": overrides}}))
         .await;
     world
-        .until("both are refused by name", async |world| {
+        .until("all are refused by name", async |world| {
             let plan = world.sync().show(&key("mine")).unwrap().plan;
-            let refused: Vec<String> = plan
+            let mut refused: Vec<String> = plan
                 .objects
                 .iter()
                 .filter(|object| object.action.is_blocking())
                 .map(|object| object.object.id().to_string())
                 .collect();
-            refused == ["ClusterRoleBinding.rbac.authorization.k8s.io mine", "ConfigMap default/b"]
-                || refused == ["ConfigMap default/b", "ClusterRoleBinding.rbac.authorization.k8s.io mine"]
+            refused.sort();
+            refused
+                == [
+                    "ClusterRoleBinding.rbac.authorization.k8s.io mine",
+                    "ConfigMap default/b",
+                    "Pod mine-shop/p",
+                ]
         })
         .await;
     assert!(world.get("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", None, "mine").await.is_none());
@@ -403,6 +608,78 @@ async fn a_copy_follows_the_namespaces_of_what_it_copies_and_comes_back_when_the
     world
         .until("it is gone", async |world| world.get("v1", "Namespace", None, "mine-more").await.is_none())
         .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_bounded_as_the_stack_says_and_says_what_does_not_hold() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    let policy =
+        json!({"copies": {"quota": {"pods": "3"}, "egress": [{"name": "mail", "cidr": "192.0.2.0/24"}]}});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": policy})).await;
+    let spec = || serde_json::from_value(json!({"copyOf": "staging", "class": "personal"})).unwrap();
+    let before = world.sync().preview(&key("mine"), spec()).await.unwrap();
+    assert!(before.warnings[0].contains("nothing that enforces NetworkPolicies"), "{before:?}");
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let get = async |api: &str, kind: &str| world.get(api, kind, Some("mine-shop"), "seaway").await.unwrap();
+    assert_eq!(get("v1", "ResourceQuota").await["spec"]["hard"], json!({"pods": "3"}));
+    assert_eq!(get("v1", "LimitRange").await["spec"]["limits"][0]["type"], "Container");
+    let admin = world.admin();
+    let policies = admin.request::<Value>(
+        http::Request::get("/apis/networking.k8s.io/v1/namespaces/mine-shop/networkpolicies")
+            .body(vec![])
+            .unwrap(),
+    );
+    let policies = policies.await.unwrap();
+    assert_eq!(policies["items"].as_array().unwrap().len(), 1);
+    assert_eq!(policies["items"][0]["spec"]["egress"][2]["to"][0]["ipBlock"]["cidr"], "192.0.2.0/24");
+    let contained = async |world: &World| {
+        let found = world.get(COPY, "Environment", Some("seaway-jane"), "mine").await.unwrap();
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|condition| condition["type"] == "Contained")
+    };
+    world
+        .until("it says so", async |world| contained(world).await.is_some_and(|one| one["status"] == "False"))
+        .await;
+    assert_eq!(world.sync().show(&key("mine")).unwrap().copy.unwrap().warnings, before.warnings);
+    // Somebody installs what enforces them, and a change of the stack is followed.
+    world
+        .create(json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": {"name": "cilium", "namespace": "kube-system"},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}]}}}}))
+        .await;
+    let policy = json!({"copies": {"quota": {"pods": "4"}}});
+    world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": policy})).await;
+    world
+        .until("it is bounded", async |world| {
+            contained(world).await.is_some_and(|one| one["status"] == "True")
+        })
+        .await;
+    assert_eq!(get("v1", "ResourceQuota").await["spec"]["hard"], json!({"pods": "4"}));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_copy_end_when_they_are_revoked() {
+    let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let access = world.sync().access(&key("mine")).unwrap();
+    assert_eq!(
+        (access.account.as_str(), access.namespaces.as_slice()),
+        ("access-mine", &["mine-shop".to_owned()][..])
+    );
+    let uid = async || {
+        let account = world.get("v1", "ServiceAccount", Some("seaway-jane"), "access-mine").await.unwrap();
+        account["metadata"]["uid"].as_str().unwrap().to_owned()
+    };
+    let before = uid().await;
+    world.sync().revoke_access(&key("mine"), "jane").await.unwrap();
+    assert_ne!(uid().await, before, "tokens are those of an account that is not there any more");
+    let shared = world.sync().access(&EnvironmentKey::new("seaway", "staging")).unwrap_err().to_string();
+    assert!(shared.contains("nobody's own copy"), "{shared}");
     world.stop().await;
 }
 
@@ -503,6 +780,231 @@ async fn an_override_is_proposed_and_ends_once_what_is_copied_has_it() {
     synced(&world, "mine").await;
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
     assert_eq!(why(&fidelity), ["ConfigMap mine-shop/a.metadata.namespace identity names"]);
+    world.stop().await;
+}
+
+async fn overrides(world: &World, all: Value) {
+    let patch = json!({"spec": {"overrides": all}});
+    world.patch(COPY, "Environment", "seaway-jane", "mine", "jane", patch).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_upstream_comes_to_an_override_and_a_conflict_is_told_to_its_owner() {
+    let (a, b) = (config("a", "one"), config("b", "one"));
+    let files = [("deploy/a.yaml", Some(a.as_str())), ("deploy/b.yaml", Some(b.as_str()))];
+    let (world, repository) = world(&files, Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    repository.push("feature", "mine", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    overrides(&world, json!([{"component": "web", "revision": "feature"}])).await;
+    has(&world, "mine-shop", "a", "mine").await;
+    // What others change elsewhere comes by itself.
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let main = repository.push("main", "theirs", &[("deploy/b.yaml", Some(&config("b", "two")))]);
+    world.synced(&main).await;
+    has(&world, "mine-shop", "b", "two").await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
+    let told = why(&fidelity);
+    assert!(told.contains(&"ConfigMap mine-shop/a.data.key override web at feature".to_owned()), "{told:?}");
+    assert!(!told.iter().any(|line| line.starts_with("ConfigMap mine-shop/b.data")), "{told:?}");
+    assert_eq!(fidelity.undeclared, 0, "{told:?}");
+    // What both change does not: the branch runs alone, and its owner is told why.
+    let main = repository.push("main", "clash", &[("deploy/a.yaml", Some(&config("a", "theirs")))]);
+    world.synced(&main).await;
+    says(&world, "mine", "both changed deploy/a.yaml").await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let shown = world.sync().show(&key("mine")).unwrap().overrides.remove(0);
+    assert!(
+        shown.conflict.as_deref().is_some_and(|why| why.contains("merge main into the branch")),
+        "{shown:?}"
+    );
+    let condition = async |world: &World| {
+        let found = world.get(COPY, "Environment", Some("seaway-jane"), "mine").await.unwrap();
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().any(|one| one["type"] == "OverridesMerge" && one["status"] == "False")
+    };
+    world.until("a condition says so", async |world| condition(world).await).await;
+    let events: kube::Api<k8s_openapi::api::core::v1::Event> =
+        kube::Api::namespaced(world.admin(), "seaway-jane");
+    world
+        .until("and an event", async |_| {
+            let all = events.list(&Default::default()).await.unwrap().items;
+            all.iter().any(|event| event.reason.as_deref() == Some("OverrideConflict"))
+        })
+        .await;
+    let ledger = world.ledger().await;
+    let page = ledger.events(&seaway_ledger::EventFilter::default(), 100).await.unwrap();
+    let conflicts = page.items.iter().filter(|event| event.action == "environment.override.conflict");
+    assert_eq!(conflicts.count(), 1, "it is told once");
+    // The owner solves it.
+    repository.push("feature", "solved", &[("deploy/a.yaml", Some(&config("a", "both")))]);
+    has(&world, "mine-shop", "a", "both").await;
+    world.until("it is over", async |world| !condition(world).await).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_ends_also_when_its_proposal_is_squashed() {
+    let (a, b) = (config("a", "one"), config("b", "one"));
+    let files = [("deploy/a.yaml", Some(a.as_str())), ("deploy/b.yaml", Some(b.as_str()))];
+    let (world, repository) = world(&files, Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    repository.push("feature", "mine", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    overrides(&world, json!([{"component": "web", "revision": "feature"}])).await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    let proposal = json!({"branch": proposed.branch, "commit": proposed.commit});
+    overrides(&world, json!([{"component": "web", "revision": "feature", "proposal": proposal}])).await;
+    // Somebody else's change, and then the squashed one: the proposed commit is nowhere in the history.
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    repository.push("main", "theirs", &[("deploy/b.yaml", Some(&config("b", "two")))]);
+    let squashed = repository.push("main", "Squashed", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    world.synced(&squashed).await;
+    world
+        .until("the override has ended", async |world| {
+            world.sync().show(&key("mine")).unwrap().overrides.is_empty()
+        })
+        .await;
+    has(&world, "mine-shop", "b", "two").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_images_are_proposed_as_a_change_of_the_kustomization() {
+    let kustomization =
+        "resources: [pod.yaml]\nimages:\n# what runs\n- name: registry.example.com/web\n  newTag: \"1\"\n";
+    let pod = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: web}\nspec:\n  schedule: \"0 0 1 1 *\"\n  suspend: \
+               true\n  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: \
+               registry.example.com/web}]}}}}\n";
+    let files = [("deploy/kustomization.yaml", Some(kustomization)), ("deploy/pod.yaml", Some(pod))];
+    let (world, repository) = world(&files, Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    let image = async |namespace: &str| {
+        let found = world.get("batch/v1", "CronJob", Some(namespace), "web").await.unwrap();
+        let pod = &found["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        pod["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    let images = json!([{"name": "registry.example.com/web", "tag": "2"}]);
+    overrides(&world, json!([{"component": "web", "images": images}])).await;
+    world.until("the copy has it", async |_| image("mine-shop").await.ends_with(":2")).await;
+    let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    repository.git(&["fetch", "--quiet", "origin"]);
+    let shown = repository.git(&["show", &format!("{}:deploy/kustomization.yaml", proposed.commit)]);
+    assert_eq!(shown, kustomization.replace("\"1\"", "\"2\"").trim_end());
+    // Merged, it ends.
+    let proposal = json!({"branch": proposed.branch, "commit": proposed.commit});
+    overrides(&world, json!([{"component": "web", "images": images, "proposal": proposal}])).await;
+    repository.git(&["push", "--quiet", "origin", &format!("{}:refs/heads/main", proposed.commit)]);
+    world.synced(&proposed.commit).await;
+    world
+        .until("the override has ended", async |world| {
+            world.sync().show(&key("mine")).unwrap().overrides.is_empty()
+        })
+        .await;
+    assert!(image("shop").await.ends_with(":2"));
+    // With a branch, both are proposed.
+    repository.git(&["fetch", "--quiet", "origin"]);
+    repository.git(&["reset", "--quiet", "--hard", "origin/main"]);
+    repository.push("feature", "more", &[("deploy/more.yaml", Some(&config("more", "one")))]);
+    let both = json!([{"component": "web", "revision": "feature", "images": [{"name": "registry.example.com/web", "tag": "3"}]}]);
+    overrides(&world, both).await;
+    world.until("the copy has it", async |_| image("mine-shop").await.ends_with(":3")).await;
+    let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    repository.git(&["fetch", "--quiet", "origin"]);
+    let shown = repository.git(&["show", &format!("{}:deploy/kustomization.yaml", proposed.commit)]);
+    assert!(shown.contains("\"3\""), "{shown}");
+    repository.git(&["cat-file", "-e", &format!("{}:deploy/more.yaml", proposed.commit)]);
+    // Parameters lie elsewhere.
+    overrides(&world, json!([{"component": "web", "parameters": {"a": 1}}])).await;
+    world
+        .until("it is seen", async |world| {
+            let all = world.sync().show(&key("mine")).unwrap().overrides;
+            all.first().is_some_and(|one| !one.spec.parameters.is_empty())
+        })
+        .await;
+    let refused = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap_err().to_string();
+    assert!(refused.contains("lie in the Stack"), "{refused}");
+    world.stop().await;
+}
+
+/// A forge that answers every question with this.
+async fn forge(status: u16, answers: &'static [(&'static str, &'static str)]) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut chunk = [0; 4096];
+            // Heads and bodies of requests are small; the length says where they end.
+            loop {
+                let count = stream.read(&mut chunk).await.unwrap_or(0);
+                request.extend_from_slice(&chunk[..count]);
+                let text = String::from_utf8_lossy(&request).to_lowercase();
+                let length =
+                    text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+                let whole =
+                    text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() >= length.unwrap_or(0));
+                if whole || count == 0 {
+                    break;
+                }
+            }
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let method = text.split(' ').next().unwrap_or_default();
+            let body = answers.iter().find(|(wanted, _)| *wanted == method).map_or("{}", |(_, body)| *body);
+            let status = if method == "POST" && status == 200 { 201 } else { status };
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_becomes_a_merge_request_and_a_forge_that_is_down_takes_nothing_back() {
+    let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
+    copy(&world, "mine", json!({})).await;
+    synced(&world, "mine").await;
+    repository.push("feature", "try", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    overrides(&world, json!([{"component": "web", "revision": "feature"}])).await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let proposed = world.sync().propose(&key("mine"), "web", proposer()).await.unwrap();
+    let mut effects = Vec::new();
+    for environment in world.sync().concerned(&key("mine")).unwrap() {
+        effects.push(world.sync().effect(&environment, &proposed).await);
+    }
+    let ask = async || world.sync().request_merge(&key("mine"), "jane", "Title", &proposed, &effects).await;
+    assert_eq!(ask().await.unwrap(), None, "no forge is known");
+    let secret = |api: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "forge", "namespace": "seaway",
+            "labels": {"seaway.dev/credentials": "git"}},
+            "stringData": {"url": repository.url(), "forge": "github", "forge-token": "ghp_secret", "forge-api": api}})
+    };
+    let down = forge(502, &[]).await;
+    world.create(secret(&down)).await;
+    world.until("the forge is down", async |_| ask().await.is_err()).await;
+    let error = ask().await.unwrap_err().to_string();
+    assert!(
+        error.contains("the branch is pushed") && error.contains("502") && !error.contains("ghp_secret"),
+        "{error}"
+    );
+    assert!(repository.git(&["ls-remote", "origin"]).contains(&proposed.branch));
+    let pull = r#"{"number": 7, "html_url": "https://github.com/acme/shop/pull/7"}"#;
+    let up = forge(200, Box::leak(Box::new([("GET", "[]"), ("POST", pull)]))).await;
+    world
+        .patch("v1", "Secret", "seaway", "forge", "operator", json!({"stringData": {"forge-api": up}}))
+        .await;
+    world
+        .until("it is up", async |_| {
+            ask().await.is_ok_and(|url| url.as_deref() == Some("https://github.com/acme/shop/pull/7"))
+        })
+        .await;
     world.stop().await;
 }
 

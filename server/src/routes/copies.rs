@@ -140,6 +140,12 @@ pub struct ProposeAnswer {
     /// What it would change in each environment that the person may see.
     #[schema(schema_with = crate::schemas::list_of_effects)]
     pub effects: Vec<Effect>,
+    /// The page of the merge request, where a forge is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_request: Option<String>,
+    /// Why there is no merge request, though a forge is known: it can be asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// How long an environment is kept.
@@ -305,6 +311,7 @@ pub(super) async fn deviate(
     let view = |one: &Override| OverrideView {
         active: one.is_active(now),
         commit: commit.clone().filter(|_| one.component == component),
+        conflict: None,
         spec: one.clone(),
     };
     Ok(Json(Overrides { overrides: spec.overrides.iter().map(view).collect() }))
@@ -357,7 +364,7 @@ pub(super) async fn propose(
     let asked: ProposeRequest = request::body(body)?;
     let key = request::key(at.0, at.1)?;
     audit::must(&app, &person, Verb::Update, &key).await?;
-    let component = match asked.component {
+    let component = match asked.component.clone() {
         Some(component) => component,
         None => only_override(&app, &key)?,
     };
@@ -365,29 +372,59 @@ pub(super) async fn propose(
     let proposer = Proposer {
         email: asked
             .email
+            .clone()
             .unwrap_or_else(|| format!("{}@localhost", name.replace(|c: char| !c.is_alphanumeric(), "-"))),
-        message: asked.message.unwrap_or_default(),
-        name,
+        message: asked.message.clone().unwrap_or_default(),
+        name: name.clone(),
     };
     let proposed = app.sync.propose(&key, &component, proposer).await?;
     let detail = json!({"component": component, "branch": proposed.branch, "commit": proposed.commit,
                         "base": proposed.base, "repo": proposed.repo});
     audit::write_detail(&app, &person, "propose", &key, "succeeded", detail).await?;
-    let proposal = Proposal { branch: proposed.branch.clone(), commit: proposed.commit.clone() };
-    change(&person, &key, |spec| {
-        if let Some(one) = spec.overrides.iter_mut().find(|one| one.component == component) {
-            one.proposal = Some(proposal.clone());
-        }
-        Ok(json!({"overrides": spec.overrides}))
-    })
-    .await?;
+    let mut proposal =
+        Proposal { branch: proposed.branch.clone(), commit: proposed.commit.clone(), url: None };
+    note(&person, &key, &component, &proposal).await?;
     let mut effects = Vec::new();
     for environment in app.sync.concerned(&key)? {
         if person.may(Verb::Get, &environment.namespace, &environment.name).await? {
             effects.push(app.sync.effect(&environment, &proposed).await);
         }
     }
-    Ok(Json(ProposeAnswer { proposed, effects }))
+    let title = title(&asked.message, &component, &key);
+    // What was pushed is there, whatever the forge does.
+    let (merge_request, problem) =
+        match app.sync.request_merge(&key, &name, &title, &proposed, &effects).await {
+            Ok(url) => (url, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+    if merge_request.is_some() {
+        proposal.url.clone_from(&merge_request);
+        note(&person, &key, &component, &proposal).await?;
+    }
+    Ok(Json(ProposeAnswer { proposed, effects, merge_request, problem }))
+}
+
+/// Keeps with an override where it was handed back.
+async fn note(
+    person: &Person,
+    key: &EnvironmentKey,
+    component: &str,
+    proposal: &Proposal,
+) -> Result<(), Problem> {
+    let noted = change(person, key, |spec| {
+        if let Some(one) = spec.overrides.iter_mut().find(|one| one.component == component) {
+            one.proposal = Some(proposal.clone());
+        }
+        Ok(json!({"overrides": spec.overrides}))
+    });
+    noted.await.map(drop)
+}
+
+/// The first line of what the person says, or what is proposed.
+fn title(message: &Option<String>, component: &str, key: &EnvironmentKey) -> String {
+    let first = message.as_deref().and_then(|message| message.trim().lines().next());
+    let first = first.filter(|line| !line.is_empty());
+    first.map_or_else(|| format!("Propose {component} of {key}"), str::to_owned)
 }
 
 fn only_override(app: &App, key: &EnvironmentKey) -> Result<String, Problem> {

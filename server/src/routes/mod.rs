@@ -1,5 +1,6 @@
 //! The routes, and the document that describes them.
 
+mod access;
 mod access_tokens;
 mod accounts;
 mod actions;
@@ -17,6 +18,7 @@ mod session;
 mod timeline;
 mod tokens;
 mod tree;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::problem::Problem;
 use crate::streams::Streams;
 use crate::{cookie, page, schemas, telemetry};
 
+pub use access::{AccessToken, AccessView, Kubernetes};
 pub use access_tokens::{AccessTokenList, AccessTokenRequest, AccessTokenView, NewAccessToken};
 pub use accounts::{
     AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest, RoleRequest,
@@ -53,6 +56,7 @@ pub use environments::{EnvironmentList, History, Rights};
 pub(crate) use oidc::CALLBACK as OIDC_CALLBACK;
 pub use session::{LoginMethod, LoginPage, LoginProvider, LoginRequest, May, SessionView, SetupRequest};
 pub use tokens::TokenView;
+pub use usage::UsageList;
 pub use webhooks::WebhookAnswer;
 
 /// Largest request body.
@@ -72,6 +76,7 @@ pub(crate) struct App {
     pub(crate) authenticate: Authenticate,
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
+    pub(crate) kubernetes: Option<Kubernetes>,
     pub(crate) streams: Streams,
     pub(crate) metrics: Arc<telemetry::Metrics>,
     pub(crate) stopping: CancellationToken,
@@ -122,6 +127,8 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(copies::fidelity))
         .routes(routes!(copies::propose))
         .routes(routes!(copies::extend))
+        .routes(routes!(usage::list))
+        .routes(routes!(access::show, access::token, access::revoke))
         .routes(routes!(events::events))
         .routes(routes!(session::page, session::login))
         .routes(routes!(session::setup))

@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("DriftedField", drifted_field()),
         ("Proposed", proposed()),
         ("Effect", effect()),
+        ("CopyUsage", usage()),
     ]
 }
 
@@ -38,6 +39,29 @@ pub(crate) fn list_of_effects() -> Schema {
     list_of("Effect")
 }
 
+pub(crate) fn list_of_usages() -> Schema {
+    list_of("CopyUsage")
+}
+
+fn usage() -> Value {
+    let amount = |description: &str| json!({"type": "number", "description": description});
+    let fields = [
+        ("environment", shape("EnvironmentKey")),
+        ("of", text("What it is a copy of, as NAMESPACE/NAME.")),
+        ("class", text("What it is for.")),
+        ("owner?", text("The person whose it is.")),
+        ("created", text("Since when it is there (RFC 3339).")),
+        ("expires?", text("From when on it is deleted (RFC 3339).")),
+        ("pods", number("How many pods have not ended.")),
+        ("milliCpu", number("CPU that they ask for, in thousandths of a core.")),
+        ("memory", number("Memory that they ask for, in bytes.")),
+        ("seconds", number("How long it has been there.")),
+        ("cpuHours", amount("Cores × hours, as if it had always asked for what it asks for now.")),
+        ("memoryHours", amount("GiB × hours, likewise.")),
+    ];
+    object("What a copy asks for of the cluster.", &fields)
+}
+
 fn texts_by_text(description: &str) -> Value {
     json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}})
 }
@@ -54,6 +78,11 @@ fn copy_view() -> Value {
         ("namespaces", texts_by_text("Each namespace of what it copies, with its own.")),
         ("hosts", texts_by_text("Each host of what it copies, with its own.")),
         ("leftOut?", list(left_out)),
+        (
+            "shared?",
+            texts_by_text("Each service of a component that it shares, as NAMESPACE/NAME, with its host."),
+        ),
+        ("warnings?", list(text("What does not bound it, though it should."))),
     ];
     object("What a copy is called, and what it has of what it copies.", &fields)
 }
@@ -70,7 +99,11 @@ fn override_view() -> Value {
     );
     let proposal = object(
         "Where it was handed back.",
-        &[("branch", text("The branch.")), ("commit", text("The full commit that was proposed."))],
+        &[
+            ("branch", text("The branch.")),
+            ("commit", text("The full commit that was proposed.")),
+            ("url?", text("The page of the merge request.")),
+        ],
     );
     let parameters =
         json!({"type": "object", "description": "Other parameters.", "additionalProperties": true});
@@ -85,6 +118,7 @@ fn override_view() -> Value {
         ("proposal?", proposal),
         ("active", flag("Whether it counts.")),
         ("commit?", text("The commit that runs because of it.")),
+        ("conflict?", text("Why its branch runs without what has come upstream since, and what to do.")),
     ];
     object("A deviation of one component.", &fields)
 }

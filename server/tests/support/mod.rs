@@ -86,7 +86,8 @@ impl World {
         let cluster =
             ApiServer::start(seaway_apiserver::Options::new(folder.path().join("cluster"))).await.unwrap();
         let admin = cluster.client(seaway_apiserver::Identity::admin());
-        for object in seaway_api::crds().into_iter().chain(seaway_server::cluster_roles()) {
+        let roles = seaway_server::cluster_roles().into_iter().chain(seaway_sync::copy_roles());
+        for object in seaway_api::crds().into_iter().chain(roles) {
             create(&admin, object).await;
         }
         create(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway"}}))
@@ -113,6 +114,7 @@ impl World {
         let git = seaway_git::Options { policy, ..seaway_git::Options::default() };
         let (ledger, _) = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
         let sync = Sync::start(SyncOptions {
+            copier: admin.clone(),
             client: admin,
             ledger: ledger.clone(),
             data_dir: folder.path().join("sync"),

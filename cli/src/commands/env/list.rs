@@ -6,7 +6,7 @@ use seaway_server::EnvironmentList;
 use seaway_sync::view::EnvironmentView;
 
 use super::output::{Cell, Format, Paint, document, print, table};
-use super::{key, parameters, watch};
+use super::{key, overview, parameters, watch};
 use crate::client::Client;
 
 /// Options of `seaway env list`.
@@ -15,6 +15,7 @@ use crate::client::Client;
   seaway env list
   seaway env list --class production -o wide
   seaway env list --sync OutOfSync -o name
+  seaway env list --overview
   seaway env list -o json | jq '.[] | select(.health != \"Healthy\") | .name'")]
 pub(super) struct Options {
     /// Only those of this namespace
@@ -35,6 +36,9 @@ pub(super) struct Options {
     /// Only those with this text in their name, stack, release, revision or message
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
+    /// What copies ask for of the cluster, and for how long: those that ask for most first
+    #[arg(long, conflicts_with_all = ["namespace", "class", "stack", "sync", "health", "search", "watch"])]
+    overview: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -44,6 +48,9 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<ExitCode> {
+    if options.overview {
+        return overview::run(client, options.output).await;
+    }
     // Begun before the list is read, so that no change falls between the two.
     let changes = match options.watch {
         true => Some(watch::Changes::begin(client, options.namespace.as_deref(), None).await?),

@@ -196,7 +196,7 @@ pub(in crate::commands) fn age(time: Timestamp, now: Timestamp) -> String {
     duration(u64::try_from(now.duration_since(time).as_secs()).unwrap_or_default())
 }
 
-fn duration(seconds: u64) -> String {
+pub(in crate::commands) fn duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
         120..7200 => format!("{}m", seconds / 60),

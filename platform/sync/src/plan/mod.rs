@@ -241,6 +241,8 @@ pub struct Allowed {
     pub namespaces: BTreeSet<String>,
     /// Cluster-scoped kinds: `Kind` or `Kind.group`.
     pub cluster_kinds: BTreeSet<String>,
+    /// Whether pods run as accounts that the environment itself has, or as `default`.
+    pub own_accounts: bool,
 }
 
 /// What may happen.
@@ -304,6 +306,9 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
             first.insert(wanted.id.clone(), (wanted.component.clone(), wanted.origin.clone()));
         }
         objects.push(planned);
+    }
+    if input.allowed.own_accounts {
+        forbid_foreign_accounts(desired, &mut objects);
     }
     let kept: BTreeSet<ObjectId> = first.into_keys().collect();
     let pruned = prune::prune(&input, &kept);
@@ -525,6 +530,42 @@ fn forbidden(allowed: &Allowed, wanted: &Desired) -> Option<String> {
              from the object"
         )),
         _ => None,
+    }
+}
+
+/// A pod's specification lies at one of these places, and names there as whom it runs.
+const ACCOUNTS: [&str; 3] = [
+    "/spec/serviceAccountName",
+    "/spec/template/spec/serviceAccountName",
+    "/spec/jobTemplate/spec/template/spec/serviceAccountName",
+];
+
+/// Pods of a copy run as nobody else: an account that is not the copy's own may be somebody's who may do more.
+fn forbid_foreign_accounts(desired: &[Desired], objects: &mut [PlannedObject]) {
+    let own: BTreeSet<(Option<&str>, &str)> = desired
+        .iter()
+        .filter(|object| object.kind.group.is_empty() && object.kind.kind == "ServiceAccount")
+        .map(|object| (object.id.namespace.as_deref(), object.id.name.as_str()))
+        .collect();
+    for planned in objects.iter_mut().filter(|planned| !planned.action.is_blocking()) {
+        let Some(value) = &planned.value else { continue };
+        let named = ACCOUNTS.iter().filter_map(|at| value.pointer(at).and_then(Value::as_str));
+        let foreign = named.filter(|name| {
+            !name.is_empty()
+                && *name != "default"
+                && !own.contains(&(planned.object.namespace.as_deref(), *name))
+        });
+        let message = foreign.map(|name| {
+            format!(
+                "it would run as the ServiceAccount {name}, which is not the copy's own: add that to the component, or \
+                 leave serviceAccountName out"
+            )
+        });
+        if let Some(message) = message.last() {
+            planned.action = Action::Forbidden;
+            planned.fields.clear();
+            planned.message = message;
+        }
     }
 }
 

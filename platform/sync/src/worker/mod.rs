@@ -3,6 +3,7 @@
 mod apply;
 mod ending;
 mod recording;
+mod warning;
 
 pub(crate) use ending::is_held;
 
@@ -14,9 +15,11 @@ use parking_lot::Mutex;
 use seaway_api::environment::Environment;
 use tokio_util::sync::CancellationToken;
 
+use self::warning::{ends_soon, next_warning};
 use crate::account::Account;
 use crate::candidate::{Candidate, Choice, Finder};
 use crate::cluster::{Objects, impersonating};
+use crate::enclosure::open_network;
 use crate::error::Error;
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
@@ -291,6 +294,13 @@ impl Worker {
         }
         steps.succeed("plan", &counts(&plan));
         let suspended = memory.suspended || subject.spec.suspend;
+        let expiring = ends_soon(environment, &subject, now);
+        self.tell_owner(
+            environment,
+            &candidate.conflicts,
+            expiring.as_ref().map(|(words, _)| words.as_str()),
+        )
+        .await?;
         // Another commit with the same content is no other release.
         let release = last_good.map(|good| good.definition.clone());
         {
@@ -299,6 +309,8 @@ impl Worker {
             summary.broken = broken.map(|error| (error.reason().to_owned(), error.to_string()));
             summary.held = held;
             summary.warnings = candidate.warnings.clone();
+            summary.conflicts = candidate.conflicts.clone();
+            summary.expiring = expiring.clone().map(|(words, _)| words);
             summary.suspended = suspended;
             summary.running = None;
             summary.naming = candidate.naming.clone();
@@ -309,7 +321,8 @@ impl Worker {
         }
         let decision = self.decide(&subject, &memory, &candidate, &plan, requests, suspended);
         let mut record = None;
-        let times = [subject.next_expiry(now), lifetime(environment)];
+        let times =
+            [subject.next_expiry(now), lifetime(environment), next_warning(environment, &subject, now)];
         let mut next = times.into_iter().flatten().min().map(|time| seconds_until(now, time));
         match decision {
             Decision::Nothing => {
@@ -470,7 +483,12 @@ impl Worker {
         {
             return Ok(objects.clone());
         }
-        account.ensure(&self.shared.client).await?;
+        account.ensure(&self.shared.client, &self.shared.copier).await?;
+        if account.copy.is_some() {
+            let open = open_network(&self.shared.copier).await?;
+            let mut summary = self.summary.lock();
+            (summary.enclosed, summary.open) = (true, open);
+        }
         let client = impersonating(&self.shared.client, &account.user())
             .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
         let objects = Objects::new(client);

@@ -119,6 +119,17 @@ impl World {
                 })
                 .await;
         }
+        for role in seaway_sync::copy_roles() {
+            world.create(role).await;
+        }
+        const RBAC: &str = "rbac.authorization.k8s.io";
+        let role = json!({"apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": {"name": "copier"},
+            "rules": seaway_sync::copier_rules()});
+        world.create(role).await;
+        let binding = json!({"apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": "copier"}, "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "copier"},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "copier"}]});
+        world.create(binding).await;
         world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway"}})).await;
         world.start().await;
         world
@@ -131,6 +142,7 @@ impl World {
         let mirrors = Mirrors::open(&self.folder.path().join("mirrors"), options).unwrap();
         let options = SyncOptions {
             client: self.admin(),
+            copier: self.copier(),
             data_dir: self.folder.path().join("sync"),
             rendered_dir: self.folder.path().join("rendered"),
             ledger: self.ledger().await,
@@ -158,6 +170,11 @@ impl World {
 
     pub fn sync(&self) -> &Sync {
         self.sync.as_ref().unwrap()
+    }
+
+    /// As whoever prepares copies.
+    pub fn copier(&self) -> Client {
+        self.server.as_ref().unwrap().client(Identity::user("copier", Vec::<String>::new()))
     }
 
     pub fn admin(&self) -> Client {
@@ -266,6 +283,7 @@ fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let plural = match kind {
         "Ingress" => "ingresses".to_owned(),
+        "NetworkPolicy" => "networkpolicies".to_owned(),
         kind => format!("{}s", kind.to_lowercase()),
     };
     ApiResource {

@@ -27,6 +27,12 @@ pub(super) fn copy(answer: &CopyAnswer) -> String {
     for left in &copy.left_out {
         line("without", &format!("{}: {}", left.object, left.reason));
     }
+    for (service, host) in &copy.shared {
+        line("shared", &format!("{service} → {host}"));
+    }
+    for warning in &copy.warnings {
+        line("warning", warning);
+    }
     text
 }
 
@@ -74,6 +80,12 @@ pub(super) fn proposal(paint: Paint, answer: &ProposeAnswer) -> String {
         printable(&proposed.base),
         printable(&proposed.repo)
     );
+    if let Some(url) = &answer.merge_request {
+        let _ = writeln!(text, "It is to be merged at {}", printable(url));
+    }
+    if let Some(problem) = &answer.problem {
+        let _ = writeln!(text, "Note: {}", printable(problem));
+    }
     for effect in &answer.effects {
         match &effect.error {
             Some(error) => {

@@ -87,6 +87,7 @@ function Preview({ copy }: { copy: CopyView }) {
       <NamesMap title="Namespace" names={copy.namespaces} />
       <NamesMap title="Host" names={copy.hosts} />
       <LeftOut copy={copy} />
+      {copy.warnings?.map((warning) => <p key={warning} class="quiet">Note: {warning}.</p>)}
     </>
   );
 }

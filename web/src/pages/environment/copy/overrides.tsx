@@ -21,7 +21,7 @@ export function OverridesView({ env, detail, reload }: ViewProps) {
   if (!detail) return null;
   const overrides = detail.overrides ?? [];
   const mine = may("update", detail);
-  const branches = overrides.filter((one) => one.active && one.revision).map((one) => one.component);
+  const branches = overrides.filter((one) => one.active && (one.revision || one.images?.length)).map((one) => one.component);
   async function end(component: string): Promise<void> {
     setEnding(component);
     try {
@@ -52,7 +52,7 @@ export function OverridesView({ env, detail, reload }: ViewProps) {
                 <tr key={one.component}>
                   <th scope="row">{one.component}{!one.active && <> <span class="tag">over</span></>}</th>
                   <td class="any"><Runs one={one} /></td>
-                  <td class="any">{one.reason}</td>
+                  <td class="any">{one.reason}{one.conflict && <p class="quiet">{one.conflict}</p>}</td>
                   <td>{one.expires ? <Until at={one.expires} /> : "it is ended"}</td>
                   <td class="acts">{mine && (
                     <button type="button" disabled={ending === one.component} aria-label={`End the override of ${one.component}`}

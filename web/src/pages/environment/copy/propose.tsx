@@ -32,7 +32,7 @@ export function ProposeDialog({ env, components, close, done }: Props) {
   );
 }
 
-export function Proposed({ answer: { proposed, effects }, close }: { answer: ProposeAnswer; close(): void }) {
+export function Proposed({ answer: { proposed, effects, mergeRequest, problem }, close }: { answer: ProposeAnswer; close(): void }) {
   const section = useRef<HTMLElement>(null);
   useEffect(() => section.current?.focus(), [proposed.commit]);
   return (
@@ -43,6 +43,8 @@ export function Proposed({ answer: { proposed, effects }, close }: { answer: Pro
         <button type="button" onClick={close} aria-label="Close the proposal">×</button>
       </div>
       <p>It waits to be merged into <code>{proposed.base}</code> of {proposed.repo}, at <code>{proposed.commit.slice(0, 8)}</code>.</p>
+      {mergeRequest?.startsWith("https://") && <p><a href={mergeRequest} rel="noreferrer">The merge request</a></p>}
+      {problem && <p class="bad">{problem}</p>}
       {effects.map(({ environment, objects, error }) => (
         <section key={`${environment.namespace}/${environment.name}`} aria-label={`In ${environment.name}`}>
           <h3>In {environment.namespace}/{environment.name}: {error ? "nobody knows what would change"
