@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/cluster.rs"]
+mod cluster;
 #[path = "support/git.rs"]
 mod git;
 #[path = "real-kubernetes/mod.rs"]
@@ -15,10 +17,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use cluster::Cluster;
 use git::Repository;
 use real_kubernetes::{Parts, RealKubernetes};
 use serde_json::{Value, json};
-use serving::{Cluster, Serve, install};
+use serving::{Serve, install};
 use support::person::PASSWORD;
 use support::{Kubectl, eventually, program, unwrapped};
 

@@ -9,14 +9,17 @@ use seaway_api::stack::PodSecurity;
 use seaway_object::identity;
 use serde_json::{Value, json};
 
+use crate::bindings::{Bindings, Bound};
 use crate::error::Error;
 use crate::view::EnvironmentKey;
 
 /// On every binding of an account: which environment's it is.
-const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
+pub(crate) const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
+/// How the names of environments' ServiceAccounts begin.
+pub(crate) const ACCOUNT_PREFIX: &str = "seaway-";
 /// The ResourceQuota of a copy.
 const QUOTA: &str = "seaway";
-const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// The account of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +112,7 @@ pub(crate) async fn delete_namespace(client: &Client, namespace: &Leftover) -> R
 
 impl Account {
     fn service_account(&self) -> String {
-        format!("seaway-{}", self.key.name)
+        format!("{ACCOUNT_PREFIX}{}", self.key.name)
     }
 
     /// The user name that is impersonated.
@@ -119,6 +122,11 @@ impl Account {
 
     fn role(&self) -> String {
         format!("seaway:{}:{}", self.key.namespace, self.key.name)
+    }
+
+    /// Of the binding of a copy's owner.
+    fn owner_role(&self) -> String {
+        format!("{}:owner", self.role())
     }
 
     fn labels(&self) -> Value {
@@ -131,7 +139,7 @@ impl Account {
 
     /// Makes the namespaces, the account and its bindings, and takes back bindings that are not wanted any more.
     /// Returns the namespaces that were made.
-    pub(crate) async fn ensure(&self, client: &Client) -> Result<Vec<String>, Error> {
+    pub(crate) async fn ensure(&self, client: &Client, bindings: &Bindings) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
         self.check_place(client).await?;
         for namespace in &self.namespaces {
@@ -160,7 +168,23 @@ impl Account {
                 "subjects": self.subject()});
             apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
         }
-        self.take_back(client, false).await?;
+        let names = [
+            Some(self.role()),
+            self.copy.as_ref().and_then(|copy| copy.owner.as_ref()).map(|_| self.owner_role()),
+        ];
+        let in_each = |namespace: &String| {
+            let namespace = namespace.clone();
+            names.iter().flatten().map(move |name| (namespace.clone(), name.clone()))
+        };
+        let bound = Bound {
+            namespaces: self.namespaces.iter().flat_map(in_each).collect(),
+            cluster: !self.cluster_resources.is_empty(),
+        };
+        let before = bindings.replace(client, &self.apply_set, bound).await?;
+        if let Err(error) = self.take_back_others(client, &before).await {
+            bindings.forget().await;
+            return Err(error);
+        }
         if self.cluster_resources.is_empty() {
             return Ok(made);
         }
@@ -285,7 +309,7 @@ impl Account {
             }
             if let Some(owner) = &enclosure.owner {
                 let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                    "metadata": {"name": format!("{}:owner", self.role()), "namespace": namespace,
+                    "metadata": {"name": self.owner_role(), "namespace": namespace,
                                  "labels": self.labels()},
                     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
                     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": owner}]});
@@ -295,32 +319,44 @@ impl Account {
         Ok(())
     }
 
-    /// Deletes bindings outside of the environment's namespaces, or all of them with what they bind.
-    pub(crate) async fn take_back(&self, client: &Client, all: bool) -> Result<(), Error> {
+    /// Deletes bindings that it had outside of the environment's namespaces, and to kinds that the stack allows no more.
+    async fn take_back_others(&self, client: &Client, before: &Bound) -> Result<(), Error> {
+        for (namespace, name) in &before.namespaces {
+            if !self.namespaces.contains(namespace) {
+                delete(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), name).await?;
+            }
+        }
+        if before.cluster && self.cluster_resources.is_empty() {
+            self.take_back_cluster(client).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_back_cluster(&self, client: &Client) -> Result<(), Error> {
+        delete(client, &format!("{RBAC}/clusterrolebindings"), &self.role()).await?;
+        delete(client, &format!("{RBAC}/clusterroles"), &self.role()).await
+    }
+
+    /// Deletes the account and all its bindings.
+    pub(crate) async fn take_back(&self, client: &Client, bindings: &Bindings) -> Result<(), Error> {
         let selector = format!("labelSelector={ACCOUNT_LABEL}%3D{}", self.apply_set);
         let path = format!("{RBAC}/rolebindings?{selector}");
         let list: Value =
             client.request(get(&path)?).await.map_err(|e| Error::cluster("role bindings", e))?;
         for binding in list["items"].as_array().into_iter().flatten() {
-            let text = |pointer: &str| binding.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-            if all || !self.namespaces.contains(namespace) {
-                delete(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), name).await?;
-            }
+            let namespace = identity::namespace(binding).unwrap_or_default();
+            let path = format!("{RBAC}/namespaces/{namespace}/rolebindings");
+            delete(client, &path, identity::name(binding)).await?;
         }
-        if all || self.cluster_resources.is_empty() {
-            delete(client, &format!("{RBAC}/clusterrolebindings"), &self.role()).await?;
-            delete(client, &format!("{RBAC}/clusterroles"), &self.role()).await?;
-        }
-        if all {
-            let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
-            delete(client, &path, &self.service_account()).await?;
-        }
+        self.take_back_cluster(client).await?;
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
+        delete(client, &path, &self.service_account()).await?;
+        bindings.remove(&self.apply_set).await;
         Ok(())
     }
 }
 
-fn get(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
+pub(crate) fn get(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
     http::Request::get(path).body(Vec::new()).map_err(|error| Error::Cluster {
         what: path.to_owned(),
         message: error.to_string(),

@@ -16,8 +16,9 @@ use crate::copies::Naming;
 use crate::desired::{Desired, Scope, Source, digest, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
+use crate::options;
 use crate::release::{Release, ReleaseComponent};
-use crate::rendering::{ComponentAt, RenderCache, render};
+use crate::rendering::{ComponentAt, RenderCache, RenderedComponent, render};
 use crate::sources::{Followed, Sources};
 use crate::steps::{StepKind, Steps};
 use crate::subject::Subject;
@@ -25,6 +26,9 @@ use crate::view::CommitView;
 
 /// How many components of one environment are rendered at once.
 const AT_ONCE: usize = 4;
+
+/// What was made of what is followed.
+type Made = BTreeMap<Followed, Vec<Arc<RenderedComponent>>>;
 
 /// Which commits are meant.
 pub(crate) enum Choice<'a> {
@@ -48,6 +52,8 @@ pub(crate) struct Candidate {
     pub(crate) desired: Vec<Desired>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
+    /// Why a repository does not answer now: there may be something newer than what is known.
+    pub(crate) unreachable: Option<String>,
     /// What became of the objects of what this is a copy of.
     pub(crate) naming: Option<Arc<Naming>>,
 }
@@ -60,6 +66,7 @@ pub(crate) struct Rendered {
     pub(crate) rewritten: Option<Rewritten>,
     pub(crate) commits: Vec<CommitView>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) unreachable: Option<String>,
 }
 
 /// What is needed to find out.
@@ -78,7 +85,8 @@ pub(crate) struct Finder<'a> {
 impl Finder<'_> {
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
-        let Rendered { release, sources, rewritten, commits, warnings } = self.render(choice).await?;
+        let Rendered { release, sources, rewritten, commits, mut warnings, unreachable } =
+            self.render(choice).await?;
         let (objects, naming) = match rewritten {
             None => (sources.into_iter().map(|(source, _)| source).collect(), None),
             Some(Rewritten { objects, hosts, left_out, record: _ }) => {
@@ -92,15 +100,21 @@ impl Finder<'_> {
         };
         let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
         let desired = own(objects, &self.subject.belonging(), &known).map_err(Error::Plan)?;
+        for object in &desired {
+            let at = format!("{}:{}", object.origin.file, object.origin.line);
+            let ignored = options::warnings(&object.value);
+            warnings.extend(ignored.into_iter().map(|warning| format!("{at}: {}: {warning}", object.id)));
+        }
         let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
-        Ok(Candidate { release, content, desired, commits, warnings, naming })
+        Ok(Candidate { release, content, desired, commits, warnings, unreachable, naming })
     }
 
     /// Renders what the environment should run; for a copy, makes that its own.
     pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
+        let (mut followed, mut unreachable) = (Vec::new(), None);
         let (components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
-            Choice::Spec { fresh } => self.of_spec(fresh).await?,
+            Choice::Spec { fresh } => self.of_spec(fresh, &mut followed, &mut unreachable).await?,
             Choice::Revision(revision) => self.of_revision(revision).await?,
         };
         let allows = |repository: &str| {
@@ -131,8 +145,12 @@ impl Finder<'_> {
         let mut rendered: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
         rendered.sort_by_key(|(index, ..)| *index);
         let (mut objects, mut parts, mut warnings) = (Vec::<Source>::new(), Vec::new(), Vec::new());
-        for (_, component, result) in rendered {
+        let mut made = Made::default();
+        for (index, component, result) in rendered {
             let result = result?;
+            if let Some(followed) = followed.get(index) {
+                made.entry(followed.clone()).or_default().push(result.clone());
+            }
             objects.extend(result.objects.iter().cloned());
             warnings.extend(result.warnings.iter().map(|warning| format!("{}: {warning}", component.name)));
             parts.push(ReleaseComponent {
@@ -152,10 +170,25 @@ impl Finder<'_> {
             parts,
             objects.iter().map(|object| &object.value),
         );
+        self.tell_made(made)?;
         let scopes = self.scopes(&objects).await?;
         let sources: Vec<_> = objects.into_iter().zip(scopes).collect();
         let rewritten = self.rewrite(&sources)?;
-        Ok(Rendered { release, sources, rewritten, commits, warnings })
+        Ok(Rendered { release, sources, rewritten, commits, warnings, unreachable })
+    }
+
+    /// Commits that change none of it are no news from now on.
+    fn tell_made(&self, mut made: Made) -> Result<(), Error> {
+        if self.mailbox.is_none() {
+            return Ok(());
+        }
+        // Remote bases may be other commits by now, and every commit may bring a proposal home.
+        let homes = self.homes()?;
+        made.retain(|followed, made| {
+            !homes.contains(followed) && made.iter().all(|component| component.remotes.is_empty())
+        });
+        self.sources.made(&self.subject.key, made);
+        Ok(())
     }
 
     async fn scopes(&self, objects: &[Source]) -> Result<Vec<Option<Scope>>, Error> {
@@ -200,12 +233,19 @@ impl Finder<'_> {
         components.collect()
     }
 
-    async fn of_spec(&self, fresh: bool) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
+    /// `of_each` gets what each component follows, `unreachable` why what is known may be of long ago.
+    async fn of_spec(
+        &self,
+        fresh: bool,
+        of_each: &mut Vec<Followed>,
+        unreachable: &mut Option<String>,
+    ) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
         let (mut components, mut commits, mut followed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut trouble = None;
         for wanted in self.wanted()? {
             let source: Followed = (wanted.repository.clone(), wanted.revision.clone());
             followed.insert(source.clone());
+            of_each.push(source.clone());
             let step = format!("fetch/{}", wanted.component);
             let title = format!("Fetch {}", wanted.component);
             self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
@@ -219,6 +259,9 @@ impl Finder<'_> {
                     self.steps
                         .succeed(&step, &format!("{} is {short}: {}", wanted.revision, commit.subject()));
                     commits.push(view(&wanted.component, &commit));
+                    if let Some(error) = self.mailbox.and_then(|_| self.sources.trouble(&source)) {
+                        unreachable.get_or_insert(format!("component {}: {error}", wanted.component));
+                    }
                     components.push(wanted.at(commit));
                 }
                 Err(error) => {

@@ -9,12 +9,14 @@ use seaway_api::environment::Environment;
 use seaway_git::{UnsignedWebhook, Webhook};
 use seaway_object::redact::HashKey;
 use std::path::PathBuf;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bindings::Bindings;
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
+use crate::cluster::pace::paced;
 use crate::cluster::{Kinds, Objects, impersonating};
 use crate::copies;
 use crate::credentials;
@@ -29,6 +31,7 @@ use crate::records::{Memory, Records};
 use crate::rendering::RenderCache;
 use crate::shared::{Known, Shared};
 use crate::sources::Sources;
+use crate::stacks;
 use crate::status::Summary;
 use crate::steps::Steps;
 use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Outcome, Progress, SyncRecord};
@@ -73,12 +76,13 @@ impl Sync {
     /// When the records cannot be opened.
     pub fn start(options: SyncOptions) -> Result<Self, Error> {
         let stopping = CancellationToken::new();
-        let client = options.client;
+        let client = paced(&options.client);
         let shared = Arc::new(Shared {
             kinds: Kinds::new(client.clone()),
             cache: Cache::new(client.clone(), stopping.clone()),
             objects: Objects::new(client.clone()),
             sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
+            bindings: Bindings::default(),
             records: Records::open(options.data_dir)?,
             journal: Journal(options.ledger),
             turns: Turns::new(options.concurrency.max(1)),
@@ -87,13 +91,16 @@ impl Sync {
             domain: options.domain,
             stopping,
             environments: Mutex::default(),
+            copies: Mutex::default(),
             stacks: Mutex::default(),
+            stacks_news: Notify::new(),
             webhooks: Mutex::default(),
             client,
         });
         let tasks = TaskTracker::new();
         let (known, credentials) = oneshot::channel();
         tasks.spawn(credentials::follow(shared.clone(), known));
+        tasks.spawn(stacks::watch(shared.clone()));
         let (following, workers) = (shared.clone(), tasks.clone());
         tasks.spawn(async move {
             // A private repository that is asked without them looks as if it were not there.

@@ -11,6 +11,7 @@
 
 mod account;
 pub mod applyset;
+mod bindings;
 mod candidate;
 mod cluster;
 mod controller;
@@ -37,6 +38,7 @@ pub mod release;
 mod rendering;
 mod shared;
 mod sources;
+mod stacks;
 mod status;
 pub mod steps;
 mod subject;

@@ -55,12 +55,13 @@ pub(crate) struct RenderedComponent {
     /// Remote bases, with the commit each.
     pub(crate) remotes: BTreeMap<String, String>,
     pub(crate) warnings: Vec<String>,
+    /// What was asked of the repository.
+    pub(crate) inputs: Inputs,
 }
 
 struct Kept {
     question: String,
     commit: CommitId,
-    inputs: Inputs,
     result: Arc<RenderedComponent>,
 }
 
@@ -77,7 +78,7 @@ impl RenderCache {
         let found = kept.get_mut(&component.name).filter(|kept| kept.question == component.question())?;
         if found.commit != component.commit {
             // Branches of other repositories may have moved: only a person or a new commit there would tell.
-            if !found.result.remotes.is_empty() || !found.inputs.hold_in(tree) {
+            if !found.result.remotes.is_empty() || !found.result.inputs.hold_in(tree) {
                 return None;
             }
             found.commit = component.commit.clone();
@@ -114,12 +115,11 @@ pub(crate) async fn render(
             Problem::Render(message) => fail(message),
         })? {
             Round::Cached(result) => return Ok(result),
-            Round::Rendered(rendered, inputs) => {
+            Round::Rendered(rendered) => {
                 let result = Arc::new(RenderedComponent { remotes: commits, ..rendered });
                 let kept = Kept {
                     question: component.question(),
                     commit: component.commit.clone(),
-                    inputs,
                     result: result.clone(),
                 };
                 cache.kept.lock().insert(component.name.clone(), kept);
@@ -152,7 +152,7 @@ pub(crate) async fn render(
 
 enum Round {
     Cached(Arc<RenderedComponent>),
-    Rendered(RenderedComponent, Inputs),
+    Rendered(RenderedComponent),
     Needs(Vec<Remote>),
 }
 
@@ -195,8 +195,9 @@ fn one_round(
                 objects: objects.collect(),
                 remotes: BTreeMap::new(),
                 warnings: rendered.warnings,
+                inputs: rendered.inputs,
             };
-            Ok(Round::Rendered(component, rendered.inputs))
+            Ok(Round::Rendered(component))
         }
     }
 }

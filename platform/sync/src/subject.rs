@@ -22,6 +22,8 @@ pub(crate) struct Subject {
     pub(crate) stack: StackSpec,
     /// What it is a copy of.
     pub(crate) copied: Option<Copied>,
+    /// It is being deleted.
+    pub(crate) ending: bool,
 }
 
 /// What an environment is a copy of.
@@ -94,6 +96,7 @@ impl Subject {
                 seed: secret,
             }),
             key,
+            ending: false,
         })
     }
 
@@ -111,7 +114,7 @@ impl Subject {
         if !errors.is_empty() {
             return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
         }
-        Ok(Self { key, spec, stack, copied: None })
+        Ok(Self { key, spec, stack, copied: None, ending: false })
     }
 
     /// Name of the ApplySet's parent.
@@ -145,6 +148,7 @@ impl Subject {
             prune: self.spec.sync.prune,
             allow_empty: self.spec.sync.allow_empty,
             force_conflicts: self.spec.sync.force_conflicts,
+            ending: self.ending,
         }
     }
 

@@ -158,6 +158,9 @@ pub struct PlannedObject {
     /// The live object, if there is one.
     #[serde(skip)]
     pub live_uid: Option<String>,
+    /// Its kind is not known yet: what is planned is only that it is waited for.
+    #[serde(skip)]
+    pub late_kind: bool,
 }
 
 impl PlannedObject {
@@ -252,6 +255,8 @@ pub struct Policy {
     pub allow_empty: bool,
     /// Take fields from other appliers.
     pub force_conflicts: bool,
+    /// The environment ends.
+    pub ending: bool,
 }
 
 /// Everything that a plan follows from.
@@ -270,6 +275,8 @@ pub struct PlanInput<'a> {
     pub ignore: &'a [IgnoreRule],
     /// What may happen.
     pub policy: Policy,
+    /// Whose environment a ServiceAccount (namespace, name) is, when it is another one's.
+    pub accounts: &'a dyn Fn(&str, &str) -> Option<String>,
     /// The shapes of kinds.
     pub schema: &'a dyn Fn(&GroupVersionKind) -> TypeRef,
     /// With which values of secrets are hashed where they would be shown.
@@ -333,16 +340,23 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
         digest: digest(&wanted.value),
         options: wanted.options.clone(),
         live_uid: None,
+        late_kind: false,
     };
     let set = |mut planned: PlannedObject, action: Action, message: String| {
         planned.action = action;
         planned.message = message;
         planned
     };
-    if let Some(reason) = forbidden(input.allowed, wanted) {
+    if let Some(reason) = forbidden(input.allowed, wanted).or_else(|| foreign_account(input, wanted)) {
         return set(planned, Action::Forbidden, reason);
     }
     let Some(_) = wanted.scope else {
+        if wanted.options.late_kind {
+            let message =
+                format!("the cluster does not know the kind {} yet, which is waited for", wanted.kind);
+            planned.late_kind = true;
+            return set(planned, Action::Create, message);
+        }
         let message = format!(
             "the cluster does not know the kind {}: install its CustomResourceDefinition, or add it to the stack",
             wanted.kind
@@ -526,6 +540,28 @@ fn forbidden(allowed: &Allowed, wanted: &Desired) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// Where kinds that make pods say as whom these run.
+const ACCOUNTS: [&str; 4] = [
+    "/spec/serviceAccountName",
+    "/spec/template/spec/serviceAccountName",
+    "/spec/jobTemplate/spec/template/spec/serviceAccountName",
+    "/template/spec/serviceAccountName",
+];
+
+/// As whom the pods of an object run; `None` for the namespace's own account, and for what makes none.
+pub(crate) fn account_of_pods(object: &Value) -> Option<&str> {
+    ACCOUNTS.iter().find_map(|pointer| object.pointer(pointer)?.as_str()).filter(|name| !name.is_empty())
+}
+
+/// Pods of one environment do not run with the rights of another.
+fn foreign_account(input: &PlanInput<'_>, wanted: &Desired) -> Option<String> {
+    let (name, namespace) = (account_of_pods(&wanted.value)?, wanted.id.namespace.as_deref()?);
+    let owner = (input.accounts)(namespace, name)?;
+    Some(format!(
+        "its pods would run as the ServiceAccount {namespace}/{name} of {owner}: use one of its own"
+    ))
 }
 
 /// SOPS leaves its key material beside the fields that it encrypts.

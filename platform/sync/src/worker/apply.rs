@@ -134,6 +134,8 @@ impl Worker {
         }
         let mut summary = self.summary.lock();
         summary.running = None;
+        // The records have them.
+        summary.steps = Steps::default();
         if let Some(good) = memory.last_good() {
             summary.release = Some(good.definition.clone());
         }

@@ -140,7 +140,8 @@ impl Worker {
             let letters = self.mailbox.take();
             let urgency = if letters.requests.is_empty() { Urgency::Background } else { Urgency::Person };
             let turn = self.shared.turns.take(urgency).await;
-            next = self.look(letters, turn).await;
+            // What a look needs is large, and most workers wait.
+            next = Box::pin(self.look(letters, turn)).await;
         }
     }
 
@@ -298,6 +299,7 @@ impl Worker {
             summary.broken = broken.map(|error| (error.reason().to_owned(), error.to_string()));
             summary.held = held;
             summary.warnings = candidate.warnings.clone();
+            summary.unreachable = candidate.unreachable.clone();
             summary.suspended = suspended;
             summary.running = None;
             summary.naming = candidate.naming.clone();
@@ -469,7 +471,7 @@ impl Worker {
         {
             return Ok(objects.clone());
         }
-        account.ensure(&self.shared.client).await?;
+        account.ensure(&self.shared.client, &self.shared.bindings).await?;
         let client = impersonating(&self.shared.client, &account.user())
             .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
         let objects = Objects::new(client);

@@ -53,6 +53,13 @@ impl Repository {
         self.server.as_ref().unwrap().url("private/bare.git")
     }
 
+    /// Takes the repository away, or brings it back.
+    pub fn hide(&self, hidden: bool) {
+        let (here, away) = (self.folder.path().join("bare.git"), self.folder.path().join("away.git"));
+        let (from, to) = if hidden { (here, away) } else { (away, here) };
+        std::fs::rename(from, to).unwrap();
+    }
+
     fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
