@@ -290,9 +290,8 @@ async fn carry(
     let Ok(mut there) = tokio::net::TcpStream::connect(to).await else { return };
     let (mut from_here, mut from_there) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     loop {
-        if traffic.wait_for(|traffic| *traffic != Traffic::Stalled).await.is_err()
-            || *traffic.borrow() == Traffic::Refused
-        {
+        let is_over = traffic.wait_for(|traffic| *traffic != Traffic::Stalled).await.is_err();
+        if is_over || *traffic.borrow() == Traffic::Refused {
             return;
         }
         let carried = tokio::select! {

@@ -17,6 +17,7 @@ use crate::desired::{Desired, Scope, Source, digest, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::options;
+use crate::queue::Seat;
 use crate::release::{Release, ReleaseComponent};
 use crate::rendering::{ComponentAt, RenderCache, RenderedComponent, render};
 use crate::sources::{Followed, Sources};
@@ -80,6 +81,8 @@ pub(crate) struct Finder<'a> {
     pub(crate) now: Timestamp,
     /// Where is noted what is done.
     pub(crate) steps: &'a Steps,
+    /// Whose turn it is: not while a repository is asked.
+    pub(crate) seat: Option<&'a Seat<'a>>,
 }
 
 impl Finder<'_> {
@@ -249,9 +252,17 @@ impl Finder<'_> {
             let step = format!("fetch/{}", wanted.component);
             let title = format!("Fetch {}", wanted.component);
             self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
-            let latest = match self.mailbox {
-                Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
-                None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+            let asks = fresh || self.mailbox.is_none() || !self.sources.is_known(&source);
+            let latest = async {
+                match self.mailbox {
+                    Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
+                    None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+                }
+            };
+            let latest = match self.seat.filter(|_| asks) {
+                // One that does not answer holds up nobody else.
+                Some(seat) => seat.leave_for(latest).await,
+                None => latest.await,
             };
             match latest {
                 Ok(commit) => {

@@ -189,7 +189,7 @@ impl Sync {
     /// # Errors
     /// When the environment or the revision does not exist, cannot be rendered, or the cluster does not answer.
     pub async fn plan(&self, key: &EnvironmentKey, revision: Option<&str>) -> Result<Plan, Error> {
-        let (environment, mailbox) = self.known(key)?;
+        let (environment, _) = self.known(key)?;
         let shared = &self.shared;
         let subject = shared.subject(&environment)?;
         let memory = shared.records.get(key)?;
@@ -199,10 +199,12 @@ impl Sync {
             subject: &subject,
             sources: &shared.sources,
             kinds: &shared.kinds,
-            mailbox: Some(&mailbox),
+            // The news are the worker's.
+            mailbox: None,
             cache: &cache,
             now,
             steps: &Steps::default(),
+            seat: None,
         };
         let choice = revision.map_or(Choice::Spec { fresh: true }, Choice::Revision);
         let candidate = finder.find(choice).await?;

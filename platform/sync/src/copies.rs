@@ -140,6 +140,7 @@ impl Sync {
             cache: &Arc::new(RenderCache::default()),
             now: Timestamp::now(),
             steps: &Steps::default(),
+            seat: None,
         };
         finder.render(choice).await
     }

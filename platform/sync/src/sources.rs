@@ -104,15 +104,24 @@ impl Sources {
             }
         }
         let latest = self.mirrors.fetch(&followed.0, &followed.1).await;
-        {
+        let others: Vec<Follower> = {
             let mut entries = self.entries.lock();
             let entry = entries.entry(followed.clone()).or_insert_with(|| Entry {
                 latest: latest.clone(),
                 trouble: None,
                 followers: HashMap::new(),
             });
-            entry.take(latest.clone());
+            let (is_new, _) = entry.take(latest.clone());
+            let others = entry.followers.iter().filter(|(other, _)| is_new && *other != key);
+            let others = others.map(|(_, follower)| follower.clone()).collect();
             entry.followers.insert(key.clone(), follower);
+            others
+        };
+        // The poll will find nothing new any more.
+        if let (Ok(commit), false) = (&latest, others.is_empty()) {
+            for other in self.concerned(&followed.0, commit.clone(), others).await {
+                other.mailbox.put(Mail::Source);
+            }
         }
         // A commit stays what it is.
         if !matches!(followed.1, Revision::Commit(_)) || latest.is_err() {
@@ -124,6 +133,11 @@ impl Sources {
     /// What a followed revision is, as far as that is known.
     pub(crate) fn known(&self, followed: &Followed) -> Option<Commit> {
         self.entries.lock().get(followed).and_then(|entry| entry.latest.clone().ok())
+    }
+
+    /// Whether [`Self::follow`] answers without asking anybody.
+    pub(crate) fn is_known(&self, followed: &Followed) -> bool {
+        self.entries.lock().contains_key(followed)
     }
 
     /// Why a followed revision cannot be read now.
@@ -193,11 +207,11 @@ impl Sources {
             // Many repositories on one server are not asked all at once; one that fails is asked less often.
             let jitter = rand::rng().random_range(0.8..1.2);
             let pause = self.interval.mul_f64(jitter).saturating_mul(1 << failures.min(4));
-            tokio::select! {
+            let kicked = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                () = wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
+                () = wake.notified() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
             let revisions: Vec<Revision> = {
                 let entries = self.entries.lock();
                 entries.keys().filter(|(url, _)| *url == repository).map(|(_, r)| r.clone()).collect()
@@ -213,22 +227,25 @@ impl Sources {
             }
             let mut failed = false;
             for revision in revisions {
-                failed |= !self.look(&(repository.clone(), revision)).await;
+                failed |= !self.look(&(repository.clone(), revision), kicked).await;
             }
             failures = if failed { failures.saturating_add(1) } else { 0 };
         }
     }
 
-    /// Whether the repository answered.
-    async fn look(&self, followed: &Followed) -> bool {
-        let now = self.mirrors.ls_remote(&followed.0, &followed.1).await;
+    /// Whether the repository answered. Where news are `expected`, they are fetched without asking first.
+    async fn look(&self, followed: &Followed, expected: bool) -> bool {
+        let now = match expected {
+            true => None,
+            false => Some(self.mirrors.ls_remote(&followed.0, &followed.1).await),
+        };
         let Some(known) = self.entries.lock().get(followed).map(|entry| entry.latest.clone()) else {
             return true;
         };
         let latest = match (now, known) {
-            (Ok(now), Ok(known)) if now.id == known.id => Ok(known),
-            (Ok(_), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
-            (Err(error), _) => Err(error),
+            (Some(Ok(now)), Ok(known)) if now.id == known.id => Ok(known),
+            (None | Some(Ok(_)), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
+            (Some(Err(error)), _) => Err(error),
         };
         let answer = latest.clone();
         let (is_new, is_news, followers) = {

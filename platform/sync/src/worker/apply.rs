@@ -38,7 +38,7 @@ impl Worker {
         trigger: Trigger,
         requests: &[SyncRequest],
         objects: &Objects,
-        turn: Turn,
+        turn: Option<Turn>,
         steps: Steps,
     ) -> Result<(SyncRecord, Option<Duration>), Error> {
         let chosen: Vec<_> = requests.iter().flat_map(|request| request.objects.iter()).collect();
@@ -155,7 +155,7 @@ impl Worker {
         record: &SyncRecord,
         trigger: Trigger,
         objects: &Objects,
-        turn: Turn,
+        turn: Option<Turn>,
         steps: &Steps,
     ) -> Result<(Done, Result<(), Error>), Error> {
         let memory = self.shared.records.get(&self.key)?;
@@ -188,7 +188,7 @@ impl Worker {
             deadline: seconds.map_or(WAVE_DEADLINE, |seconds| Duration::from_secs(seconds.into())),
             progress: &progress,
             steps,
-            turn: Mutex::new(Some(turn)),
+            turn: Mutex::new(turn),
         };
         let components: Vec<(String, Vec<String>)> = subject
             .stack

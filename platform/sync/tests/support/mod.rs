@@ -107,13 +107,19 @@ pub struct World {
     pub server: Option<ApiServer>,
     pub sync: Option<Sync>,
     pub folder: tempfile::TempDir,
+    turns: usize,
 }
 
 impl World {
     pub async fn new() -> Self {
+        Self::with_turns(8).await
+    }
+
+    /// With so many environments that are looked at at once.
+    pub async fn with_turns(turns: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = ApiServer::start(Options::new(folder.path().join("cluster"))).await.unwrap();
-        let mut world = Self { server: Some(server), sync: None, folder };
+        let mut world = Self { server: Some(server), sync: None, folder, turns };
         for definition in seaway_api::crds() {
             world.create(definition).await;
         }
@@ -142,7 +148,7 @@ impl World {
             ledger: self.ledger().await,
             mirrors,
             poll_interval: Duration::from_millis(200),
-            concurrency: 8,
+            concurrency: self.turns,
             hash_key: HashKey::new([7; 32]),
             domain: "example.test".to_owned(),
         };
