@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/cluster.rs"]
+mod cluster;
 #[path = "support/git.rs"]
 mod git;
 #[path = "real-kubernetes/mod.rs"]
@@ -15,10 +17,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use cluster::Cluster;
 use git::Repository;
 use real_kubernetes::{Parts, RealKubernetes};
 use serde_json::{Value, json};
-use serving::{Cluster, Serve, install};
+use serving::{Serve, install};
 use support::person::PASSWORD;
 use support::{Kubectl, eventually, program, unwrapped};
 
@@ -253,6 +256,32 @@ fn it_serves_https_with_a_certificate() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     let _silent = TcpStream::connect(&serve.address).unwrap();
     assert!(list(&at("cert")).status.success());
+
+    // A renewed one is taken up; one that is damaged, or whose key is missing yet, changes nothing.
+    std::fs::write(at("cert"), "-----BEGIN CERTIFICATE-----").unwrap();
+    std::fs::write(at("cert"), other.cert.pem()).unwrap();
+    std::fs::write(at("key"), other.signing_key.serialize_pem()).unwrap();
+    eventually("the renewed certificate is served", || list(&at("other")).status.success());
+}
+
+#[test]
+fn history_can_lie_in_a_database_elsewhere() {
+    let cluster = Cluster::start();
+    let temporary = tempfile::tempdir().unwrap();
+    let own = install(&cluster.kubeconfig(), temporary.path());
+    let elsewhere = temporary.path().join("elsewhere.db");
+    let data = temporary.path().join("data");
+    let url = format!("sqlite:{}", elsewhere.display());
+    let serve = Serve::start(&own, &data, &["--database", &url]);
+    assert!(elsewhere.is_file() && !data.join("ledger.db").exists());
+    serve.kill();
+    for (url, said) in
+        [("postgres://db.example.com/seaway", "comes with several replicas"), ("x.db", "sqlite:PATH")]
+    {
+        let output = Serve::spawn(&own, &data, &["--database", url]).wait_with_output().unwrap();
+        let stderr = unwrapped(&String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.code() == Some(2) && stderr.contains(said), "{stderr}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ const CONCURRENCY: usize = 8;
 pub(crate) struct Settings {
     /// Where mirrors, records, history and accounts lie.
     pub(crate) data_dir: PathBuf,
+    /// The file of the history.
+    pub(crate) ledger: PathBuf,
     /// Where the HTTP API and the page are served.
     pub(crate) listen: SocketAddr,
     /// How people reach it, when that is another address.
@@ -70,6 +72,37 @@ impl std::str::FromStr for External {
     }
 }
 
+/// Where history is kept: `sqlite:PATH`, the form that SQLite's users know from other programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Database(pub(crate) PathBuf);
+
+impl std::str::FromStr for Database {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Err(format!("{text:?} has no scheme: give sqlite:PATH"));
+        };
+        match scheme {
+            "sqlite" => {}
+            "postgres" | "postgresql" => {
+                return Err(
+                    "PostgreSQL is not supported yet: it comes with several replicas that share their history. \
+                     Until then give sqlite:PATH, on a volume that moves with the active replica"
+                        .to_owned(),
+                );
+            }
+            _ => return Err(format!("{scheme:?} is no database that Seaway knows: give sqlite:PATH")),
+        }
+        // `sqlite:///var/lib/x.db` and `sqlite:/var/lib/x.db` are the same file, `sqlite:x.db` lies in this folder.
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        if path.is_empty() || path == ":memory:" || path.contains('?') {
+            return Err(format!("{text:?} names no file: give sqlite:PATH, without parameters"));
+        }
+        Ok(Self(PathBuf::from(path)))
+    }
+}
+
 /// The running parts.
 pub(crate) struct Delivery {
     pub(crate) server: Server,
@@ -93,7 +126,7 @@ impl Delivery {
         people: ClientFor,
     ) -> miette::Result<Self> {
         let folder = &settings.data_dir;
-        let (ledger, written) = Ledger::open(&folder.join("ledger.db")).await.into_diagnostic()?;
+        let (ledger, written) = Ledger::open(&settings.ledger).await.into_diagnostic()?;
         let policy = settings.policy;
         let git = seaway_git::Options { policy, ..Default::default() };
         let mirrors = Mirrors::open(&folder.join("git"), git).into_diagnostic()?;
@@ -204,6 +237,30 @@ fn hash_key(path: &Path) -> miette::Result<HashKey> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_a_file_and_postgresql_comes_later() {
+        for (text, path) in [
+            ("sqlite:///var/lib/seaway/ledger.db", "/var/lib/seaway/ledger.db"),
+            ("sqlite:/var/lib/ledger.db", "/var/lib/ledger.db"),
+            ("sqlite:ledger.db", "ledger.db"),
+            ("sqlite://ledger.db", "ledger.db"),
+        ] {
+            assert_eq!(text.parse::<Database>().unwrap().0, PathBuf::from(path), "{text}");
+        }
+        for (text, part) in [
+            ("postgres://db.example.com/seaway", "comes with several replicas"),
+            ("postgresql://db/seaway", "comes with several replicas"),
+            ("mysql://db/seaway", "sqlite:PATH"),
+            ("ledger.db", "sqlite:PATH"),
+            ("sqlite:", "names no file"),
+            ("sqlite::memory:", "names no file"),
+            ("sqlite:a.db?mode=ro", "without parameters"),
+        ] {
+            let error = text.parse::<Database>().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn an_external_url_is_scheme_and_host() {

@@ -118,6 +118,7 @@ impl Machine {
         let people: seaway_server::ClientFor =
             Arc::new(move |person| Ok(clients(Identity::user(person.name.clone(), person.groups.clone()))));
         let settings = Settings {
+            ledger: options.data_dir.join("ledger.db"),
             data_dir: options.data_dir.clone(),
             listen: options.listen,
             external: None,

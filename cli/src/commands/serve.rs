@@ -10,8 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::{Client, Config};
 use miette::{IntoDiagnostic, WrapErr, miette};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use seaway_api::{Environment, SHARED_NAMESPACE};
 use seaway_git::OutgoingPolicy;
 use seaway_server::{Identity, Kubernetes};
@@ -19,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::up;
 use crate::cluster::{self, ClusterOptions};
-use crate::delivery::{Delivery, External, Settings};
+use crate::delivery::{Database, Delivery, External, Settings};
 use crate::lease::Election;
 use crate::oidc::OidcOptions;
 
@@ -49,13 +47,16 @@ pub(crate) struct Options {
     /// Folder of mirrors, history, records and accounts [default: $XDG_DATA_HOME/seaway]
     #[arg(long, env = "SEAWAY_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Database of the history, as sqlite:PATH [default: ledger.db in the data folder]
+    #[arg(long, env = "SEAWAY_DATABASE", value_name = "URL")]
+    database: Option<Database>,
     /// Address of the API and the page; port 0 takes a free one
     #[arg(long, env = "SEAWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
     /// How people reach it
     #[arg(long, env = "SEAWAY_EXTERNAL_URL", value_name = "URL")]
     external_url: Option<External>,
-    /// Certificate (PEM, with its chain): serves https
+    /// Certificate (PEM, with its chain): serves https; read again when it changes
     #[arg(long, env = "SEAWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Private key of the certificate (PEM)
@@ -135,6 +136,10 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let oidc = options.oidc.provider()?;
     let api = config.cluster_url.to_string();
     let kubernetes = kubernetes(&options, &config);
+    // The sync engine hears itself what the server says of its load, and keeps to it.
+    let mut unpaced = config.clone();
+    unpaced.default_retry = false;
+    let sync_client = Client::try_from(unpaced).into_diagnostic()?;
     let client = Client::try_from(config).into_diagnostic()?;
     check_installed(&client).await?;
 
@@ -156,6 +161,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let mut lost = std::pin::pin!(lost);
 
     let settings = Settings {
+        ledger: options.database.map_or_else(|| data_dir.join("ledger.db"), |database| database.0),
         data_dir,
         listen: options.listen,
         external: options.external_url,
@@ -175,7 +181,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         groups: Vec::new(),
     });
     let copier = copier.into_diagnostic()?;
-    let delivery = Delivery::start(settings, client.clone(), copier, client, people).await?;
+    let delivery = Delivery::start(settings, sync_client, copier, client, people).await?;
     println!(
         "ready in {:.2} s: Seaway at {}, listening on {}, cluster at {api}",
         started.elapsed().as_secs_f64(),
@@ -285,19 +291,10 @@ fn lock(folder: &Path) -> miette::Result<std::fs::File> {
 }
 
 fn tls(certificate: Option<&Path>, key: Option<&Path>) -> miette::Result<Option<Arc<rustls::ServerConfig>>> {
-    let (certificate, key) = match (certificate, key) {
-        (None, None) => return Ok(None),
-        (Some(certificate), Some(key)) => (certificate, key),
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => crate::certificate::serve(certificate, key).map(Some),
         // The settings of a file need not come together.
-        _ => return Err(miette!("a certificate and its private key go together: give both or none")),
-    };
-    let unusable = |path: &Path| format!("{} cannot be used", path.display());
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .into_diagnostic()
-        .wrap_err_with(|| unusable(certificate))?;
-    let private = PrivateKeyDer::from_pem_file(key).into_diagnostic().wrap_err_with(|| unusable(key))?;
-    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
-    let config = config.into_diagnostic().wrap_err_with(|| unusable(certificate))?;
-    Ok(Some(Arc::new(config)))
+        _ => Err(miette!("a certificate and its private key go together: give both or none")),
+    }
 }

@@ -15,6 +15,8 @@ pub fn crds() -> Vec<Value> {
             stack_status(),
             &[
                 ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status", 0),
+                ("Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason", 0),
+                ("Environments", "integer", ".status.environmentCount", 0),
                 ("Message", "string", ".status.conditions[?(@.type==\"Ready\")].message", 1),
                 ("Age", "date", ".metadata.creationTimestamp", 0),
             ],
@@ -557,7 +559,10 @@ fn stack_status() -> Value {
         "What Seaway says about the stack.",
         &[],
         json!({
-            "observedGeneration": observed_generation(), "conditions": conditions(),
+            "observedGeneration": observed_generation(),
+            "environments": with(texts("The environments that use it, a hundred at the most."), "maxItems", 100.into()),
+            "environmentCount": {"type": "integer", "format": "int64", "description": "How many use it."},
+            "conditions": conditions(),
         }),
     )
 }

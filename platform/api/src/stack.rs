@@ -453,7 +453,14 @@ pub struct StackStatus {
     /// The generation that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: whether the spec can be used.
+    /// The environments that use it, a hundred at the most: by name those of its namespace, copies as NAMESPACE/NAME.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// How many use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_count: Option<i64>,
+    /// `Ready`: whether environments can use it; `Accepted`: whether the spec is valid; `RepositoriesReadable`: whether
+    /// the revision of every component can be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
 }

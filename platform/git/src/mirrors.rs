@@ -25,6 +25,8 @@ const MAX_QUESTION_TIME: Duration = Duration::from_secs(30);
 const MAX_PACKS: usize = 30;
 /// Commits that were asked for by id are remembered up to this many per mirror.
 const MAX_KNOWN: usize = 10_000;
+/// As many questions for the commits between two are remembered per mirror.
+const MAX_RANGES: usize = 64;
 /// More commits are not returned at once.
 const MAX_COMMITS: usize = 1000;
 /// How many branches an error names.
@@ -76,6 +78,9 @@ pub(crate) struct Shared {
     mirrors: Mutex<HashMap<RepositoryUrl, Arc<Mirror>>>,
 }
 
+/// From (not included) where to where, and at most how many.
+type Range = (CommitId, CommitId, usize);
+
 /// Absent until the fetch has ended.
 type Answer = Option<Result<Commit, Error>>;
 
@@ -89,6 +94,8 @@ pub(crate) struct Mirror {
     pub(crate) pushes: InFlight,
     /// Commits by id: they never change.
     known: Mutex<HashMap<CommitId, Commit>>,
+    /// What lies between two commits: neither does that.
+    ranges: Mutex<HashMap<Range, CommitRange>>,
     objects: Mutex<Option<ObjectDatabase>>,
 }
 
@@ -198,6 +205,11 @@ impl Mirrors {
         if !mirror.folder.exists() {
             return Err(not_fetched());
         }
+        // Many environments ask for the same.
+        let range = old.map(|old| (old.clone(), new.clone(), limit));
+        if let Some(known) = range.as_ref().and_then(|range| mirror.ranges.lock().get(range).cloned()) {
+            return Ok(known);
+        }
         let mut old = old;
         loop {
             let mut arguments = history::log(limit + 1);
@@ -210,7 +222,15 @@ impl Mirrors {
                     let mut commits = history::parse(&output)?;
                     let complete = commits.len() <= limit && old.is_some();
                     commits.truncate(limit);
-                    return Ok(CommitRange { commits, complete });
+                    let found = CommitRange { commits, complete };
+                    if let (Some(range), Some(_)) = (range, old) {
+                        let mut ranges = mirror.ranges.lock();
+                        if ranges.len() >= MAX_RANGES {
+                            ranges.clear();
+                        }
+                        ranges.insert(range, found.clone());
+                    }
+                    return Ok(found);
                 }
                 Err(Failure::Exit(message)) if is_missing(&message) => {
                     if message.contains(new.as_str()) {
@@ -236,6 +256,7 @@ impl Mirrors {
                 queued: Mutex::default(),
                 pushes: InFlight::default(),
                 known: Mutex::default(),
+                ranges: Mutex::default(),
                 objects: Mutex::default(),
             })
         });

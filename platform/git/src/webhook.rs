@@ -4,6 +4,7 @@
 //! in `X-Gitlab-Token`. Which repository it is about stands in the body, which nobody has vouched for before the
 //! secret of that repository has been compared: so a secret speaks for its own repositories alone.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aws_lc_rs::{constant_time, digest, hmac};
@@ -68,7 +69,10 @@ pub enum WebhookError {
     )]
     NotSigned,
     /// The body is something else.
-    #[error("the body is no JSON object: choose application/json as the webhook's content type")]
+    #[error(
+        "the body is no JSON object, and no form whose payload is one: choose application/json as the webhook's \
+         content type"
+    )]
     NotJson,
     /// The body names no repository.
     #[error(
@@ -113,7 +117,14 @@ impl Webhook {
             }
         });
         let proof = proof.ok_or(WebhookError::NotSigned)?;
-        let value: Value = serde_json::from_slice(&body).map_err(|_| WebhookError::NotJson)?;
+        let is_form = header("content-type").is_some_and(|kind| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        // What is signed is the form as it was sent.
+        let payload = if is_form { payload(&body) } else { Some(Cow::Borrowed(body.as_slice())) };
+        let payload = payload.ok_or(WebhookError::NotJson)?;
+        let value: Value = serde_json::from_slice(&payload).map_err(|_| WebhookError::NotJson)?;
         if !value.is_object() {
             return Err(WebhookError::NotJson);
         }
@@ -144,6 +155,15 @@ impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook").field("urls", &self.urls).finish_non_exhaustive()
     }
+}
+
+/// The field `payload` of a form (WHATWG URL, application/x-www-form-urlencoded), as GitHub's webhooks have it unless
+/// JSON is chosen.
+fn payload(form: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = std::str::from_utf8(form).ok()?;
+    let field = text.split('&').find_map(|field| field.strip_prefix("payload="))?;
+    let spaced = field.replace('+', " ");
+    Some(Cow::Owned(percent_encoding::percent_decode_str(&spaced).collect()))
 }
 
 /// The secrets of webhooks, by the URL prefix of repositories.
@@ -254,6 +274,34 @@ mod tests {
         let urls = secrets().verify(&read("x-seaway-signature-256", &signature, body).unwrap()).unwrap();
         assert!(urls.contains(&"https://git.example.com/other/a.git".parse().unwrap()));
         assert!(!urls.contains(&"https://git.example.com/team/shop".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_form_is_read_as_github_sends_it_and_is_signed_as_it_was_sent() {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let form = |body: &str| {
+            let text = utf8_percent_encode(body, NON_ALPHANUMERIC).to_string().replace("%20", "+");
+            format!("payload={text}&other=1")
+        };
+        let read = |body: &str, signature: String| {
+            let header = |name: &str| match name {
+                "content-type" => Some("application/x-www-form-urlencoded; charset=utf-8"),
+                "x-hub-signature-256" => Some(signature.as_str()),
+                _ => None,
+            };
+            Webhook::read(header, body.as_bytes().to_vec())
+        };
+        let sent = form(GITHUB);
+        let webhook = read(&sent, format!("sha256={}", sign(SECRET, &sent))).unwrap();
+        let shop = "https://git.example.com/team/shop.git".parse().unwrap();
+        assert!(secrets().verify(&webhook).unwrap().contains(&shop));
+        // The signature of the JSON in it is none of the form.
+        let webhook = read(&sent, format!("sha256={}", sign(SECRET, GITHUB))).unwrap();
+        assert_eq!(secrets().verify(&webhook), Err(UnsignedWebhook));
+        for wrong in ["", "payload", "other=1", "payload=%FF%FE", GITHUB] {
+            let result = read(wrong, format!("sha256={}", sign(SECRET, wrong))).map(drop);
+            assert_eq!(result, Err(WebhookError::NotJson), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,16 +8,19 @@ use kube::core::Request;
 use seaway_object::identity;
 use serde_json::{Value, json};
 
+use crate::bindings::{Bindings, Bound};
 use crate::enclosure::{COPY_NAME_LABEL, COPY_NAMESPACE_LABEL, Enclosure};
 use crate::error::Error;
 use crate::roles::{COPY, COPY_OWNER};
 use crate::view::EnvironmentKey;
 
 /// On every binding of an account: which environment's it is.
-const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
+pub(crate) const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
 /// On what lets the owner of a copy ask for tokens: the copy's name.
 const ACCESS_LABEL: &str = "seaway.dev/access-to";
-const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+/// How the names of environments' ServiceAccounts begin.
+pub(crate) const ACCOUNT_PREFIX: &str = "seaway-";
+pub(crate) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// The account of an environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +49,7 @@ pub(crate) async fn delete_remnants(client: &Client, key: &EnvironmentKey) -> Re
         cluster_resources: BTreeSet::new(),
         copy: None,
     };
-    remnants.take_back(client, true).await
+    remnants.take_back(client, &Bindings::default()).await
 }
 
 /// A namespace of a copy that is not gone yet.
@@ -109,7 +112,7 @@ pub(crate) async fn delete_namespace(client: &Client, namespace: &Leftover) -> R
 
 impl Account {
     fn service_account(&self) -> String {
-        format!("seaway-{}", self.key.name)
+        format!("{ACCOUNT_PREFIX}{}", self.key.name)
     }
 
     /// The user name that is impersonated.
@@ -134,6 +137,20 @@ impl Account {
         access(&self.key.name)
     }
 
+    /// The bindings that it is to have.
+    fn bound(&self) -> Bound {
+        let mut names = vec![self.binding().0];
+        let mut namespaces = BTreeSet::new();
+        if self.copy.as_ref().is_some_and(|copy| copy.owner.is_some()) {
+            names.push(self.owners_binding());
+            namespaces.insert((self.key.namespace.clone(), self.access()));
+        }
+        for namespace in &self.namespaces {
+            namespaces.extend(names.iter().map(|name| (namespace.clone(), name.clone())));
+        }
+        Bound { namespaces, cluster: !self.cluster_resources.is_empty() }
+    }
+
     fn labels(&self) -> Value {
         json!({ACCOUNT_LABEL: self.apply_set, "app.kubernetes.io/managed-by": "seaway"})
     }
@@ -144,7 +161,12 @@ impl Account {
 
     /// Makes the namespaces, the account and its bindings, and takes back bindings that are not wanted any more.
     /// What a copy is made of is made by `copier`, who sees no secrets. Returns the namespaces that were made.
-    pub(crate) async fn ensure(&self, client: &Client, copier: &Client) -> Result<Vec<String>, Error> {
+    pub(crate) async fn ensure(
+        &self,
+        client: &Client,
+        copier: &Client,
+        bindings: &Bindings,
+    ) -> Result<Vec<String>, Error> {
         let mut made = Vec::new();
         let maker = if self.copy.is_some() { copier } else { client };
         self.check_place(maker).await?;
@@ -178,7 +200,12 @@ impl Account {
                 "subjects": self.subject()});
             apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
         }
-        self.take_back(client, false).await?;
+        let bound = self.bound();
+        let before = bindings.replace(client, &self.apply_set, bound.clone()).await?;
+        if let Err(error) = self.take_back_others(client, &before, &bound).await {
+            bindings.forget().await;
+            return Err(error);
+        }
         if self.cluster_resources.is_empty() {
             return Ok(made);
         }
@@ -367,39 +394,46 @@ impl Account {
         self.let_in(client, owner).await
     }
 
-    /// Deletes bindings that are not wanted any more, or all of them with what they bind.
-    pub(crate) async fn take_back(&self, client: &Client, all: bool) -> Result<(), Error> {
+    /// Deletes bindings that it had and is to have no more.
+    async fn take_back_others(&self, client: &Client, before: &Bound, wanted: &Bound) -> Result<(), Error> {
+        for (namespace, name) in before.namespaces.difference(&wanted.namespaces) {
+            delete(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), name).await?;
+        }
+        if before.cluster && !wanted.cluster {
+            self.take_back_cluster(client).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_back_cluster(&self, client: &Client) -> Result<(), Error> {
+        delete(client, &format!("{RBAC}/clusterrolebindings"), &self.role()).await?;
+        delete(client, &format!("{RBAC}/clusterroles"), &self.role()).await
+    }
+
+    /// Deletes the account and all its bindings.
+    pub(crate) async fn take_back(&self, client: &Client, bindings: &Bindings) -> Result<(), Error> {
         let selector = format!("labelSelector={ACCOUNT_LABEL}%3D{}", self.apply_set);
         let path = format!("{RBAC}/rolebindings?{selector}");
         let list: Value =
             client.request(get(&path)?).await.map_err(|e| Error::cluster("role bindings", e))?;
         for binding in list["items"].as_array().into_iter().flatten() {
-            let text = |pointer: &str| binding.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-            let access = namespace == self.key.namespace && name == self.access() && self.copy.is_some();
-            let own = self.namespaces.contains(namespace)
-                && (name == self.binding().0 || (self.copy.is_some() && name == self.owners_binding()));
-            if all || !(own || access) {
-                delete(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), name).await?;
-            }
+            let namespace = identity::namespace(binding).unwrap_or_default();
+            let path = format!("{RBAC}/namespaces/{namespace}/rolebindings");
+            delete(client, &path, identity::name(binding)).await?;
         }
-        if all || self.cluster_resources.is_empty() {
-            delete(client, &format!("{RBAC}/clusterrolebindings"), &self.role()).await?;
-            delete(client, &format!("{RBAC}/clusterroles"), &self.role()).await?;
+        self.take_back_cluster(client).await?;
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
+        delete(client, &path, &self.service_account()).await?;
+        let rbac = format!("{RBAC}/namespaces/{}", self.key.namespace);
+        for path in [path, format!("{rbac}/rolebindings"), format!("{rbac}/roles")] {
+            self.delete_access(client, &path).await?;
         }
-        if all {
-            let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
-            delete(client, &path, &self.service_account()).await?;
-            let rbac = format!("{RBAC}/namespaces/{}", self.key.namespace);
-            for path in [path, format!("{rbac}/rolebindings"), format!("{rbac}/roles")] {
-                self.delete_access(client, &path).await?;
-            }
-        }
+        bindings.remove(&self.apply_set).await;
         Ok(())
     }
 }
 
-fn get(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
+pub(crate) fn get(path: &str) -> Result<http::Request<Vec<u8>>, Error> {
     http::Request::get(path).body(Vec::new()).map_err(|error| Error::Cluster {
         what: path.to_owned(),
         message: error.to_string(),

@@ -17,8 +17,10 @@ use crate::copies::Naming;
 use crate::desired::{Desired, Scope, Source, digest, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
+use crate::options;
+use crate::queue::Seat;
 use crate::release::{Release, ReleaseComponent};
-use crate::rendering::{ComponentAt, RenderCache, render};
+use crate::rendering::{ComponentAt, RenderCache, RenderedComponent, render};
 use crate::sources::{Followed, Sources};
 use crate::steps::{StepKind, Steps};
 use crate::subject::Subject;
@@ -27,6 +29,9 @@ use crate::view::CommitView;
 
 /// How many components of one environment are rendered at once.
 const AT_ONCE: usize = 4;
+
+/// What was made of what is followed.
+type Made = BTreeMap<Followed, Vec<Arc<RenderedComponent>>>;
 
 /// Which commits are meant.
 pub(crate) enum Choice<'a> {
@@ -52,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) warnings: Vec<String>,
     /// Overrides whose branch does not merge with what is upstream, by component.
     pub(crate) conflicts: BTreeMap<String, String>,
+    /// Why a repository does not answer now: there may be something newer than what is known.
+    pub(crate) unreachable: Option<String>,
     /// What became of the objects of what this is a copy of.
     pub(crate) naming: Option<Arc<Naming>>,
 }
@@ -66,6 +73,17 @@ pub(crate) struct Rendered {
     pub(crate) warnings: Vec<String>,
     /// Overrides whose branch does not merge with what is upstream, by component.
     pub(crate) conflicts: BTreeMap<String, String>,
+    pub(crate) unreachable: Option<String>,
+}
+
+/// What comes to light while revisions are looked up.
+#[derive(Default)]
+struct Sought {
+    /// What each component follows, where its commit alone decides what is made of it.
+    of_each: Vec<Option<Followed>>,
+    conflicts: BTreeMap<String, String>,
+    /// Why what is known may be of long ago.
+    unreachable: Option<String>,
 }
 
 /// What is needed to find out.
@@ -79,12 +97,14 @@ pub(crate) struct Finder<'a> {
     pub(crate) now: Timestamp,
     /// Where is noted what is done.
     pub(crate) steps: &'a Steps,
+    /// Whose turn it is: not while a repository is asked.
+    pub(crate) seat: Option<&'a Seat<'a>>,
 }
 
 impl Finder<'_> {
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
-        let Rendered { release, sources, rewritten, commits, warnings, conflicts } =
+        let Rendered { release, sources, rewritten, commits, mut warnings, conflicts, unreachable } =
             self.render(choice).await?;
         let (objects, naming) = match rewritten {
             None => (sources.into_iter().map(|(source, _)| source).collect(), None),
@@ -99,16 +119,21 @@ impl Finder<'_> {
         };
         let known = |kind: &GroupVersionKind| self.kinds.known(kind).map(|kind| kind.scope);
         let desired = own(objects, &self.subject.belonging(), &known).map_err(Error::Plan)?;
+        for object in &desired {
+            let at = format!("{}:{}", object.origin.file, object.origin.line);
+            let ignored = options::warnings(&object.value);
+            warnings.extend(ignored.into_iter().map(|warning| format!("{at}: {}: {warning}", object.id)));
+        }
         let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
-        Ok(Candidate { release, content, desired, commits, warnings, conflicts, naming })
+        Ok(Candidate { release, content, desired, commits, warnings, conflicts, unreachable, naming })
     }
 
     /// Renders what the environment should run; for a copy, makes that its own.
     pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
-        let mut conflicts = BTreeMap::new();
+        let mut sought = Sought::default();
         let (mut components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
-            Choice::Spec { fresh } => self.of_spec(fresh, &mut conflicts).await?,
+            Choice::Spec { fresh } => self.of_spec(fresh, &mut sought).await?,
             Choice::Revision(revision) => self.of_revision(revision).await?,
         };
         for component in &mut components {
@@ -147,8 +172,12 @@ impl Finder<'_> {
         let mut rendered: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
         rendered.sort_by_key(|(index, ..)| *index);
         let (mut objects, mut parts, mut warnings) = (Vec::<Source>::new(), Vec::new(), Vec::new());
-        for (_, component, result) in rendered {
+        let mut made = Made::default();
+        for (index, component, result) in rendered {
             let result = result?;
+            if let Some(Some(followed)) = sought.of_each.get(index) {
+                made.entry(followed.clone()).or_default().push(result.clone());
+            }
             objects.extend(result.objects());
             warnings.extend(result.warnings().map(|warning| format!("{}: {warning}", component.name)));
             parts.push(ReleaseComponent {
@@ -159,7 +188,7 @@ impl Finder<'_> {
                 render: component.kind,
                 parameters: component.parameters,
                 images: component.images,
-                remotes: result.remotes,
+                remotes: result.remotes.clone(),
             });
         }
         let release = Release::new(
@@ -168,10 +197,26 @@ impl Finder<'_> {
             parts,
             objects.iter().map(|object| &object.value),
         );
+        self.tell_made(made)?;
         let scopes = self.scopes(&objects).await?;
         let sources: Vec<_> = objects.into_iter().zip(scopes).collect();
         let rewritten = self.rewrite(&sources)?;
-        Ok(Rendered { release, sources, rewritten, commits, warnings, conflicts })
+        let Sought { conflicts, unreachable, .. } = sought;
+        Ok(Rendered { release, sources, rewritten, commits, warnings, conflicts, unreachable })
+    }
+
+    /// Commits that change none of it are no news from now on.
+    fn tell_made(&self, mut made: Made) -> Result<(), Error> {
+        if self.mailbox.is_none() {
+            return Ok(());
+        }
+        // Remote bases may be other commits by now, and every commit may bring a proposal home.
+        let homes = self.homes()?;
+        made.retain(|followed, made| {
+            !homes.contains(followed) && made.iter().all(|component| component.remotes.is_empty())
+        });
+        self.sources.made(&self.subject.key, made);
+        Ok(())
     }
 
     async fn scopes(&self, objects: &[Source]) -> Result<Vec<Option<Scope>>, Error> {
@@ -220,7 +265,7 @@ impl Finder<'_> {
     async fn of_spec(
         &self,
         fresh: bool,
-        conflicts: &mut BTreeMap<String, String>,
+        sought: &mut Sought,
     ) -> Result<(Vec<ComponentAt>, Vec<CommitView>), Error> {
         let (mut components, mut commits, mut followed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut trouble = None;
@@ -230,9 +275,17 @@ impl Finder<'_> {
             let step = format!("fetch/{}", wanted.component);
             let title = format!("Fetch {}", wanted.component);
             self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
-            let latest = match self.mailbox {
-                Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
-                None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+            let asks = fresh || self.mailbox.is_none() || !self.sources.is_known(&source);
+            let latest = async {
+                match self.mailbox {
+                    Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
+                    None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+                }
+            };
+            let latest = match self.seat.filter(|_| asks) {
+                // One that does not answer holds up nobody else.
+                Some(seat) => seat.leave_for(latest).await,
+                None => latest.await,
             };
             match latest {
                 Ok(commit) => {
@@ -240,18 +293,24 @@ impl Finder<'_> {
                     self.steps
                         .succeed(&step, &format!("{} is {short}: {}", wanted.revision, commit.subject()));
                     commits.push(view(&wanted.component, &commit));
-                    match self.with_upstream(&wanted, &commit, &mut followed).await {
+                    if let Some(error) = self.mailbox.and_then(|_| self.sources.trouble(&source)) {
+                        sought.unreachable.get_or_insert(format!("component {}: {error}", wanted.component));
+                    }
+                    let upstream = self.with_upstream(&wanted, &commit, &mut followed).await;
+                    // What is merged depends on more than this branch.
+                    sought.of_each.push(matches!(upstream, Ok(None)).then(|| source.clone()));
+                    match upstream {
                         Ok(Some(Merged::Commit(repository, id))) => {
                             components.push(Wanted { repository, ..wanted }.at(id));
                         }
                         Ok(Some(Merged::Conflict(why))) => {
-                            conflicts.insert(wanted.component.clone(), why);
+                            sought.conflicts.insert(wanted.component.clone(), why);
                             components.push(wanted.at(commit.id));
                         }
                         Ok(None) => components.push(wanted.at(commit.id)),
                         // As it is, it can run: what could not be found out is told.
                         Err(error) => {
-                            conflicts.insert(wanted.component.clone(), error.to_string());
+                            sought.conflicts.insert(wanted.component.clone(), error.to_string());
                             components.push(wanted.at(commit.id));
                         }
                     }

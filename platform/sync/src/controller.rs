@@ -9,12 +9,14 @@ use seaway_api::environment::Environment;
 use seaway_git::{UnsignedWebhook, Webhook};
 use seaway_object::redact::HashKey;
 use std::path::PathBuf;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bindings::Bindings;
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
+use crate::cluster::pace::paced;
 use crate::cluster::{Kinds, Objects, impersonating};
 use crate::copies;
 use crate::credentials;
@@ -29,6 +31,7 @@ use crate::records::{Memory, Records};
 use crate::rendering::RenderCache;
 use crate::shared::{Known, Shared};
 use crate::sources::Sources;
+use crate::stacks;
 use crate::status::Summary;
 use crate::steps::Steps;
 use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Outcome, Progress, SyncRecord};
@@ -78,12 +81,13 @@ impl Sync {
     /// When the records cannot be opened.
     pub fn start(options: SyncOptions) -> Result<Self, Error> {
         let stopping = CancellationToken::new();
-        let client = options.client;
+        let client = paced(&options.client);
         let shared = Arc::new(Shared {
             kinds: Kinds::new(client.clone()),
             cache: Cache::new(client.clone(), stopping.clone()),
             objects: Objects::new(client.clone()),
             sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
+            bindings: Bindings::default(),
             records: Records::open(options.data_dir)?,
             rendered: RenderCache::open(&options.rendered_dir)?,
             journal: Journal(options.ledger),
@@ -93,8 +97,10 @@ impl Sync {
             domain: options.domain,
             stopping,
             environments: Mutex::default(),
+            copies: Mutex::default(),
             stacks: Mutex::default(),
             forges: Mutex::default(),
+            stacks_news: Notify::new(),
             webhooks: Mutex::default(),
             copier: options.copier,
             client,
@@ -102,6 +108,7 @@ impl Sync {
         let tasks = TaskTracker::new();
         let (known, credentials) = oneshot::channel();
         tasks.spawn(credentials::follow(shared.clone(), known));
+        tasks.spawn(stacks::watch(shared.clone()));
         let (following, workers) = (shared.clone(), tasks.clone());
         tasks.spawn(async move {
             // A private repository that is asked without them looks as if it were not there.
@@ -201,7 +208,7 @@ impl Sync {
     /// # Errors
     /// When the environment or the revision does not exist, cannot be rendered, or the cluster does not answer.
     pub async fn plan(&self, key: &EnvironmentKey, revision: Option<&str>) -> Result<Plan, Error> {
-        let (environment, mailbox) = self.known(key)?;
+        let (environment, _) = self.known(key)?;
         let shared = &self.shared;
         let subject = shared.subject(&environment)?;
         let memory = shared.records.get(key)?;
@@ -211,10 +218,12 @@ impl Sync {
             subject: &subject,
             sources: &shared.sources,
             kinds: &shared.kinds,
-            mailbox: Some(&mailbox),
+            // The news are the worker's.
+            mailbox: None,
             cache: &cache,
             now,
             steps: &Steps::default(),
+            seat: None,
         };
         let choice = revision.map_or(Choice::Spec { fresh: true }, Choice::Revision);
         let candidate = finder.find(choice).await?;

@@ -176,6 +176,7 @@ impl Sync {
             cache: &self.shared.rendered.of_environment(),
             now: Timestamp::now(),
             steps: &Steps::default(),
+            seat: None,
         };
         finder.render(choice).await
     }

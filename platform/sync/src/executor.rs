@@ -297,7 +297,7 @@ impl Executor<'_> {
             if object.object.kind == "CustomResourceDefinition" {
                 self.kinds.forget_custom();
             }
-            self.cache.put(object.object.id(), value);
+            self.cache.put_answer(object.object.id(), value);
         }
         let drifted = object.fields.iter().filter(|field| field.drift);
         let mut reverted_from: Vec<String> =
@@ -343,12 +343,18 @@ impl Executor<'_> {
             return Err(Error::Plan(format!("{id}: nothing to apply")));
         };
         (self.progress)(format!("{}: applies {id}", planned.component));
+        if planned.late_kind {
+            // Now that it is known, the next look says where the object lies and who may apply it.
+            return Err(Error::Superseded);
+        }
         if planned.options.replace && planned.action == Action::Change {
-            return self
-                .objects
-                .replace(&kind, &id, value)
-                .await
-                .map_err(|e| Error::cluster(id.to_string(), e));
+            return match self.objects.replace(&kind, &id, value).await {
+                Ok(value) => Ok(value),
+                Err(kube::Error::Api(status)) if status.code == 422 && planned.options.force => {
+                    self.make_anew(planned, &kind, &id, value).await
+                }
+                Err(error) => Err(Error::cluster(id.to_string(), error)),
+            };
         }
         // Somebody changed a field once: taking it back needs force, and the plan has seen that nobody keeps it.
         let force = self.force_conflicts || planned.fields.iter().any(|field| field.drift);
@@ -364,17 +370,31 @@ impl Executor<'_> {
                 code: 409,
             }),
             Err(Refusal::Other(kube::Error::Api(status))) if status.code == 422 && planned.options.force => {
-                (self.progress)(format!("{}: {id} cannot be changed and is made anew", planned.component));
-                self.delete_and_wait(&kind, &id, planned.live_uid.as_deref()).await?;
-                self.objects.apply(&kind, &id, value, false, true).await.map_err(|refusal| match refusal {
-                    Refusal::Conflict { message, .. } => {
-                        Error::Cluster { what: id.to_string(), message, code: 409 }
-                    }
-                    Refusal::Other(error) => Error::cluster(id.to_string(), error),
-                })
+                self.make_anew(planned, &kind, &id, value).await
             }
+            Err(Refusal::Other(kube::Error::Api(status))) if status.code == 422 => Err(Error::Cluster {
+                what: id.to_string(),
+                message: format!("{}{}", status.message, immutable_advice(&status.message)),
+                code: 422,
+            }),
             Err(Refusal::Other(error)) => Err(Error::cluster(id.to_string(), error)),
         }
+    }
+
+    /// Deletes what cannot be changed, and makes it as it should be.
+    async fn make_anew(
+        &self,
+        planned: &PlannedObject,
+        kind: &Kind,
+        id: &ObjectId,
+        value: &Value,
+    ) -> Result<Value, Error> {
+        (self.progress)(format!("{}: {id} cannot be changed and is made anew", planned.component));
+        self.delete_and_wait(kind, id, planned.live_uid.as_deref()).await?;
+        self.objects.apply(kind, id, value, false, true).await.map_err(|refusal| match refusal {
+            Refusal::Conflict { message, .. } => Error::Cluster { what: id.to_string(), message, code: 409 },
+            Refusal::Other(error) => Error::cluster(id.to_string(), error),
+        })
     }
 
     pub(crate) async fn delete_and_wait(
@@ -518,6 +538,19 @@ impl Executor<'_> {
         }
         self.steps.succeed(PRUNE, "");
         Ok(())
+    }
+}
+
+/// What to do about a field that cannot be changed; nothing where the server says something else.
+pub(crate) fn immutable_advice(message: &str) -> &'static str {
+    // Kubernetes' own words: of most kinds, of Services, of Pods, of StatefulSets.
+    let fixed =
+        ["immutable", "may not change", "may not be changed", "Forbidden: updates", "Forbidden: pod updates"];
+    if fixed.iter().any(|words| message.contains(words)) {
+        ": give the object another name, or let it be deleted and made anew (annotation seaway.dev/options: force, or \
+         argocd.argoproj.io/sync-options: Force=true)"
+    } else {
+        ""
     }
 }
 

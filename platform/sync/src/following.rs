@@ -60,6 +60,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, tasks: TaskTracker) {
             }
         };
         if changed {
+            shared.stacks_news.notify_one();
             let concerned: Vec<EnvironmentKey> = {
                 let environments = shared.environments.lock();
                 let concerned = environments.iter().filter(|(key, known)| {
@@ -98,8 +99,11 @@ async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
     }
 }
 
-fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
+fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, mut environment: Environment) {
+    // Larger than all the rest, and nobody asks.
+    environment.metadata.managed_fields = None;
     let key = EnvironmentKey::of(&environment.metadata);
+    shared.note_copy(&key, &environment);
     let mut environments = shared.environments.lock();
     if let Some(known) = environments.get_mut(&key)
         && known.environment.metadata.uid == environment.metadata.uid
@@ -111,6 +115,7 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
             || (is_held(&known.environment) && !is_held(&environment));
         known.environment = environment;
         if changed {
+            shared.stacks_news.notify_one();
             known.mailbox.put(Mail::Spec);
             drop(environments);
             shared.tell_copies(&key, || Mail::Spec);
@@ -135,6 +140,7 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
     );
     environments.insert(key.clone(), known);
     drop(environments);
+    shared.stacks_news.notify_one();
     tasks.spawn(worker.run());
     // Those that were seen before what they are copies of.
     shared.tell_copies(&key, || Mail::Spec);
@@ -144,6 +150,8 @@ fn gone(shared: &Arc<Shared>, tasks: &TaskTracker, key: &EnvironmentKey) {
     let known = shared.environments.lock().remove(key);
     if let Some(known) = &known {
         known.cancel.cancel();
+        shared.stacks_news.notify_one();
+        shared.forget_copy(key, &known.environment);
         // The ledger has told of the end while the Environment was still listed: whoever shows it asks again now.
         shared.tell(key, None, "is deleted".to_owned(), None);
     }

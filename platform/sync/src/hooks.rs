@@ -30,10 +30,12 @@ impl Executor<'_> {
         done.lock().hooks.push((planned.object.clone(), planned.options.hook_deletion.clone()));
         if let Some(live) = live {
             if identity::annotation(&live, HOOK_RUN) == Some(run.as_str()) {
-                self.cache.put(id, live);
+                self.cache.put_answer(id, live);
                 return Ok(None);
             }
-            self.delete_and_wait(&kind, &id, identity::uid(&live)).await?;
+            if !planned.options.hook_deletion.contains(&HookDeletion::Never) {
+                self.delete_and_wait(&kind, &id, identity::uid(&live)).await?;
+            }
         }
         let mut value = planned.value.clone().unwrap_or_default();
         value["metadata"]["annotations"][HOOK_RUN] = run.into();

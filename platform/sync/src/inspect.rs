@@ -65,9 +65,10 @@ impl Sync {
     /// # Errors
     /// When there is no such environment.
     pub fn desired(&self, key: &EnvironmentKey, id: &ObjectId) -> Result<Option<PlannedObject>, Error> {
-        let plan = self.summary(key)?.plan;
-        let found = plan.objects.into_iter().find(|planned| planned.object.id() == *id);
+        let summary = self.summary(key)?;
+        let found = summary.plan.objects.into_iter().find(|planned| planned.object.id() == *id);
         Ok(found.map(|mut planned| {
+            planned.value = summary.wanted.get(id).and_then(|text| serde_json::from_str(text).ok());
             if let Some(value) = &mut planned.value {
                 self.redact(value);
             }
@@ -77,7 +78,7 @@ impl Sync {
 
     /// An object of an environment as the engine last saw it, secret values and all: for its state, not to be shown.
     pub fn observed(&self, id: &ObjectId) -> Option<Arc<Value>> {
-        self.shared.cache.get(id)
+        self.shared.cache.get(id).map(Arc::new)
     }
 
     /// Puts hashes in the place of an object's secret values.

@@ -11,6 +11,7 @@
 
 mod account;
 pub mod applyset;
+mod bindings;
 mod candidate;
 mod cluster;
 mod controller;
@@ -42,6 +43,7 @@ mod replaced;
 mod roles;
 mod shared;
 mod sources;
+mod stacks;
 mod status;
 pub mod steps;
 mod subject;

@@ -9,12 +9,14 @@ use seaway_object::redact::HashKey;
 use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde_json::Value;
 
+use crate::account::ACCOUNT_PREFIX;
+use crate::applyset::PART_OF_LABEL;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, Refusal};
 use crate::desired::{Desired, Scope};
 use crate::error::Error;
-use crate::executor::AT_ONCE;
-use crate::plan::{Action, InventoryEntry, Plan, PlanInput, plan};
+use crate::executor::{AT_ONCE, immutable_advice};
+use crate::plan::{Action, InventoryEntry, Plan, PlanInput, account_of_pods, plan};
 use crate::subject::Subject;
 
 /// What reading and planning works with.
@@ -41,6 +43,9 @@ impl Reader<'_> {
         let mut kinds: BTreeSet<GroupVersionKind> =
             desired.iter().map(|object| object.kind.clone()).collect();
         kinds.extend(inventory.iter().map(|entry| entry.object.gvk()));
+        if desired.iter().any(|object| account_of_pods(&object.value).is_some()) {
+            kinds.insert(service_accounts());
+        }
         for gvk in &kinds {
             let kind = self.kinds.get(gvk).await.map_err(|e| Error::cluster(format!("kind {gvk}"), e))?;
             if let Some(kind) = kind {
@@ -58,11 +63,8 @@ impl Reader<'_> {
                 id.namespace.as_ref().is_some_and(|namespace| allowed.namespaces.contains(namespace));
             within || listed.get(id).is_some_and(|uid| identity::uid(object) == Some(uid))
         };
-        let mut live: HashMap<ObjectId, Value> = members
-            .into_iter()
-            .filter(|(id, object)| is_member(id, object))
-            .map(|(id, object)| (id, Value::clone(&object)))
-            .collect();
+        let mut live: HashMap<ObjectId, Value> =
+            members.into_iter().filter(|(id, object)| is_member(id, object)).collect();
         let unknown = desired.iter().filter(|object| {
             let reachable = match (object.scope, &object.id.namespace) {
                 (Some(Scope::Cluster), _) => true,
@@ -81,7 +83,7 @@ impl Reader<'_> {
         let answers: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
         for (id, found) in answers {
             if let Some(found) = found.map_err(|error| Error::cluster(id.to_string(), error))? {
-                self.cache.put(id.clone(), found.clone());
+                self.cache.put_answer(id.clone(), found.clone());
                 live.insert(id, found);
             }
         }
@@ -100,11 +102,14 @@ impl Reader<'_> {
             Some(kind) => kind.schema.clone(),
             None => schema::for_kind(&kind.group, &kind.version, &kind.kind).unwrap_or_else(schema::untyped),
         };
+        let own = subject.belonging().apply_set;
+        let accounts = |namespace: &str, name: &str| self.foreign_account(&own, namespace, name);
         plan(PlanInput {
+            accounts: &accounts,
             desired,
             live,
             inventory,
-            apply_set: &subject.belonging().apply_set,
+            apply_set: &own,
             allowed: &subject.allowed(),
             ignore: &subject.stack.ignore,
             policy: subject.policy(),
@@ -112,6 +117,23 @@ impl Reader<'_> {
             key: self.key,
             now: &self.now,
         })
+    }
+
+    /// Whose a ServiceAccount is that was not applied from here: an environment's, or that of an environment itself.
+    fn foreign_account(&self, own: &str, namespace: &str, name: &str) -> Option<String> {
+        if namespace == seaway_api::SHARED_NAMESPACE && name.starts_with(ACCOUNT_PREFIX) {
+            return Some("an environment, as which it is applied".to_owned());
+        }
+        let id = ObjectId {
+            group: String::new(),
+            kind: service_accounts().kind,
+            namespace: Some(namespace.to_owned()),
+            name: name.to_owned(),
+        };
+        let found = self.cache.get(&id)?;
+        let set = identity::label(&found, PART_OF_LABEL).filter(|set| *set != own)?;
+        let environment = identity::label(&found, seaway_api::ENVIRONMENT_LABEL).unwrap_or(set);
+        Some(format!("the environment {environment}"))
     }
 
     /// Asks the server about every change, and about every creation if `creations`: what it refuses becomes invalid,
@@ -189,13 +211,17 @@ impl Reader<'_> {
                         continue;
                     }
                     object.action = if status.code == 403 { Action::Forbidden } else { Action::Invalid };
-                    object.message = status.message.clone();
+                    object.message = format!("{}{}", status.message, immutable_advice(&status.message));
                 }
                 (Err(Refusal::Other(error)), _) => return Err(Error::cluster(id.to_string(), error)),
             }
         }
         Ok(())
     }
+}
+
+fn service_accounts() -> GroupVersionKind {
+    GroupVersionKind { group: String::new(), version: "v1".to_owned(), kind: "ServiceAccount".to_owned() }
 }
 
 fn revision(live: &Value) -> Option<String> {

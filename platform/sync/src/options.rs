@@ -46,6 +46,8 @@ pub enum HookDeletion {
     Succeeded,
     /// When it has failed.
     Failed,
+    /// Never: it is applied over what is there.
+    Never,
 }
 
 /// Whether an object may be deleted once it has left Git.
@@ -83,6 +85,12 @@ pub struct ObjectOptions {
     pub prune_last: bool,
     /// Whether it may be pruned.
     pub prune: Prune,
+    /// Whether it may be deleted at the end of its environment.
+    pub delete: Prune,
+    /// It may be of a kind that the cluster does not know yet.
+    pub late_kind: bool,
+    /// Its health says nothing of that of its environment.
+    pub ignore_health: bool,
     /// It does not count as out of sync while it is there without being in Git.
     pub ignore_extraneous: bool,
 }
@@ -99,8 +107,11 @@ impl ObjectOptions {
         options.read_hooks(object);
         for word in words(object, "argocd.argoproj.io/sync-options") {
             match word {
-                "Prune=false" | "Delete=false" => options.prune = Prune::Never,
-                "Prune=confirm" | "Delete=confirm" => options.prune = Prune::Confirm,
+                "Prune=false" => options.prune = Prune::Never,
+                "Prune=confirm" => options.prune = Prune::Confirm,
+                "Delete=false" => options.delete = Prune::Never,
+                "Delete=confirm" => options.delete = Prune::Confirm,
+                "SkipDryRunOnMissingResource=true" => options.late_kind = true,
                 "PruneLast=true" => options.prune_last = true,
                 "Replace=true" => options.replace = true,
                 "Force=true" => options.force = true,
@@ -108,7 +119,8 @@ impl ObjectOptions {
             }
         }
         for word in words(object, "argocd.argoproj.io/compare-options") {
-            if word == "IgnoreExtraneous" {
+            // The second one is what it was called before.
+            if matches!(word, "IgnoreExtraneous" | "IgnoreNeedsPruning") {
                 options.ignore_extraneous = true;
             }
         }
@@ -117,8 +129,9 @@ impl ObjectOptions {
             Some("Ignore") => options.skip = true,
             _ => {}
         }
+        options.ignore_health = annotation(object, "argocd.argoproj.io/ignore-healthcheck") == Some("true");
         if annotation(object, "kustomize.toolkit.fluxcd.io/prune") == Some("disabled") {
-            options.prune = Prune::Never;
+            (options.prune, options.delete) = (Prune::Never, Prune::Never);
         }
         for word in words(object, "seaway.dev/options") {
             match word {
@@ -127,8 +140,8 @@ impl ObjectOptions {
                 "create-only" => options.create_only = true,
                 "skip" => options.skip = true,
                 "prune-last" => options.prune_last = true,
-                "confirm" => options.prune = Prune::Confirm,
-                "protect" => options.prune = Prune::Never,
+                "confirm" => (options.prune, options.delete) = (Prune::Confirm, Prune::Confirm),
+                "protect" => (options.prune, options.delete) = (Prune::Never, Prune::Never),
                 _ => {}
             }
         }
@@ -171,6 +184,7 @@ impl ObjectOptions {
                 "BeforeHookCreation" | "before-hook-creation" => HookDeletion::BeforeCreation,
                 "HookSucceeded" | "hook-succeeded" => HookDeletion::Succeeded,
                 "HookFailed" | "hook-failed" => HookDeletion::Failed,
+                "Never" => HookDeletion::Never,
                 _ => continue,
             });
         }
@@ -183,6 +197,129 @@ impl ObjectOptions {
     pub fn is_hook(&self) -> bool {
         !self.hooks.is_empty()
     }
+}
+
+/// What an object asks for and does not get: each names the annotation, the word and what happens instead.
+pub fn warnings(object: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn =
+        |key: &str, word: &str, why: &str| warnings.push(format!("{key}: {word} is ignored: {why}"));
+    for key in ["seaway.dev/sync-wave", "argocd.argoproj.io/sync-wave", "helm.sh/hook-weight"] {
+        if let Some(word) = annotation(object, key).filter(|word| word.trim().parse::<i32>().is_err()) {
+            warn(key, word, "a wave is a whole number");
+        }
+    }
+    if let Some(word) =
+        annotation(object, "seaway.dev/deadline").filter(|word| word.trim().parse::<u32>().is_err())
+    {
+        warn("seaway.dev/deadline", word, "a deadline is a number of seconds");
+    }
+    for (key, known) in [
+        ("seaway.dev/hook", ["before", "sync", "after", "failure"].as_slice()),
+        ("argocd.argoproj.io/hook", &["PreSync", "Sync", "PostSync", "SyncFail", "Skip"]),
+    ] {
+        for word in words(object, key).filter(|word| !known.contains(word)) {
+            match word {
+                "PreDelete" | "PostDelete" => {
+                    warn(
+                        key,
+                        word,
+                        "there are no hooks of an environment's end, and it is not applied at any other time",
+                    );
+                }
+                _ => warn(key, word, &format!("hooks are {}", known.join(", "))),
+            }
+        }
+    }
+    for (key, known) in [
+        (
+            "seaway.dev/hook-delete-policy",
+            ["BeforeHookCreation", "HookSucceeded", "HookFailed", "Never"].as_slice(),
+        ),
+        (
+            "argocd.argoproj.io/hook-delete-policy",
+            &["BeforeHookCreation", "HookSucceeded", "HookFailed", "Never"],
+        ),
+        (
+            "seaway.dev/options",
+            &["replace", "force", "create-only", "skip", "prune-last", "confirm", "protect"],
+        ),
+    ] {
+        for word in words(object, key).filter(|word| !known.contains(word)) {
+            warn(key, word, &format!("it knows {}", known.join(", ")));
+        }
+    }
+    for word in words(object, "argocd.argoproj.io/sync-options") {
+        let why = match word {
+            "Prune=true"
+            | "Prune=false"
+            | "Prune=confirm"
+            | "Delete=true"
+            | "Delete=false"
+            | "Delete=confirm"
+            | "PruneLast=true"
+            | "PruneLast=false"
+            | "Replace=true"
+            | "Replace=false"
+            | "Force=true"
+            | "Force=false"
+            | "SkipDryRunOnMissingResource=true"
+            | "SkipDryRunOnMissingResource=false" => continue,
+            // What they turn on is always so.
+            "ServerSideApply=true"
+            | "ApplyOutOfSyncOnly=true"
+            | "FailOnSharedResource=true"
+            | "RespectIgnoreDifferences=true"
+            | "CreateNamespace=true"
+            | "Validate=true" => continue,
+            "ServerSideApply=false" => "everything is applied by the server",
+            "Validate=false" => "the server says what it does not take",
+            "ApplyOutOfSyncOnly=false" => "what is as it should be is not sent again",
+            "FailOnSharedResource=false" => "two environments cannot own one object",
+            "RespectIgnoreDifferences=false" => "what is ignored is not overwritten either",
+            "CreateNamespace=false" => "an environment's namespaces are made when they are missing",
+            word if word.starts_with("PrunePropagationPolicy=") => {
+                "what is deleted takes its children along (background)"
+            }
+            word if word.starts_with("ClientSideApplyMigration=") => {
+                "fields that were last changed by updates are taken over anyway"
+            }
+            _ => "nobody here knows it",
+        };
+        warn("argocd.argoproj.io/sync-options", word, why);
+    }
+    for word in words(object, "argocd.argoproj.io/compare-options") {
+        let why = match word {
+            "IgnoreExtraneous"
+            | "IgnoreNeedsPruning"
+            | "ServerSideDiff=true"
+            | "IncludeMutationWebhook=true" => continue,
+            "ServerSideDiff=false" => "the server's own dry run has the last word on what differs",
+            "IncludeMutationWebhook=false" => "what webhooks change is part of the server's dry run",
+            _ => "nobody here knows it",
+        };
+        warn("argocd.argoproj.io/compare-options", word, why);
+    }
+    if let Some(word) = annotation(object, "argocd.argoproj.io/health-aggregate-overrides") {
+        let why = "health is shown as it is; argocd.argoproj.io/ignore-healthcheck leaves an object out";
+        warn("argocd.argoproj.io/health-aggregate-overrides", word, why);
+    }
+    if let Some(word) = annotation(object, "kustomize.toolkit.fluxcd.io/ssa") {
+        match word {
+            "IfNotPresent" | "Ignore" | "Merge" => {}
+            _ => warn(
+                "kustomize.toolkit.fluxcd.io/ssa",
+                word,
+                "fields of other appliers are conflicts: see sync.forceConflicts",
+            ),
+        }
+    }
+    for key in ["kustomize.toolkit.fluxcd.io/force", "kustomize.toolkit.fluxcd.io/substitute"] {
+        if let Some(word) = annotation(object, key) {
+            warn(key, word, "seaway.dev/options has what there is");
+        }
+    }
+    warnings
 }
 
 /// Whether a person has agreed to the deletion of this live object.
@@ -224,6 +361,73 @@ mod tests {
         assert_eq!(hook.hooks, [Phase::Before, Phase::After]);
         assert_eq!(hook.hook_deletion, [HookDeletion::Succeeded]);
         assert!(options(&[("argocd.argoproj.io/hook", "Skip")]).skip);
+        let never = options(&[
+            ("argocd.argoproj.io/hook", "PreSync"),
+            ("argocd.argoproj.io/hook-delete-policy", "Never"),
+        ]);
+        assert_eq!(never.hook_deletion, [HookDeletion::Never]);
+        // At the end of the application alone, and when it leaves Git alone.
+        let of = |word| {
+            let read = options(&[("argocd.argoproj.io/sync-options", word)]);
+            (read.prune, read.delete)
+        };
+        assert_eq!(of("Delete=false"), (Prune::Allowed, Prune::Never));
+        assert_eq!(of("Delete=confirm"), (Prune::Allowed, Prune::Confirm));
+        assert_eq!(of("Prune=false"), (Prune::Never, Prune::Allowed));
+        assert!(
+            options(&[("argocd.argoproj.io/sync-options", "SkipDryRunOnMissingResource=true")]).late_kind
+        );
+        assert!(options(&[("argocd.argoproj.io/ignore-healthcheck", "true")]).ignore_health);
+        assert!(options(&[("argocd.argoproj.io/compare-options", "IgnoreNeedsPruning")]).ignore_extraneous);
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_named_with_the_reason() {
+        let warned = |key: &str, value: &str| warnings(&json!({"metadata": {"annotations": {key: value}}}));
+        for (key, value) in [
+            ("argocd.argoproj.io/sync-wave", "-3"),
+            ("argocd.argoproj.io/hook", "PreSync,Sync,PostSync,SyncFail,Skip"),
+            ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation,HookSucceeded,HookFailed,Never"),
+            (
+                "argocd.argoproj.io/sync-options",
+                "Prune=false,Delete=confirm,PruneLast=true,Replace=true,Force=true",
+            ),
+            ("argocd.argoproj.io/sync-options", "ServerSideApply=true,SkipDryRunOnMissingResource=true"),
+            ("argocd.argoproj.io/sync-options", "RespectIgnoreDifferences=true,FailOnSharedResource=true"),
+            (
+                "argocd.argoproj.io/compare-options",
+                "IgnoreExtraneous, ServerSideDiff=true,IncludeMutationWebhook=true",
+            ),
+            ("argocd.argoproj.io/tracking-id", "shop:apps/Deployment:shop/web"),
+            ("argocd.argoproj.io/ignore-healthcheck", "true"),
+            ("link.argocd.argoproj.io/docs", "https://example.com"),
+        ] {
+            assert_eq!(warned(key, value), Vec::<String>::new(), "{key}");
+        }
+        for (key, value, word) in [
+            ("argocd.argoproj.io/sync-wave", "soon", "soon"),
+            ("argocd.argoproj.io/hook", "PreSync,PreDelete", "PreDelete"),
+            ("argocd.argoproj.io/hook", "PostDelete", "PostDelete"),
+            ("argocd.argoproj.io/hook", "presync", "presync"),
+            ("argocd.argoproj.io/hook-delete-policy", "Sometimes", "Sometimes"),
+            ("argocd.argoproj.io/sync-options", "Prune=false,Validate=false", "Validate=false"),
+            ("argocd.argoproj.io/sync-options", "ServerSideApply=false", "ServerSideApply=false"),
+            (
+                "argocd.argoproj.io/sync-options",
+                "PrunePropagationPolicy=orphan",
+                "PrunePropagationPolicy=orphan",
+            ),
+            ("argocd.argoproj.io/sync-options", "prune=false", "prune=false"),
+            ("argocd.argoproj.io/compare-options", "ServerSideDiff=false", "ServerSideDiff=false"),
+            ("argocd.argoproj.io/health-aggregate-overrides", "Suspended=Healthy", "Suspended=Healthy"),
+            ("seaway.dev/options", "protect,keep", "keep"),
+            ("seaway.dev/deadline", "soon", "soon"),
+            ("kustomize.toolkit.fluxcd.io/ssa", "Override", "Override"),
+        ] {
+            let warnings = warned(key, value);
+            assert_eq!(warnings.len(), 1, "{key}: {value}: {warnings:?}");
+            assert!(warnings[0].starts_with(&format!("{key}: {word} is ignored: ")), "{warnings:?}");
+        }
     }
 
     #[test]

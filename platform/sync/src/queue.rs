@@ -71,6 +71,32 @@ impl Drop for Turn {
     }
 }
 
+/// The turn of a look, given back while something is waited for that takes as long as others like.
+pub(crate) struct Seat<'a> {
+    turns: &'a Turns,
+    urgency: Urgency,
+    turn: Mutex<Option<Turn>>,
+}
+
+impl<'a> Seat<'a> {
+    pub(crate) fn new(turns: &'a Turns, urgency: Urgency, turn: Turn) -> Self {
+        Self { turns, urgency, turn: Mutex::new(Some(turn)) }
+    }
+
+    /// Waits for something, and for a turn after that.
+    pub(crate) async fn leave_for<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.turn.lock().take();
+        let result = wait.await;
+        let turn = self.turns.take(self.urgency).await;
+        *self.turn.lock() = Some(turn);
+        result
+    }
+
+    pub(crate) fn into_turn(self) -> Option<Turn> {
+        self.turn.into_inner()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -5,9 +5,10 @@
 //! One file per environment below the data folder, replaced as a whole and flushed before anything that follows from
 //! it is done: what was acknowledged survives the end of the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ const FORMAT: u32 = 1;
 const KEPT_SYNCS: usize = 200;
 /// Syncs whose steps are kept: the file is written as a whole.
 const KEPT_STEPS: usize = 10;
+
+/// Of so many environments it is in memory what is remembered; the others' files are read when they are looked at.
+const IN_MEMORY: usize = 256;
 
 /// What is remembered of one environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,23 +96,32 @@ impl Memory {
     }
 }
 
-/// The memories of all environments.
+/// The memories of all environments. Those that were used lately are in memory.
 pub(crate) struct Records {
     folder: PathBuf,
-    known: Mutex<HashMap<EnvironmentKey, Memory>>,
+    lately: Mutex<Lately>,
+}
+
+/// What is known of one environment; nothing before it is read.
+type Slot = Arc<Mutex<Option<Memory>>>;
+
+#[derive(Default)]
+struct Lately {
+    slots: HashMap<EnvironmentKey, Slot>,
+    /// The one that was used first goes first.
+    order: VecDeque<EnvironmentKey>,
 }
 
 impl Records {
     pub(crate) fn open(folder: PathBuf) -> Result<Self, Error> {
         std::fs::create_dir_all(&folder)
             .map_err(|error| Error::Records(format!("{}: {error}", folder.display())))?;
-        Ok(Self { folder, known: Mutex::default() })
+        Ok(Self { folder, lately: Mutex::default() })
     }
 
     /// What is remembered now.
     pub(crate) fn get(&self, key: &EnvironmentKey) -> Result<Memory, Error> {
-        let mut known = self.known.lock();
-        Ok(self.load(&mut known, key)?.clone())
+        self.read(key, Memory::clone)
     }
 
     /// What an environment was last brought to as a whole.
@@ -118,8 +131,9 @@ impl Records {
 
     /// Something of what is remembered now, without a copy of the rest.
     pub(crate) fn read<T>(&self, key: &EnvironmentKey, read: impl FnOnce(&Memory) -> T) -> Result<T, Error> {
-        let mut known = self.known.lock();
-        self.load(&mut known, key).map(read)
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        Ok(read(self.load(&mut slot, key)?))
     }
 
     /// Changes what is remembered. It is on disk when this returns; if it cannot be, nothing has changed.
@@ -128,18 +142,21 @@ impl Records {
         key: &EnvironmentKey,
         change: impl FnOnce(&mut Memory) -> T,
     ) -> Result<T, Error> {
-        let mut known = self.known.lock();
-        let mut memory = self.load(&mut known, key)?.clone();
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        let mut memory = self.load(&mut slot, key)?.clone();
         let result = change(&mut memory);
         memory.shorten();
         self.write(key, &memory)?;
-        known.insert(key.clone(), memory);
+        *slot = Some(memory);
         Ok(result)
     }
 
     /// Forgets an environment that is gone.
     pub(crate) fn forget(&self, key: &EnvironmentKey) {
-        self.known.lock().remove(key);
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        *slot = None;
         if let Err(error) = std::fs::remove_file(self.path(key))
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -147,33 +164,52 @@ impl Records {
         }
     }
 
+    fn slot(&self, key: &EnvironmentKey) -> Slot {
+        let mut guard = self.lately.lock();
+        let lately = &mut *guard;
+        if let Some(slot) = lately.slots.get(key) {
+            return slot.clone();
+        }
+        while lately.order.len() >= IN_MEMORY {
+            let Some(oldest) = lately.order.pop_front() else { break };
+            // One that is in use now stays, so that there are never two of an environment.
+            if lately.slots.get(&oldest).is_some_and(|slot| Arc::strong_count(slot) > 1) {
+                lately.order.push_back(oldest);
+                break;
+            }
+            lately.slots.remove(&oldest);
+        }
+        lately.order.push_back(key.clone());
+        lately.slots.entry(key.clone()).or_default().clone()
+    }
+
     fn path(&self, key: &EnvironmentKey) -> PathBuf {
         self.folder.join(format!("{}.{}.json", key.namespace, key.name))
     }
 
-    fn load<'a>(
-        &self,
-        known: &'a mut HashMap<EnvironmentKey, Memory>,
-        key: &EnvironmentKey,
-    ) -> Result<&'a Memory, Error> {
-        if !known.contains_key(key) {
-            let path = self.path(key);
-            let fail = |what: String| Error::Records(format!("{}: {what}", path.display()));
-            let memory = match std::fs::read(&path) {
-                Ok(text) => {
-                    let memory: Memory =
-                        serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
-                    if memory.format > FORMAT {
-                        return Err(fail("a newer release has written it".to_owned()));
-                    }
-                    memory
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::new(key.clone()),
-                Err(error) => return Err(fail(error.to_string())),
-            };
-            known.insert(key.clone(), memory);
+    fn load<'a>(&self, slot: &'a mut Option<Memory>, key: &EnvironmentKey) -> Result<&'a Memory, Error> {
+        let memory = match slot.take() {
+            Some(memory) => memory,
+            None => self.read_file(key)?,
+        };
+        Ok(slot.insert(memory))
+    }
+
+    fn read_file(&self, key: &EnvironmentKey) -> Result<Memory, Error> {
+        let path = self.path(key);
+        let fail = |what: String| Error::Records(format!("{}: {what}", path.display()));
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Memory::new(key.clone()));
+            }
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let memory: Memory = serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
+        if memory.format > FORMAT {
+            return Err(fail("a newer release has written it".to_owned()));
         }
-        known.get(key).ok_or_else(|| Error::Records(key.to_string()))
+        Ok(memory)
     }
 
     fn write(&self, key: &EnvironmentKey, memory: &Memory) -> Result<(), Error> {

@@ -80,6 +80,11 @@ impl RenderedComponent {
         })
     }
 
+    /// Whether it would be the same in another tree.
+    pub(crate) fn holds_in(&self, tree: &dyn FileTree) -> bool {
+        self.rendered().is_some_and(|rendered| rendered.inputs.hold_in(tree))
+    }
+
     /// What should be changed in it, though it works.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &String> {
         self.rendered().into_iter().flat_map(|rendered| &rendered.warnings)
@@ -146,7 +151,7 @@ pub(crate) async fn render(
     mirrors: &Mirrors,
     cache: &RenderCache,
     allows: &(dyn Fn(&str) -> bool + Sync),
-) -> Result<RenderedComponent, Error> {
+) -> Result<Arc<RenderedComponent>, Error> {
     let git = |source| Error::Git { component: component.name.clone(), source };
     let fail = |message: String| Error::Render {
         component: component.name.clone(),
@@ -171,7 +176,7 @@ pub(crate) async fn render(
         let Outcome::Needs(needs) = &*result else {
             cache.remember(&component, &commits);
             let component = component.name.clone();
-            return Ok(RenderedComponent { component, result, found, remotes: commits });
+            return Ok(Arc::new(RenderedComponent { component, result, found, remotes: commits }));
         };
         for need in needs {
             let Remote::Base(base) = need else {

@@ -9,10 +9,11 @@ use seaway_api::environment::{Class, Environment, EnvironmentSpec};
 use seaway_api::stack::{Stack, StackSpec};
 use seaway_api::validate_place;
 use seaway_object::redact::HashKey;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
+use crate::bindings::Bindings;
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects};
 use crate::enclosure::Enclosure;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// As Seaway itself.
     pub(crate) objects: Objects,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) bindings: Bindings,
     pub(crate) records: Records,
     pub(crate) rendered: RenderCache,
     pub(crate) journal: Journal,
@@ -54,9 +56,13 @@ pub(crate) struct Shared {
     pub(crate) domain: String,
     pub(crate) stopping: CancellationToken,
     pub(crate) environments: Mutex<BTreeMap<EnvironmentKey, Known>>,
+    /// The copies of each environment that has any.
+    pub(crate) copies: Mutex<HashMap<EnvironmentKey, BTreeSet<EnvironmentKey>>>,
     pub(crate) stacks: Mutex<HashMap<(String, String), Stack>>,
     /// Where merge requests are opened: the beginning of repositories' URLs, and the forge.
     pub(crate) forges: Mutex<Vec<(String, seaway_forge::GitHub)>>,
+    /// Told when a Stack, or who uses one, has changed.
+    pub(crate) stacks_news: Notify,
     /// What webhooks are signed with.
     pub(crate) webhooks: Mutex<seaway_git::WebhookSecrets>,
 }
@@ -72,7 +78,8 @@ impl Shared {
     }
 
     /// An answer to a write of our own.
-    pub(crate) fn seen(&self, environment: Environment) {
+    pub(crate) fn seen(&self, mut environment: Environment) {
+        environment.metadata.managed_fields = None;
         let key = EnvironmentKey::of(&environment.metadata);
         if let Some(known) = self.environments.lock().get_mut(&key) {
             known.environment = environment;
@@ -210,10 +217,32 @@ impl Shared {
 
     /// Something that copies of an environment depend on has changed.
     pub(crate) fn tell_copies(&self, original: &EnvironmentKey, mail: fn() -> Mail) {
-        let is_copy =
-            |known: &Known| EnvironmentKey::of_original(&known.environment.spec).as_ref() == Some(original);
+        let Some(copies) = self.copies.lock().get(original).cloned() else { return };
         let environments = self.environments.lock();
-        environments.values().filter(|known| is_copy(known)).for_each(|known| known.mailbox.put(mail()));
+        for known in copies.iter().filter_map(|copy| environments.get(copy)) {
+            if EnvironmentKey::of_original(&known.environment.spec).as_ref() == Some(original) {
+                known.mailbox.put(mail());
+            }
+        }
+    }
+
+    /// An environment is there, or is another one now.
+    pub(crate) fn note_copy(&self, key: &EnvironmentKey, environment: &Environment) {
+        if let Some(original) = EnvironmentKey::of_original(&environment.spec) {
+            self.copies.lock().entry(original).or_default().insert(key.clone());
+        }
+    }
+
+    /// An environment is gone.
+    pub(crate) fn forget_copy(&self, key: &EnvironmentKey, environment: &Environment) {
+        let Some(original) = EnvironmentKey::of_original(&environment.spec) else { return };
+        let mut copies = self.copies.lock();
+        if let Some(of) = copies.get_mut(&original) {
+            of.remove(key);
+            if of.is_empty() {
+                copies.remove(&original);
+            }
+        }
     }
 
     /// The id of an environment's ApplySet.

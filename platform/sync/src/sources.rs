@@ -1,8 +1,8 @@
 //! What the revisions are that environments follow: one poll per repository and revision for all of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::Rng as _;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{Mail, Mailbox};
+use crate::rendering::RenderedComponent;
 use crate::upstream::Merges;
 use crate::view::EnvironmentKey;
 
@@ -18,9 +19,44 @@ use crate::view::EnvironmentKey;
 pub(crate) type Followed = (RepositoryUrl, Revision);
 
 struct Entry {
-    /// What it was when it was last asked.
+    /// What it was when it last answered; why it did not while it never has.
     latest: Result<Commit, seaway_git::Error>,
-    followers: HashMap<EnvironmentKey, Arc<Mailbox>>,
+    /// Why it does not answer now.
+    trouble: Option<seaway_git::Error>,
+    followers: HashMap<EnvironmentKey, Follower>,
+}
+
+/// An environment that follows a revision.
+#[derive(Clone)]
+struct Follower {
+    mailbox: Arc<Mailbox>,
+    /// What was made of the revision: a commit that answers all that was asked for it as before is no news. `None`:
+    /// every commit is.
+    made: Option<Vec<Arc<RenderedComponent>>>,
+}
+
+impl Entry {
+    /// What was known stays good while the repository does not answer. Whether that is a new commit, and whether it is
+    /// news that it answers or does not.
+    fn take(&mut self, latest: Result<Commit, seaway_git::Error>) -> (bool, bool) {
+        let before = self.trouble.as_ref().map(ToString::to_string);
+        match latest {
+            Ok(commit) => {
+                let is_new = !self.latest.as_ref().is_ok_and(|known| known.id == commit.id);
+                self.trouble = None;
+                self.latest = Ok(commit);
+                (is_new, before.is_some())
+            }
+            Err(error) => {
+                let is_news = before.is_none_or(|before| before != error.to_string());
+                if self.latest.is_err() {
+                    self.latest = Err(error.clone());
+                }
+                self.trouble = Some(error);
+                (false, is_news)
+            }
+        }
+    }
 }
 
 /// All revisions that are followed.
@@ -31,20 +67,25 @@ pub(crate) struct Sources {
     interval: Duration,
     stopping: CancellationToken,
     entries: Mutex<HashMap<Followed, Entry>>,
+    /// What each environment follows.
+    follows: Mutex<HashMap<EnvironmentKey, BTreeSet<Followed>>>,
     /// One for each repository that is polled: wakes its poll at once.
     polls: Mutex<HashMap<RepositoryUrl, Arc<Notify>>>,
+    /// Told when anything that is followed has changed.
+    pub(crate) news: Notify,
 }
 
 impl Sources {
     pub(crate) fn new(mirrors: Mirrors, interval: Duration, stopping: CancellationToken) -> Arc<Self> {
-        let merges = Merges::default();
         Arc::new(Self {
             mirrors,
-            merges,
+            merges: Merges::default(),
             interval,
             stopping,
             entries: Mutex::default(),
+            follows: Mutex::default(),
             polls: Mutex::default(),
+            news: Notify::new(),
         })
     }
 
@@ -57,21 +98,34 @@ impl Sources {
         mailbox: &Arc<Mailbox>,
         fresh: bool,
     ) -> Result<Commit, seaway_git::Error> {
+        self.follows.lock().entry(key.clone()).or_default().insert(followed.clone());
+        let follower = Follower { mailbox: mailbox.clone(), made: None };
         if !fresh {
             let mut entries = self.entries.lock();
             if let Some(entry) = entries.get_mut(followed) {
-                entry.followers.insert(key.clone(), mailbox.clone());
+                entry.followers.insert(key.clone(), follower);
                 return entry.latest.clone();
             }
         }
         let latest = self.mirrors.fetch(&followed.0, &followed.1).await;
-        {
+        let others: Vec<Follower> = {
             let mut entries = self.entries.lock();
-            let entry = entries
-                .entry(followed.clone())
-                .or_insert_with(|| Entry { latest: latest.clone(), followers: HashMap::new() });
-            entry.latest = latest.clone();
-            entry.followers.insert(key.clone(), mailbox.clone());
+            let entry = entries.entry(followed.clone()).or_insert_with(|| Entry {
+                latest: latest.clone(),
+                trouble: None,
+                followers: HashMap::new(),
+            });
+            let (is_new, _) = entry.take(latest.clone());
+            let others = entry.followers.iter().filter(|(other, _)| is_new && *other != key);
+            let others = others.map(|(_, follower)| follower.clone()).collect();
+            entry.followers.insert(key.clone(), follower);
+            others
+        };
+        // The poll will find nothing new any more.
+        if let (Ok(commit), false) = (&latest, others.is_empty()) {
+            for other in self.concerned(&followed.0, commit.clone(), others).await {
+                other.mailbox.put(Mail::Source);
+            }
         }
         // A commit stays what it is.
         if !matches!(followed.1, Revision::Commit(_)) || latest.is_err() {
@@ -85,14 +139,54 @@ impl Sources {
         self.entries.lock().get(followed).and_then(|entry| entry.latest.clone().ok())
     }
 
+    /// Whether [`Self::follow`] answers without asking anybody.
+    pub(crate) fn is_known(&self, followed: &Followed) -> bool {
+        self.entries.lock().contains_key(followed)
+    }
+
+    /// Why a followed revision cannot be read now.
+    pub(crate) fn trouble(&self, followed: &Followed) -> Option<seaway_git::Error> {
+        self.entries.lock().get(followed)?.trouble.clone()
+    }
+
+    /// Whether a revision is followed by anybody; if it is, whether it can be read now.
+    pub(crate) fn readable(&self, followed: &Followed) -> Option<Result<(), seaway_git::Error>> {
+        self.entries.lock().get(followed).map(|entry| entry.trouble.clone().map_or(Ok(()), Err))
+    }
+
+    /// An environment has made this of what it follows: from now on it hears of commits that answer otherwise alone. What
+    /// is not among it is told of every commit.
+    pub(crate) fn made(&self, key: &EnvironmentKey, made: BTreeMap<Followed, Vec<Arc<RenderedComponent>>>) {
+        let mut entries = self.entries.lock();
+        for (followed, made) in made {
+            let follower = entries.get_mut(&followed).and_then(|entry| entry.followers.get_mut(key));
+            if let Some(follower) = follower {
+                follower.made = Some(made);
+            }
+        }
+    }
+
     /// An environment follows these, and nothing else any more.
     pub(crate) fn keep_only(&self, key: &EnvironmentKey, kept: &BTreeSet<Followed>) {
-        self.entries.lock().retain(|followed, entry| {
-            if !kept.contains(followed) {
-                entry.followers.remove(key);
+        let left: Vec<Followed> = {
+            let mut follows = self.follows.lock();
+            let Some(known) = follows.get_mut(key) else { return };
+            let left = known.iter().filter(|followed| !kept.contains(followed)).cloned().collect();
+            known.retain(|followed| kept.contains(followed));
+            if known.is_empty() {
+                follows.remove(key);
             }
-            !entry.followers.is_empty()
-        });
+            left
+        };
+        let mut entries = self.entries.lock();
+        for followed in left {
+            if let Some(entry) = entries.get_mut(&followed) {
+                entry.followers.remove(key);
+                if entry.followers.is_empty() {
+                    entries.remove(&followed);
+                }
+            }
+        }
     }
 
     /// Asks these repositories at once: somebody has pushed, or they may be open by now. How many are followed.
@@ -117,11 +211,11 @@ impl Sources {
             // Many repositories on one server are not asked all at once; one that fails is asked less often.
             let jitter = rand::rng().random_range(0.8..1.2);
             let pause = self.interval.mul_f64(jitter).saturating_mul(1 << failures.min(4));
-            tokio::select! {
+            let kicked = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                () = wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
+                () = wake.notified() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
             let revisions: Vec<Revision> = {
                 let entries = self.entries.lock();
                 entries.keys().filter(|(url, _)| *url == repository).map(|(_, r)| r.clone()).collect()
@@ -137,43 +231,85 @@ impl Sources {
             }
             let mut failed = false;
             for revision in revisions {
-                failed |= !self.look(&(repository.clone(), revision)).await;
+                failed |= !self.look(&(repository.clone(), revision), kicked).await;
             }
             failures = if failed { failures.saturating_add(1) } else { 0 };
         }
     }
 
-    /// Whether the repository answered.
-    async fn look(&self, followed: &Followed) -> bool {
-        let now = self.mirrors.ls_remote(&followed.0, &followed.1).await;
-        let known = self.entries.lock().get(followed).map(|entry| entry.latest.clone());
-        let latest = match (now, known) {
-            (_, None) => return true,
-            (Ok(now), Some(Ok(known))) if now.id == known.id => return true,
-            (Ok(_), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
-            (Err(error), _) => Err(error),
+    /// Whether the repository answered. Where news are `expected`, they are fetched without asking first.
+    async fn look(&self, followed: &Followed, expected: bool) -> bool {
+        let now = match expected {
+            true => None,
+            false => Some(self.mirrors.ls_remote(&followed.0, &followed.1).await),
         };
-        let (answered, followers) = {
+        let Some(known) = self.entries.lock().get(followed).map(|entry| entry.latest.clone()) else {
+            return true;
+        };
+        let latest = match (now, known) {
+            (Some(Ok(now)), Ok(known)) if now.id == known.id => Ok(known),
+            (None | Some(Ok(_)), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
+            (Some(Err(error)), _) => Err(error),
+        };
+        let answer = latest.clone();
+        let (is_new, is_news, followers) = {
             let mut entries = self.entries.lock();
             let Some(entry) = entries.get_mut(followed) else { return true };
-            let changed = match (&entry.latest, &latest) {
-                (Ok(a), Ok(b)) => a.id != b.id,
-                (Err(a), Err(b)) => a.to_string() != b.to_string(),
-                _ => true,
-            };
-            let answered = latest.is_ok();
-            // What was known stays good while the repository does not answer.
-            if answered || entry.latest.is_err() {
-                entry.latest = latest;
-            } else if let Err(error) = latest {
-                tracing::debug!(repository = %followed.0, %error, "a repository does not answer");
-            }
-            let followers: Vec<Arc<Mailbox>> = entry.followers.values().cloned().collect();
-            (answered, if changed { followers } else { Vec::new() })
+            let (is_new, is_news) = entry.take(latest);
+            let concerned = is_new || is_news;
+            let followers: Vec<Follower> =
+                if concerned { entry.followers.values().cloned().collect() } else { Vec::new() };
+            (is_new, is_news, followers)
         };
-        for mailbox in followers {
-            mailbox.put(if answered { Mail::Source } else { Mail::Trouble });
+        if is_new || is_news {
+            self.news.notify_one();
         }
-        answered
+        let tell = |followers: Vec<Follower>, mail: fn() -> Mail| {
+            followers.iter().for_each(|follower| follower.mailbox.put(mail()));
+        };
+        match answer {
+            Ok(commit) if is_new => {
+                // Whoever has shown that it did not answer shows that it does.
+                let everybody = if is_news { followers.clone() } else { Vec::new() };
+                tell(self.concerned(&followed.0, commit, followers).await, || Mail::Source);
+                tell(everybody, || Mail::Trouble);
+                true
+            }
+            Ok(_) => {
+                tell(followers, || Mail::Trouble);
+                true
+            }
+            Err(error) => {
+                tracing::debug!(repository = %followed.0, %error, "a repository does not answer");
+                tell(followers, || Mail::Trouble);
+                false
+            }
+        }
+    }
+
+    /// Those for whom a commit changes anything. Environments with a directory each in a large repository are not all
+    /// looked at for each commit.
+    async fn concerned(
+        &self,
+        url: &RepositoryUrl,
+        commit: Commit,
+        followers: Vec<Follower>,
+    ) -> Vec<Follower> {
+        let (mirrors, repository, everybody) = (self.mirrors.clone(), url.clone(), followers.clone());
+        let began = Instant::now();
+        // Reads from disk.
+        let decided = tokio::task::spawn_blocking(move || {
+            let Ok(tree) = mirrors.tree(&repository, &commit.id) else { return followers };
+            let holds = |follower: &Follower| {
+                let made = follower.made.as_ref();
+                made.is_some_and(|made| made.iter().all(|component| component.holds_in(&tree)))
+            };
+            followers.into_iter().filter(|follower| !holds(follower)).collect()
+        });
+        let all = everybody.len();
+        let concerned = decided.await.unwrap_or(everybody);
+        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(repository = %url, all, concerned = concerned.len(), milliseconds, "a commit has come");
+        concerned
     }
 }

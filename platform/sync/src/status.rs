@@ -1,12 +1,13 @@
 //! One summary of an environment, into its status and into what is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, Patch, PatchParams};
 use seaway_api::environment::{ComponentStatus, Environment, EnvironmentStatus};
+use seaway_object::ObjectId;
 use serde_json::json;
 
 use crate::cluster::cache::Cache;
@@ -18,13 +19,19 @@ use crate::release::Release;
 use crate::steps::Steps;
 use crate::view::{ObjectView, SyncStatus};
 
+/// More warnings are counted and not named.
+const MAX_WARNINGS: usize = 10;
+
 /// What is known of an environment after a look.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Summary {
     pub(crate) release: Option<Release>,
     pub(crate) sync: SyncStatus,
     pub(crate) health: Health,
+    /// Without what Git says of each object.
     pub(crate) plan: Plan,
+    /// What Git says of each object, as JSON: far smaller than its value.
+    pub(crate) wanted: HashMap<ObjectId, Box<str>>,
     pub(crate) objects: Vec<ObjectView>,
     /// Why Git cannot be followed: reason and message.
     pub(crate) broken: Option<(String, String)>,
@@ -36,6 +43,8 @@ pub(crate) struct Summary {
     pub(crate) conflicts: BTreeMap<String, String>,
     /// What ends soon, and when.
     pub(crate) expiring: Option<String>,
+    /// Why a repository does not answer now, though what was known of it runs.
+    pub(crate) unreachable: Option<String>,
     pub(crate) held: Option<String>,
     pub(crate) suspended: bool,
     /// What became of the objects of what this is a copy of.
@@ -52,7 +61,17 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// The objects of a plan with their state, and the state of all together.
-    pub(crate) fn observe(&mut self, plan: Plan, cache: &Cache) {
+    pub(crate) fn observe(&mut self, mut plan: Plan, cache: &Cache) {
+        let mut wanted = HashMap::with_capacity(plan.objects.len());
+        for planned in &mut plan.objects {
+            let id = planned.object.id();
+            let text = match planned.value.take() {
+                Some(value) => Some(value.to_string().into()),
+                None => self.wanted.remove(&id),
+            };
+            wanted.extend(text.map(|text| (id, text)));
+        }
+        self.wanted = wanted;
         let mut worst = Health::healthy();
         let mut objects = Vec::with_capacity(plan.objects.len());
         for planned in &plan.objects {
@@ -65,7 +84,7 @@ impl Summary {
                 planned.action,
                 Action::Create | Action::Change | Action::Unchanged | Action::Conflict
             );
-            if counts && found.status > worst.status {
+            if counts && !planned.options.ignore_health && found.status > worst.status {
                 worst = Health::new(found.status, format!("{id}: {}", found.message));
             }
             let sync = match planned.action {
@@ -91,6 +110,7 @@ impl Summary {
             .or_else(|| self.running.clone())
             .or_else(|| self.held.clone())
             .or_else(|| self.conflicts.values().next().cloned())
+            .or_else(|| self.unreachable.clone())
             .or_else(|| (!self.health.message.is_empty()).then(|| self.health.message.clone()))
             .or_else(|| self.drift())
             .or_else(|| self.expiring.clone())
@@ -135,7 +155,7 @@ impl Summary {
         };
         let mut conditions = vec![match &self.broken {
             Some((reason, message)) => condition("Rendered", Some(false), reason, message),
-            None => condition("Rendered", Some(true), "Rendered", &self.warnings.join("; ")),
+            None => condition("Rendered", Some(true), "Rendered", &few(&self.warnings)),
         }];
         let why =
             self.plan.blocked.clone().or_else(|| self.problem()).or_else(|| self.drift()).unwrap_or_default();
@@ -163,6 +183,9 @@ impl Summary {
         if !self.conflicts.is_empty() {
             let why: Vec<&str> = self.conflicts.values().map(String::as_str).collect();
             conditions.push(condition("OverridesMerge", Some(false), "Conflict", &why.join("; ")));
+        }
+        if let Some(unreachable) = &self.unreachable {
+            conditions.push(condition("Following", Some(false), "SourceUnavailable", unreachable));
         }
         if let Some(held) = &self.held {
             conditions.push(condition("Held", Some(true), "Held", held));
@@ -195,6 +218,15 @@ impl Summary {
             conditions,
         }
     }
+}
+
+/// Warnings in a text that people still read.
+fn few(warnings: &[String]) -> String {
+    let mut text = warnings.iter().take(MAX_WARNINGS).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if warnings.len() > MAX_WARNINGS {
+        text.push_str(&format!("; and {} more", warnings.len() - MAX_WARNINGS));
+    }
+    text
 }
 
 /// What a condition says when there is nothing in particular to say.

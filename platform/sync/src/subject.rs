@@ -22,6 +22,8 @@ pub(crate) struct Subject {
     pub(crate) stack: StackSpec,
     /// What it is a copy of.
     pub(crate) copied: Option<Copied>,
+    /// It is being deleted.
+    pub(crate) ending: bool,
 }
 
 /// What an environment is a copy of.
@@ -112,6 +114,7 @@ impl Subject {
                 seed: secret,
             }),
             key,
+            ending: false,
         })
     }
 
@@ -129,7 +132,7 @@ impl Subject {
         if !errors.is_empty() {
             return Err(Error::Invalid { kind: "Environment", name: key.name, errors });
         }
-        Ok(Self { key, spec, stack, copied: None })
+        Ok(Self { key, spec, stack, copied: None, ending: false })
     }
 
     /// Files of a component that are not read in a copy: pattern of the path, and what it reads instead.
@@ -171,6 +174,7 @@ impl Subject {
             prune: self.spec.sync.prune,
             allow_empty: self.spec.sync.allow_empty,
             force_conflicts: self.spec.sync.force_conflicts,
+            ending: self.ending,
         }
     }
 

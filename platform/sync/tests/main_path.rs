@@ -5,9 +5,9 @@
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
-use seaway_sync::HealthStatus;
 use seaway_sync::plan::Action;
 use seaway_sync::view::{Outcome, SyncStatus, Trigger};
+use seaway_sync::{HealthStatus, SyncChoice};
 use serde_json::json;
 use support::{Repository, World, config};
 
@@ -215,5 +215,47 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
     assert_eq!(world.sync().lift(&key, None, "ada").await.unwrap().len(), 1);
     world.synced(&again).await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("bad"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_at_news_first_does_not_keep_them_from_the_others() {
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[("deploy/a.yaml", Some(&config("a", "one"))), ("other/b.yaml", Some(&config("b", "one")))],
+    );
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    world
+        .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
+            "metadata": {"name": "other", "namespace": "seaway"},
+            "spec": {"components": [{"name": "web", "source":
+                {"repo": repository.url(), "path": "other", "revision": "main"}}]}}))
+        .await;
+    world
+        .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment",
+            "metadata": {"name": "other", "namespace": "seaway"},
+            "spec": {"stack": "other", "destination": {"namespace": "shop"}}}))
+        .await;
+    world
+        .until("the other runs", async |world| world.value("b", "key").await.as_deref() == Some("one"))
+        .await;
+    // Faster than any poll.
+    for value in ["two", "three", "four"] {
+        let (a, b) = (config("a", value), config("b", value));
+        let files = [("deploy/a.yaml", Some(a.as_str())), ("other/b.yaml", Some(b.as_str()))];
+        repository.push("main", value, &files);
+        world.sync().plan(&key, None).await.unwrap();
+        world.sync().sync(&key, SyncChoice::default(), "ada").await.unwrap();
+        assert_eq!(world.value("a", "key").await.as_deref(), Some(value));
+        world
+            .until("the other hears of it", async |world| {
+                world.value("b", "key").await.as_deref() == Some(value)
+            })
+            .await;
+    }
     world.stop().await;
 }

@@ -296,3 +296,49 @@ async fn fields_are_left_to_others_by_pointer_and_by_manager() {
     assert_eq!(web["spec"]["minReadySeconds"], 3, "what is not rendered is nobody's concern");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ignored_is_named_with_its_place_and_the_end_spares_what_asks_for_it() {
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[
+            (
+                "deploy/kept.yaml",
+                Some(&annotated("kept", "x", "argocd.argoproj.io/sync-options: Delete=false")),
+            ),
+            (
+                "deploy/gone.yaml",
+                Some(&annotated("gone", "x", "argocd.argoproj.io/sync-options: Prune=false")),
+            ),
+            (
+                "deploy/odd.yaml",
+                Some(&annotated("odd", "x", "argocd.argoproj.io/sync-options: Validate=false")),
+            ),
+        ],
+    );
+    let world = World::new().await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    world
+        .until("the warning is in the condition", async |world| {
+            let found =
+                world.get("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await.unwrap();
+            let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|condition| {
+                let message = condition["message"].as_str().unwrap_or_default();
+                condition["type"] == "Rendered"
+                    && condition["status"] == "True"
+                    && message.starts_with("deploy/odd.yaml:1: ConfigMap shop/odd: ")
+                    && message.contains("Validate=false is ignored: ")
+                    && !message.contains("Delete=false")
+            })
+        })
+        .await;
+    world.delete("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await;
+    world.until("it is gone", async |world| world.view().is_none()).await;
+    assert!(has(&world, CONFIG_MAP, "kept").await);
+    assert!(!has(&world, CONFIG_MAP, "gone").await && !has(&world, CONFIG_MAP, "odd").await);
+    world.stop().await;
+}

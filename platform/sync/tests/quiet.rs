@@ -158,3 +158,42 @@ async fn an_empty_directory_deletes_nothing_unless_that_is_meant() {
     world.until("it is gone", async |world| world.value("a", "key").await.is_none()).await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repositories_that_never_answer_hold_up_nobody_else() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::with_turns(2).await;
+    // It takes connections, and says nothing.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let place = silent.local_addr().unwrap();
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok(connection) = silent.accept().await {
+            connections.push(connection);
+        }
+    });
+    for name in ["one", "two", "three"] {
+        world
+            .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
+                "metadata": {"name": name, "namespace": "seaway"}, "spec": {"components": [{"name": "web",
+                    "source": {"repo": format!("http://{place}/{name}.git"), "path": "x", "revision": "main"}}]}}))
+            .await;
+        world
+            .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment",
+                "metadata": {"name": name, "namespace": "seaway"},
+                "spec": {"stack": name, "destination": {"namespace": name}}}))
+            .await;
+    }
+    world
+        .until("all of them wait", async |world| {
+            ["one", "two", "three"]
+                .iter()
+                .all(|name| world.sync().list().iter().any(|view| view.name == *name))
+        })
+        .await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    held.abort();
+    world.stop().await;
+}

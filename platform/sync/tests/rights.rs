@@ -91,3 +91,39 @@ async fn a_deleted_environment_takes_what_it_applied_with_it() {
     assert_eq!(account, None);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_with_the_account_of_another_environment_is_refused() {
+    let repository = Repository::new();
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: strong}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: thief}\nspec:\n  serviceAccountName: strong\n  containers: \
+               [{name: c, image: x}]\n";
+    let good =
+        repository.push("main", "First", &[("deploy/a.yaml", Some(account)), ("weak/pod.yaml", Some(pod))]);
+    let world = World::new().await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&good).await;
+    world
+        .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
+            "metadata": {"name": "weak", "namespace": "seaway"},
+            "spec": {"components": [{"name": "web", "source":
+                {"repo": repository.url(), "path": "weak", "revision": "main"}}]}}))
+        .await;
+    world
+        .create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment",
+            "metadata": {"name": "weak", "namespace": "seaway"},
+            "spec": {"stack": "weak", "destination": {"namespace": "shop"}}}))
+        .await;
+    world
+        .until("the pod is named", async |world| {
+            let all = world.sync().list();
+            all.iter().any(|view| {
+                view.name == "weak"
+                    && view.message.contains("Pod shop/thief")
+                    && view.message.contains("the ServiceAccount shop/strong of the environment staging")
+            })
+        })
+        .await;
+    assert_eq!(world.get("v1", "Pod", Some("shop"), "thief").await, None);
+    world.stop().await;
+}

@@ -1,6 +1,7 @@
 //! The Kubernetes API as syncs use it: objects as plain values, of any kind that the cluster knows.
 
 pub(crate) mod cache;
+pub(crate) mod pace;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -202,3 +202,17 @@ fn an_environment_says_it_itself() {
     object["metadata"]["generation"] = 3.into();
     assert_eq!(health(&object).status, HealthStatus::Progressing);
 }
+
+#[test]
+fn a_pod_that_is_not_restarted_can_be_meant_to_go_on() {
+    let pod = |annotations: Value| {
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations},
+            "spec": {"restartPolicy": "Never"},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        health(&object).status
+    };
+    let key = "argocd.argoproj.io/ignore-restart-policy";
+    assert_eq!(pod(json!({key: "true"})), Healthy);
+    assert_eq!(pod(json!({key: "false"})), Progressing);
+    assert_eq!(pod(json!({key: "true", "argocd.argoproj.io/hook": "PreSync"})), Progressing);
+}

@@ -1,5 +1,6 @@
 //! Built-in kinds that run, or that something must be given to.
 
+use seaway_object::identity::annotation;
 use serde_json::Value;
 
 use super::{Health, HealthStatus, condition, holds, is_unobserved, number, said, text};
@@ -118,7 +119,7 @@ pub(super) fn pod(object: &Value) -> Health {
             });
             Health::degraded(if message.is_empty() { failed.unwrap_or_default() } else { message.to_owned() })
         }
-        "Running" if matches!(text(object, "/spec/restartPolicy"), "" | "Always") => {
+        "Running" if matches!(text(object, "/spec/restartPolicy"), "" | "Always") || runs_on(object) => {
             if holds(object, "Ready") {
                 return Health::healthy();
             }
@@ -127,6 +128,12 @@ pub(super) fn pod(object: &Value) -> Health {
         "" => Health::progressing("has not been scheduled yet"),
         other => Health::progressing(other.to_lowercase()),
     }
+}
+
+/// Argo CD's annotation for a pod that is meant to go on although it would not be restarted; hooks end.
+fn runs_on(object: &Value) -> bool {
+    annotation(object, "argocd.argoproj.io/ignore-restart-policy") == Some("true")
+        && !crate::options::ObjectOptions::of(object).is_hook()
 }
 
 pub(super) fn job(object: &Value) -> Health {

@@ -11,7 +11,10 @@ use crate::ownership::Ownership;
 
 /// Whether a rule is about this object.
 pub(super) fn concerns(rule: &IgnoreRule, kind: &GroupVersionKind, id: &ObjectId) -> bool {
-    let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+    // A star as Argo CD has it.
+    let is = |wanted: &Option<String>, found: &str| {
+        wanted.as_deref().is_none_or(|wanted| wanted == found || wanted == "*")
+    };
     is(&rule.group, &kind.group)
         && is(&rule.kind, &kind.kind)
         && is(&rule.name, &id.name)

@@ -158,6 +158,9 @@ pub struct PlannedObject {
     /// The live object, if there is one.
     #[serde(skip)]
     pub live_uid: Option<String>,
+    /// Its kind is not known yet: what is planned is only that it is waited for.
+    #[serde(skip)]
+    pub late_kind: bool,
 }
 
 impl PlannedObject {
@@ -254,6 +257,8 @@ pub struct Policy {
     pub allow_empty: bool,
     /// Take fields from other appliers.
     pub force_conflicts: bool,
+    /// The environment ends.
+    pub ending: bool,
 }
 
 /// Everything that a plan follows from.
@@ -272,6 +277,8 @@ pub struct PlanInput<'a> {
     pub ignore: &'a [IgnoreRule],
     /// What may happen.
     pub policy: Policy,
+    /// Whose environment a ServiceAccount (namespace, name) is, when it is another one's.
+    pub accounts: &'a dyn Fn(&str, &str) -> Option<String>,
     /// The shapes of kinds.
     pub schema: &'a dyn Fn(&GroupVersionKind) -> TypeRef,
     /// With which values of secrets are hashed where they would be shown.
@@ -338,16 +345,23 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
         digest: digest(&wanted.value),
         options: wanted.options.clone(),
         live_uid: None,
+        late_kind: false,
     };
     let set = |mut planned: PlannedObject, action: Action, message: String| {
         planned.action = action;
         planned.message = message;
         planned
     };
-    if let Some(reason) = forbidden(input.allowed, wanted) {
+    if let Some(reason) = forbidden(input.allowed, wanted).or_else(|| foreign_account(input, wanted)) {
         return set(planned, Action::Forbidden, reason);
     }
     let Some(_) = wanted.scope else {
+        if wanted.options.late_kind {
+            let message =
+                format!("the cluster does not know the kind {} yet, which is waited for", wanted.kind);
+            planned.late_kind = true;
+            return set(planned, Action::Create, message);
+        }
         let message = format!(
             "the cluster does not know the kind {}: install its CustomResourceDefinition, or add it to the stack",
             wanted.kind
@@ -533,12 +547,27 @@ fn forbidden(allowed: &Allowed, wanted: &Desired) -> Option<String> {
     }
 }
 
-/// A pod's specification lies at one of these places, and names there as whom it runs.
-const ACCOUNTS: [&str; 3] = [
+/// Where kinds that make pods say as whom these run.
+const ACCOUNTS: [&str; 4] = [
     "/spec/serviceAccountName",
     "/spec/template/spec/serviceAccountName",
     "/spec/jobTemplate/spec/template/spec/serviceAccountName",
+    "/template/spec/serviceAccountName",
 ];
+
+/// As whom the pods of an object run; `None` for the namespace's own account, and for what makes none.
+pub(crate) fn account_of_pods(object: &Value) -> Option<&str> {
+    ACCOUNTS.iter().find_map(|pointer| object.pointer(pointer)?.as_str()).filter(|name| !name.is_empty())
+}
+
+/// Pods of one environment do not run with the rights of another.
+fn foreign_account(input: &PlanInput<'_>, wanted: &Desired) -> Option<String> {
+    let (name, namespace) = (account_of_pods(&wanted.value)?, wanted.id.namespace.as_deref()?);
+    let owner = (input.accounts)(namespace, name)?;
+    Some(format!(
+        "its pods would run as the ServiceAccount {namespace}/{name} of {owner}: use one of its own"
+    ))
+}
 
 /// Pods of a copy run as nobody else: an account that is not the copy's own may be somebody's who may do more.
 fn forbid_foreign_accounts(desired: &[Desired], objects: &mut [PlannedObject]) {
@@ -548,12 +577,8 @@ fn forbid_foreign_accounts(desired: &[Desired], objects: &mut [PlannedObject]) {
         .map(|object| (object.id.namespace.as_deref(), object.id.name.as_str()))
         .collect();
     for planned in objects.iter_mut().filter(|planned| !planned.action.is_blocking()) {
-        let Some(value) = &planned.value else { continue };
-        let named = ACCOUNTS.iter().filter_map(|at| value.pointer(at).and_then(Value::as_str));
-        let foreign = named.filter(|name| {
-            !name.is_empty()
-                && *name != "default"
-                && !own.contains(&(planned.object.namespace.as_deref(), *name))
+        let foreign = planned.value.as_ref().and_then(account_of_pods).filter(|name| {
+            *name != "default" && !own.contains(&(planned.object.namespace.as_deref(), *name))
         });
         let message = foreign.map(|name| {
             format!(
@@ -561,7 +586,7 @@ fn forbid_foreign_accounts(desired: &[Desired], objects: &mut [PlannedObject]) {
                  leave serviceAccountName out"
             )
         });
-        if let Some(message) = message.last() {
+        if let Some(message) = message {
             planned.action = Action::Forbidden;
             planned.fields.clear();
             planned.message = message;

@@ -45,6 +45,7 @@ pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<Pla
             digest: String::new(),
             options,
             live_uid: identity::uid(live).map(str::to_owned),
+            late_kind: false,
         });
     }
     objects.sort_by(|a, b| a.object.cmp(&b.object));
@@ -78,7 +79,7 @@ fn reason_to_keep(
     if kind.group.is_empty() && kind.kind == "Namespace" && !entry.created {
         return Some("Seaway did not make this namespace: delete it by hand".to_owned());
     }
-    match options.prune {
+    match if input.policy.ending { options.delete } else { options.prune } {
         Prune::Never => return Some("its options forbid deletion".to_owned()),
         Prune::Confirm if !approved => {
             return Some(

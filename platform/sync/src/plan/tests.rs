@@ -85,6 +85,9 @@ impl World {
 
     fn plan(&self, objects: &[Value]) -> Plan {
         plan(PlanInput {
+            accounts: &|namespace, name| {
+                (namespace == "shop" && name == "theirs").then(|| "the environment production".to_owned())
+            },
             desired: wanted(objects),
             live: &self.live,
             inventory: &self.inventory,
@@ -371,4 +374,27 @@ fn the_servers_dry_run_has_the_last_word() {
     object.refine(live, live, &untyped(), false, &HashKey::new([1; 32]));
     assert_eq!(object.action, Action::Unchanged);
     assert!(object.fields.is_empty());
+}
+
+#[test]
+fn pods_do_not_run_with_the_rights_of_another_environment() {
+    let mut world = World::new();
+    let spec =
+        |account: &str| json!({"serviceAccountName": account, "containers": [{"name": "c", "image": "x"}]});
+    let pod = |account: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec(account)});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"selector": {}, "template": {"spec": spec("theirs")}}});
+    let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+        "spec": {"jobTemplate": {"spec": {"template": {"spec": spec("theirs")}}}}});
+    for object in [pod("theirs"), deployment, cron] {
+        let planned = world.plan(&[object]).objects.remove(0);
+        assert_eq!(planned.action, Action::Forbidden, "{:?}", planned.object);
+        assert!(planned.message.contains("shop/theirs of the environment production"), "{}", planned.message);
+    }
+    world.allowed.namespaces.insert("other".to_owned());
+    let mut elsewhere = pod("theirs");
+    elsewhere["metadata"]["namespace"] = "other".into();
+    for object in [pod("ours"), elsewhere] {
+        assert_ne!(world.plan(&[object]).objects[0].action, Action::Forbidden);
+    }
 }

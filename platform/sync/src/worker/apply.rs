@@ -38,7 +38,7 @@ impl Worker {
         trigger: Trigger,
         requests: &[SyncRequest],
         objects: &Objects,
-        turn: Turn,
+        turn: Option<Turn>,
         steps: Steps,
     ) -> Result<(SyncRecord, Option<Duration>), Error> {
         let chosen: Vec<_> = requests.iter().flat_map(|request| request.objects.iter()).collect();
@@ -134,6 +134,8 @@ impl Worker {
         }
         let mut summary = self.summary.lock();
         summary.running = None;
+        // The records have them.
+        summary.steps = Steps::default();
         if let Some(good) = memory.last_good() {
             summary.release = Some(good.definition.clone());
         }
@@ -153,7 +155,7 @@ impl Worker {
         record: &SyncRecord,
         trigger: Trigger,
         objects: &Objects,
-        turn: Turn,
+        turn: Option<Turn>,
         steps: &Steps,
     ) -> Result<(Done, Result<(), Error>), Error> {
         let memory = self.shared.records.get(&self.key)?;
@@ -186,7 +188,7 @@ impl Worker {
             deadline: seconds.map_or(WAVE_DEADLINE, |seconds| Duration::from_secs(seconds.into())),
             progress: &progress,
             steps,
-            turn: Mutex::new(Some(turn)),
+            turn: Mutex::new(turn),
         };
         let components: Vec<(String, Vec<String>)> = subject
             .stack

@@ -123,6 +123,7 @@ impl Worker {
             spec: environment.spec.clone(),
             stack: self.shared.stack(&self.key.namespace, &environment.spec.stack).unwrap_or_default(),
             copied: None,
+            ending: true,
         };
         let memory = self.shared.records.get(&self.key)?;
         // What was in its namespaces is gone with them.
@@ -195,7 +196,8 @@ impl Worker {
     }
 
     async fn end_account(&self, environment: &Environment, subject: &Subject) -> Result<(), Error> {
-        self.shared.account(subject).await?.take_back(&self.shared.client, true).await?;
+        let account = self.shared.account(subject).await?;
+        account.take_back(&self.shared.client, &self.shared.bindings).await?;
         let mut rest = environment.metadata.finalizers.clone().unwrap_or_default();
         rest.retain(|finalizer| finalizer != FINALIZER);
         // The end of the Environment ends this worker: what is to be done is done before. Done again after an

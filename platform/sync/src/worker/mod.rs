@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
 use crate::plan::{Action, Plan};
-use crate::queue::{Turn, Urgency};
+use crate::queue::{Seat, Turn, Urgency};
 use crate::records::Memory;
 use crate::rendering::RenderCache;
 use crate::shared::Shared;
@@ -142,9 +142,9 @@ impl Worker {
                 () = timer => {}
             }
             let letters = self.mailbox.take();
-            let urgency = if letters.requests.is_empty() { Urgency::Background } else { Urgency::Person };
-            let turn = self.shared.turns.take(urgency).await;
-            next = self.look(letters, turn).await;
+            let turn = self.shared.turns.take(urgency(&letters.requests)).await;
+            // What a look needs is large, and most workers wait.
+            next = Box::pin(self.look(letters, turn)).await;
         }
     }
 
@@ -269,9 +269,10 @@ impl Worker {
         }
         let memory = self.shared.records.get(&self.key)?;
         let steps = Steps::default();
-        let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps).await?;
-        let objects = self.ensure_account(&subject).await?;
         let shared = self.shared.clone();
+        let seat = Seat::new(&shared.turns, urgency(requests), turn);
+        let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps, &seat).await?;
+        let objects = self.ensure_account(&subject).await?;
         let reader = Reader {
             kinds: &shared.kinds,
             cache: &shared.cache,
@@ -311,6 +312,7 @@ impl Worker {
             summary.warnings = candidate.warnings.clone();
             summary.conflicts = candidate.conflicts.clone();
             summary.expiring = expiring.clone().map(|(words, _)| words);
+            summary.unreachable = candidate.unreachable.clone();
             summary.suspended = suspended;
             summary.running = None;
             summary.naming = candidate.naming.clone();
@@ -347,7 +349,7 @@ impl Worker {
                     trigger,
                     requests,
                     &objects,
-                    turn,
+                    seat.into_turn(),
                     steps,
                 );
                 let (finished, pause) = sync.await?;
@@ -368,6 +370,7 @@ impl Worker {
         asked: bool,
         now: Timestamp,
         steps: &Steps,
+        seat: &Seat<'_>,
     ) -> Result<Chosen, Error> {
         let shared = &self.shared;
         let finder = |cache| Finder {
@@ -378,6 +381,7 @@ impl Worker {
             cache,
             now,
             steps,
+            seat: Some(seat),
         };
         let found = finder(&self.followed).find(Choice::Spec { fresh: asked }).await;
         let (broken, held, instead) = match found {
@@ -483,7 +487,7 @@ impl Worker {
         {
             return Ok(objects.clone());
         }
-        account.ensure(&self.shared.client, &self.shared.copier).await?;
+        account.ensure(&self.shared.client, &self.shared.copier, &self.shared.bindings).await?;
         if account.copy.is_some() {
             let open = open_network(&self.shared.copier).await?;
             let mut summary = self.summary.lock();
@@ -512,6 +516,10 @@ enum Decision {
     Nothing,
     Wait(Duration),
     Apply(Trigger),
+}
+
+fn urgency(requests: &[SyncRequest]) -> Urgency {
+    if requests.is_empty() { Urgency::Background } else { Urgency::Person }
 }
 
 fn backoff(attempts: u32) -> Duration {

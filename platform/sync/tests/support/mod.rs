@@ -53,6 +53,13 @@ impl Repository {
         self.server.as_ref().unwrap().url("private/bare.git")
     }
 
+    /// Takes the repository away, or brings it back.
+    pub fn hide(&self, hidden: bool) {
+        let (here, away) = (self.folder.path().join("bare.git"), self.folder.path().join("away.git"));
+        let (from, to) = if hidden { (here, away) } else { (away, here) };
+        std::fs::rename(from, to).unwrap();
+    }
+
     fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
@@ -100,13 +107,19 @@ pub struct World {
     pub server: Option<ApiServer>,
     pub sync: Option<Sync>,
     pub folder: tempfile::TempDir,
+    turns: usize,
 }
 
 impl World {
     pub async fn new() -> Self {
+        Self::with_turns(8).await
+    }
+
+    /// With so many environments that are looked at at once.
+    pub async fn with_turns(turns: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = ApiServer::start(Options::new(folder.path().join("cluster"))).await.unwrap();
-        let mut world = Self { server: Some(server), sync: None, folder };
+        let mut world = Self { server: Some(server), sync: None, folder, turns };
         for definition in seaway_api::crds() {
             world.create(definition).await;
         }
@@ -148,7 +161,7 @@ impl World {
             ledger: self.ledger().await,
             mirrors,
             poll_interval: Duration::from_millis(200),
-            concurrency: 8,
+            concurrency: self.turns,
             hash_key: HashKey::new([7; 32]),
             domain: "example.test".to_owned(),
         };
