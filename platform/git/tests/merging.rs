@@ -1,7 +1,6 @@
 //! Merges that stay in the mirror, and whether a branch has what was proposed. The oracle is the `git` program.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod support;
 
 use seaway_git::{CommitId, Error, Revision};

@@ -474,7 +474,12 @@ impl Executor<'_> {
         let mut open = Vec::new();
         for object in members {
             let id = object.object.id();
-            let found = match self.cache.get(&id) {
+            let live = self.cache.get(&id);
+            // It was there when it was planned, and would not come back by waiting: the next look makes it again.
+            if live.is_none() && object.action == Action::Unchanged {
+                return Err(Error::Superseded);
+            }
+            let found = match live {
                 Some(live) => health(&live),
                 None => Health::new(HealthStatus::Missing, "is not there"),
             };
@@ -485,6 +490,11 @@ impl Executor<'_> {
             }
             step.begin(self.steps);
             step.begin_object(self.steps, &object.object);
+            if found.status == HealthStatus::Missing
+                && matches!(object.action, Action::Create | Action::Change)
+            {
+                return Err(Error::Unhealthy(format!("{id} was deleted while it was waited for")));
+            }
             // What ran and failed does not become better by waiting.
             let ran = object.options.is_hook() || matches!(object.object.kind.as_str(), "Job");
             if ran && found.status == HealthStatus::Degraded {

@@ -175,7 +175,14 @@ impl Reader<'_> {
             .filter(|(.., replace)| !replace)
             .map(|(index, id, kind, value, _)| async move {
                 let answer = account.apply(&kind, &id, &value, true, true).await;
-                (index, id, kind, answer)
+                // Somebody has changed it since it was read: what he changed is no part of the answer to us.
+                let newer = match (&answer, live.get(&id)) {
+                    (Ok(answer), Some(live)) if revision(answer) != revision(live) => {
+                        self.objects.get(&kind, &id).await.ok().flatten()
+                    }
+                    _ => None,
+                };
+                (index, id, kind, answer, newer)
             })
             .collect();
         let answers: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
@@ -188,16 +195,19 @@ impl Reader<'_> {
                 object.message.clear();
             }
         }
-        for (index, id, kind, answer) in answers {
+        for (index, id, kind, answer, newer) in answers {
             let object = &mut plan.objects[index];
-            match (answer, live.get(&id)) {
+            match (answer, newer.as_ref().or(live.get(&id))) {
                 (Ok(answer), Some(live)) => {
                     let in_git = digests.get(&id) == Some(&object.digest.as_str());
                     object.refine(live, &answer, &kind.schema, in_git, self.key);
                     if object.action == Action::Unchanged
                         && let Some(revision) = revision(live)
                     {
-                        confirmed.insert(id, (object.digest.clone(), revision));
+                        confirmed.insert(id.clone(), (object.digest.clone(), revision));
+                    }
+                    if let Some(newer) = newer {
+                        self.cache.put(id, newer);
                     }
                 }
                 (Ok(_), None) => {}

@@ -9,6 +9,7 @@ use seaway_api::environment::Image;
 use seaway_api::stack::RenderKind;
 use seaway_git::{CommitId, Mirrors, RepositoryUrl, Revision};
 use seaway_render::{Cache, Found, Kind, Outcome, Remote, Remotes, RenderRequest, Rendered, Shareable};
+use seaway_source::FileTree;
 use serde_json::Value;
 
 use crate::desired::{Origin, Source, digest};

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
 use crate::queue::Turns;
-use crate::records::Records;
+use crate::records::{Memory, Records};
 use crate::rendering::RenderCache;
 use crate::sources::Sources;
 use crate::status::Summary;
@@ -68,6 +68,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Changes what is remembered of an environment, as [`Records::change`] does, on a thread that may wait for the disk.
+    pub(crate) async fn remember<T: Send + 'static>(
+        self: &Arc<Self>,
+        key: &EnvironmentKey,
+        change: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (shared, key) = (self.clone(), key.clone());
+        let changed = tokio::task::spawn_blocking(move || shared.records.change(&key, change));
+        changed.await.map_err(|_| Error::Stopping)?
+    }
+
     pub(crate) fn environment(&self, key: &EnvironmentKey) -> Option<Environment> {
         self.environments.lock().get(key).map(|known| known.environment.clone())
     }

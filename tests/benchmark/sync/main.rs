@@ -159,7 +159,7 @@ async fn commit_to_all(place: &Place, repository: &Repository, count: usize, man
     no_change(place, repository, count).await;
 }
 
-/// (d): a commit that changes nothing that is deployed, and a restart.
+/// (d): a commit that changes nothing that is deployed.
 async fn no_change(place: &Place, repository: &Repository, count: usize) {
     let before = place.revisions().await;
     repository.push("main", "Nothing", &[("README.md", &format!("{:?}", Instant::now()))]);

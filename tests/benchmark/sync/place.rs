@@ -50,7 +50,9 @@ impl Place {
 
     pub(crate) async fn real() -> Option<Self> {
         let programs = real_kubernetes::programs()?;
-        let real = RealKubernetes::start(&programs, Parts { sync_writes: true });
+        let mut real = RealKubernetes::start(&programs, Parts { sync_writes: true });
+        // The rules of `admin` are gathered by one of them.
+        real.start_controllers();
         let folder = tempfile::tempdir().unwrap();
         let client = client(&real.kubeconfig()).await;
         while send(&client, "GET", "/readyz", "application/json", &Value::Null).await.0 != 200 {

@@ -64,7 +64,8 @@ impl Worker {
             steps: Vec::new(),
         };
         record.id = self.shared.journal.begin(&self.key, &record).await?;
-        self.shared.records.change(&self.key, |memory| memory.syncs.push(record.clone()))?;
+        let remembered = record.clone();
+        self.shared.remember(&self.key, move |memory| memory.syncs.push(remembered)).await?;
         Ok(record)
     }
 
@@ -126,14 +127,16 @@ impl Worker {
         if record.finished.is_some() {
             self.shared.journal.finish(&self.key, &record, touched.then_some(&inventory)).await?;
         }
-        self.shared.records.change(&self.key, |memory| {
+        let remembered = record.clone();
+        let remember = move |memory: &mut Memory| {
             if touched {
                 memory.inventory = inventory;
             }
-            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == record.id) {
-                *open = record.clone();
+            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == remembered.id) {
+                *open = remembered;
             }
-        })?;
+        };
+        self.shared.remember(&self.key, remember).await?;
         if record.outcome == Outcome::Succeeded && !record.partial {
             self.shared.tell_copies(&self.key, || Mail::Source);
         }
@@ -149,10 +152,11 @@ impl Worker {
         closed.outcome = Outcome::Superseded;
         closed.finished = Some(Timestamp::now());
         self.shared.journal.finish(&self.key, &closed, None).await?;
-        self.shared.records.change(&self.key, |memory| {
+        let close = move |memory: &mut Memory| {
             if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == closed.id) {
                 *open = closed;
             }
-        })
+        };
+        self.shared.remember(&self.key, close).await
     }
 }
