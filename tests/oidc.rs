@@ -27,7 +27,8 @@ fn scripts() -> Option<PathBuf> {
     let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-install.lock")).unwrap();
     lock.lock().unwrap();
     if !scripts.join("node_modules/oidc-provider").is_dir() {
-        let installed = Command::new("npm").args(["ci", "--no-audit"]).current_dir(&scripts).output().unwrap();
+        let installed =
+            Command::new("npm").args(["ci", "--no-audit"]).current_dir(&scripts).output().unwrap();
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
     }
     Some(scripts)
@@ -113,7 +114,11 @@ fn people_log_in_at_a_real_provider_and_its_groups_say_what_they_may_do() {
     provider.serve(&url);
 
     let jane = log_in(&scripts, &url, "jane");
-    assert_eq!((&jane["status"], &jane["path"]), (&json!(200), &json!("/environments/seaway/staging")), "{jane}");
+    assert_eq!(
+        (&jane["status"], &jane["path"]),
+        (&json!(200), &json!("/environments/seaway/staging")),
+        "{jane}"
+    );
     assert_eq!(jane["session"]["user"], "jane");
     assert_eq!(jane["session"]["method"], "oidc");
     assert_eq!(jane["session"]["groups"], json!(["seaway:operators", "system:authenticated"]));

@@ -54,7 +54,7 @@ impl World {
         RenderCache::open(&self.folder.path().join("rendered")).unwrap()
     }
 
-    async fn render(&self, cache: &RenderCache, path: &str, commit: &CommitId) -> RenderedComponent {
+    async fn render(&self, cache: &RenderCache, path: &str, commit: &CommitId) -> Arc<RenderedComponent> {
         let repository: RepositoryUrl = format!("file://{}", self.repository().display()).parse().unwrap();
         let mirrors = self.mirrors();
         mirrors.fetch(&repository, &Revision::Commit(commit.clone())).await.unwrap();
@@ -67,6 +67,7 @@ impl World {
             parameters: BTreeMap::new(),
             images: Vec::new(),
             remotes: BTreeMap::new(),
+            files: Vec::new(),
         };
         render(component, &mirrors, cache, &|_| true).await.unwrap()
     }

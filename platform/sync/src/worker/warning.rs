@@ -145,7 +145,7 @@ mod tests {
             let metadata = ObjectMeta { creation_timestamp: Some(made), ..ObjectMeta::default() };
             let environment = Environment { metadata, spec: spec.clone(), status: None };
             let key = crate::view::EnvironmentKey::new("seaway-jane", "mine");
-            let subject = Subject { key, spec, stack: Default::default(), copied: None };
+            let subject = Subject { key, spec, stack: Default::default(), copied: None, ending: false };
             let now = now.parse().unwrap();
             let next = next_warning(&environment, &subject, now).map(|time| time.to_string());
             (ends_soon(&environment, &subject, now).map(|(words, _)| words), next)
