@@ -13,6 +13,10 @@
 //! - `managedByLabel` says `kustomize-v5.6.0`, as the kustomize program does (inside of kubectl it says `(devel)`);
 //! - sizes, depths and numbers have limits, and what exceeds one is an error that names the file.
 //!
+//! One difference is not yet mended: a label that a kustomization adds to several fields of an object is one value to
+//! kustomize, and whoever changes it later in one of them (labels without selectors, a merge patch, a replacement)
+//! changes all of them, selectors too. Here only the field that is named changes.
+//!
 //! What it never does: touch the network, a clock or a process. A remote base that is not there yet is an answer
 //! ([`Outcome::Needs`]), not a request. It runs no plugins.
 //!
