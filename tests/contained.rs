@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/cluster.rs"]
+mod cluster;
 #[path = "support/git.rs"]
 mod git;
 #[path = "contained/matrix.rs"]
@@ -18,11 +20,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use cluster::Cluster;
 use git::Repository;
 use matrix::{Api, Features};
 use real_kubernetes::{Parts, RealKubernetes};
 use serde_json::{Value, json};
-use serving::{Cluster, Serve, install};
+use serving::{Serve, install};
 use support::person::{PASSWORD, Person};
 use support::{Kubectl, eventually};
 
@@ -42,6 +45,15 @@ fn set_up(address: &str, code: &str) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// As `eventually`, for what takes longer than that.
+fn patiently(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(180);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{what}: not within 180 s");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
 }
 
 /// A server of long ago takes an empty text as a default for none at all, and refuses it.
@@ -87,7 +99,15 @@ fn a_copy_is_open_inside_and_closed_outside(admin: &Path, features: Features) {
     eventually("production is there to be copied", || {
         jane.run("env create mine --copy-of production --dry-run").success
     });
-    let made = jane.ok("env create mine --copy-of production --no-wait");
+    // The controllers of a real Kubernetes look for new kinds every half minute, and nothing that a quota counts is made
+    // before that.
+    let mut made = jane.run("env create mine --copy-of production --no-wait");
+    patiently("environments are counted, and one is made", || {
+        if !made.success {
+            made = jane.run("env create mine --copy-of production --no-wait");
+        }
+        made.success
+    });
     assert!(made.stdout.contains("nothing that enforces NetworkPolicies was found"), "{made:?}");
     eventually("the copy runs", || k.run("get configmap settings -n mine-shop").success);
 

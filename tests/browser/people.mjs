@@ -48,7 +48,7 @@ await look("viewer", viewer);
 
 // A grant counts at once, where it was given and nowhere else.
 await admin.getByRole("button", { name: "Change the role of vera" }).tap();
-await admin.getByRole("dialog").getByLabel("Grants").fill("developer:shop/staging");
+await admin.getByRole("dialog").getByRole("textbox", { name: "Grants" }).fill("developer:shop/staging");
 await look("role", admin);
 await admin.getByRole("dialog").getByRole("button", { name: "Change" }).tap();
 await admin.getByRole("row", { name: /vera/ }).getByText("developer:shop/staging").waitFor();

@@ -133,9 +133,9 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         );
     }
     let config = configuration(&options).await?;
-    let oidc = options.oidc.provider()?;
     let api = config.cluster_url.to_string();
     let kubernetes = kubernetes(&options, &config);
+    let oidc = options.oidc.provider()?;
     // The sync engine hears itself what the server says of its load, and keeps to it.
     let mut unpaced = config.clone();
     unpaced.default_retry = false;

@@ -197,7 +197,7 @@ pub(crate) async fn open_network(client: &Client) -> Result<Option<String>, Erro
     let daemons = list("/apis/apps/v1/daemonsets").await?;
     let is_engine = |daemon: &Value| {
         let name = seaway_object::identity::name(daemon);
-        ENGINES.iter().any(|engine| name == *engine)
+        ENGINES.contains(&name)
     };
     // k3s has one within.
     let has_engine = |node: &Value| {

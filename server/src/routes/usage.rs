@@ -1,5 +1,6 @@
 //! What copies ask for of the cluster, for those who look after it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -29,10 +30,15 @@ pub struct UsageList {
     responses((status = 200, body = UsageList), (status = "4XX", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn list(State(app): State<Arc<App>>, person: Person) -> Result<Json<UsageList>, Problem> {
-    let mut scope = person.scope(Verb::List).await?;
+    let mut reach = person.reach(Verb::List).await?;
+    let known: HashMap<_, _> =
+        app.sync.list().into_iter().map(|view| ((view.namespace.clone(), view.name.clone()), view)).collect();
     let mut items = Vec::new();
     for usage in app.sync.usage(Timestamp::now()).await? {
-        if scope.contains(&usage.environment.namespace).await? {
+        let place = (usage.environment.namespace.clone(), usage.environment.name.clone());
+        if let Some(view) = known.get(&place)
+            && reach.contains(view).await?
+        {
             items.push(usage);
         }
     }
