@@ -190,6 +190,30 @@ async fn a_watch_resumes_without_a_gap_and_says_when_it_cannot() {
 }
 
 #[tokio::test]
+async fn after_a_restore_no_revision_is_given_again_and_watches_from_the_lost_time_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let (store, writer) = open(folder.path()).await;
+    store.write(put("kept", Expect::Absent, 1)).await.unwrap();
+    drop(store);
+    writer.await.unwrap();
+    std::fs::copy(folder.path().join("apiserver.db"), copy.path().join("apiserver.db")).unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let lost = store.write(put("lost", Expect::Absent, 1)).await.unwrap().revision;
+
+    mark_restored(copy.path()).await.unwrap();
+    let (store, _writer) = open(copy.path()).await;
+    assert_eq!(store.all(&resource(), None).len(), 1);
+    assert!(matches!(store.watch(&resource(), lost), Err(WatchEnd::Expired)));
+    let new = store.write(put("new", Expect::Absent, 1)).await.unwrap().revision;
+    assert!(new > lost + 1_000_000, "{new}");
+
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(mark_restored(nothing.path()).await.is_err());
+    assert!(std::fs::read_dir(nothing.path()).unwrap().next().is_none(), "nothing is made");
+}
+
+#[tokio::test]
 async fn the_files_are_their_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
