@@ -200,7 +200,8 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Full`] when it may not.
     pub(super) async fn room_for(&mut self, bytes: usize) -> Result<(), DatabaseError> {
-        if self.reserve.keep() {
+        let reserve = self.reserve.clone();
+        if tokio::task::spawn_blocking(move || reserve.keep()).await.unwrap_or(false) {
             return Ok(());
         }
         let free = self.number("PRAGMA freelist_count").await?.unsigned_abs();

@@ -198,15 +198,8 @@ impl Store {
         if self.revision() >= revision {
             return true;
         }
-        let mut changes = self.observe();
-        let reached = async {
-            while self.revision() < revision {
-                if changes.recv().await.is_none() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(patience, reached).await;
+        let mut newest = self.state.read().follow();
+        let _ = tokio::time::timeout(patience, newest.wait_for(|newest| *newest >= revision)).await;
         self.revision() >= revision
     }
 

@@ -31,11 +31,14 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Request>,
     refusing: Arc<AtomicBool>,
 ) {
-    let reserve = database.reserve.clone();
+    let (reserve, short) = (database.reserve.clone(), refusing.clone());
     // Not at once: a start has more urgent things to write.
     let keeping = tokio::spawn(async move {
         tokio::time::sleep(RESERVE_AFTER).await;
-        let _ = tokio::task::spawn_blocking(move || reserve.keep()).await;
+        let kept = tokio::task::spawn_blocking(move || reserve.keep()).await;
+        if !kept.unwrap_or(false) && !short.swap(true, Ordering::Relaxed) {
+            tracing::error!("there is no room to keep for deletions: only they are written until there is");
+        }
     });
     let mut writer = Writer { database, state, refusing };
     let mut batch = Vec::with_capacity(BATCH);
@@ -103,7 +106,9 @@ impl Writer {
         }
         match self.database.commit(before, rows.clone()).await {
             Err(error) if only_ends && self.database.reserve.release() => {
-                tracing::warn!(%error, "the room that is kept for deletions is used");
+                tracing::warn!(%error, "the room that is kept for deletions is used, and nothing else written");
+                // Otherwise it would be the next write of any other kind that takes it.
+                self.refusing.store(true, Ordering::Relaxed);
                 self.database.commit(before, rows).await
             }
             committed => committed,
@@ -200,6 +205,7 @@ fn publish(state: &RwLock<State>, done: Vec<Done>) {
         for resource in touched {
             state.notify(&resource);
         }
+        state.tell();
     }
     for (reply, entry) in replies {
         let _ = reply.send(Ok(entry));
