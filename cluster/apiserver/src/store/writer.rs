@@ -144,6 +144,14 @@ fn prepare(
             (Expect::Absent, Some(_)) => Some(WriteError::Exists),
             (Expect::Revision(expected), current) if current != Some(expected) => Some(WriteError::Conflict),
             (Expect::Absent, None) => namespaces.refuses(&write.key.namespace),
+            // Nothing marks one that cannot be read as going away: it goes once it is seen to be empty.
+            (Expect::Revision(_), Some(_))
+                if unreadable.is_some()
+                    && &*write.resource == NAMESPACES
+                    && holds_anything(&state, &pending, &write.key.name) =>
+            {
+                Some(WriteError::Conflict)
+            }
             _ => None,
         };
         if let Some(error) = refused {
@@ -165,6 +173,20 @@ fn prepare(
         done.push(Done { resource: write.resource, kind, entry, reply });
     }
     (done, losers)
+}
+
+/// Whether there is any object in a namespace, as the writes of the batch so far leave it.
+fn holds_anything(
+    state: &State,
+    pending: &HashMap<(ResourceKey, ObjectKey), Option<u64>>,
+    namespace: &str,
+) -> bool {
+    let added = pending.iter().any(|((_, key), left)| left.is_some() && key.namespace == namespace);
+    added
+        || state.counts().any(|(resource, _)| {
+            let mut objects = state.range(resource, Some(namespace));
+            objects.any(|(key, _)| !pending.contains_key(&(resource.clone(), key.clone())))
+        })
 }
 
 /// The namespaces as the writes before this one leave them.
