@@ -118,7 +118,7 @@ fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Token(options) => runtime()?.block_on(commands::token::run(options)),
         Command::Bootstrap(options) => runtime()?.block_on(commands::bootstrap::run(&options)),
         Command::Backup(options) => runtime()?.block_on(commands::backup::backup(&options)),
-        Command::Restore(options) => commands::backup::restore(&options),
+        Command::Restore(options) => runtime()?.block_on(commands::backup::restore(&options)),
         Command::Health(options) => commands::health::run(&options),
         Command::Render(options) => commands::render::run(&options),
         Command::Completion { shell } => {

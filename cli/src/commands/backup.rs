@@ -15,7 +15,9 @@ use crate::archive::{self, Manifest, Writer};
 
 /// The databases, in this order: what remembers of the cluster may be newer than the cluster, as after a crash, and not
 /// the other way.
-const DATABASES: [&str; 3] = ["apiserver.db", "ledger.db", "accounts.db"];
+const DATABASES: [&str; 3] = [API_DATABASE, "ledger.db", "accounts.db"];
+/// That of the Kubernetes API.
+const API_DATABASE: &str = "apiserver.db";
 /// What is there besides, and is not made anew by itself.
 const FOLDERS: [&str; 4] = ["environments", "pki", "demo", "node/claims"];
 
@@ -111,7 +113,7 @@ async fn copy_database(from: &Path, to: &Path) -> miette::Result<()> {
 }
 
 /// Makes the folder.
-pub(crate) fn restore(options: &RestoreOptions) -> miette::Result<ExitCode> {
+pub(crate) async fn restore(options: &RestoreOptions) -> miette::Result<ExitCode> {
     let folder = up::data_dir(options.data_dir.as_deref())?;
     let is_empty =
         |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
@@ -136,6 +138,12 @@ pub(crate) fn restore(options: &RestoreOptions) -> miette::Result<ExitCode> {
         std::fs::create_dir_all(parent).into_diagnostic()?;
     }
     if let Err(error) = archive::extract(&options.file, &new, &manifest) {
+        let _ = std::fs::remove_dir_all(&new);
+        return Err(error).into_diagnostic().wrap_err_with(refused);
+    }
+    if manifest.files.contains_key(API_DATABASE)
+        && let Err(error) = seaway_apiserver::mark_restored(&new).await
+    {
         let _ = std::fs::remove_dir_all(&new);
         return Err(error).into_diagnostic().wrap_err_with(refused);
     }

@@ -50,7 +50,7 @@ pub use node_streams::{
     ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams, PodPorts,
 };
 pub use pki::{PkiError, Secret};
-pub use store::DatabaseError;
+pub use store::{DatabaseError, mark_restored};
 
 /// How to start a server.
 #[derive(Clone, Debug)]

@@ -9,7 +9,17 @@ use serde_json::Value;
 
 use crate::status::ApiError;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// What is left of an answer cannot be written: the client sees that it ends too early.
+#[derive(Debug, thiserror::Error)]
+#[error("the rest of the answer could not be written")]
+pub(crate) struct Broken;
+
+/// An answer that is there as a whole.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
 
 /// The form that the client prefers among those that we have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +80,12 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
 
 /// The body of an answer that has none.
 pub(crate) fn empty() -> Body {
-    Full::new(Bytes::new()).boxed_unsync()
+    whole(Bytes::new())
 }
 
 /// An answer of ready bytes.
 pub(crate) fn raw(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    let mut response = Response::new(whole(body));
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response

@@ -104,7 +104,7 @@ impl Pki {
         let admin_token = read_or_make(&folder.join("admin.token"), || Ok(random_token()))?;
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(content(&ca_path))?;
         Ok(Self {
-            signer: Signer::new(issuer),
+            signer: Signer::new(issuer, addresses),
             ca_pem,
             tls: Arc::new(tls),
             clients,

@@ -1,5 +1,7 @@
 //! Signs certificates with the data folder's authority: of users, and of kubelets.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
@@ -47,11 +49,16 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// The authority's key. It leaves this type in signatures only.
-pub(crate) struct Signer(Issuer<'static, KeyPair>);
+pub(crate) struct Signer {
+    issuer: Issuer<'static, KeyPair>,
+    /// Addresses that the API server's own certificate names, besides loopback.
+    own: Vec<IpAddr>,
+}
 
 impl Signer {
-    pub(crate) fn new(issuer: Issuer<'static, KeyPair>) -> Self {
-        Self(issuer)
+    /// `own` are the addresses at which the API is reached, besides loopback: they are in nobody else's certificate.
+    pub(crate) fn new(issuer: Issuer<'static, KeyPair>, own: &[IpAddr]) -> Self {
+        Self { issuer, own: own.to_vec() }
     }
 
     /// A certificate, PEM; or why there cannot be one.
@@ -62,10 +69,14 @@ impl Signer {
         let (_, read) = X509CertificationRequest::from_der(&der).map_err(|e| e.to_string())?;
         let subject = &read.certification_request_info.subject;
         let asked = organizations(subject).ok_or("the request cannot be read")?;
+        // Of several, one would be looked at here, and another one be who the certificate is of.
+        if subject.iter_common_name().count() != 1 {
+            return Err("the subject must have exactly one common name".to_owned());
+        }
         let mut request =
             CertificateSigningRequestParams::from_der(&der.as_slice().into()).map_err(|e| e.to_string())?;
         if wanted.signer != CLIENTS {
-            of_kubelet(subject, &asked, &request.params.subject_alt_names, serves)?;
+            of_kubelet(subject, &asked, &request.params.subject_alt_names, serves, &self.own)?;
         }
         // Of what the request says, the subject, the key and what a server is called count.
         let params = &mut request.params;
@@ -85,7 +96,7 @@ impl Signer {
         let now = time::OffsetDateTime::from_unix_timestamp(now.as_second()).map_err(|e| e.to_string())?;
         params.not_before = now - BACKDATED;
         params.not_after = now + time::Duration::seconds(seconds);
-        let signed = request.signed_by(&self.0).map_err(|e| e.to_string())?;
+        let signed = request.signed_by(&self.issuer).map_err(|e| e.to_string())?;
         // The library keeps one value of each kind in a name: of several groups only the last.
         let signed = match asked.len() {
             0 | 1 => signed.der().to_vec(),
@@ -123,7 +134,7 @@ impl Signer {
         parts.extend_from_slice(subject);
         parts.extend_from_slice(after);
         let to_sign = encode(SEQUENCE, &parts);
-        let signature = self.0.key().sign(&to_sign).map_err(|e| e.to_string())?;
+        let signature = self.issuer.key().sign(&to_sign).map_err(|e| e.to_string())?;
         // No bits of the last byte are unused.
         let signature = encode(BIT_STRING, &[&[0], signature.as_slice()].concat());
         Ok(encode(SEQUENCE, &[&to_sign, algorithm, &signature].concat()))
@@ -155,6 +166,7 @@ fn of_kubelet(
     groups: &[String],
     names: &[SanType],
     serves: bool,
+    own: &[IpAddr],
 ) -> Result<(), String> {
     if groups != [NODES] {
         return Err(format!("subject organization is not {NODES}"));
@@ -173,10 +185,16 @@ fn of_kubelet(
     for name in names {
         match name {
             // With these somebody could pass for the API.
-            SanType::DnsName(name) if crate::pki::NAMES.contains(&name.as_str().to_lowercase().as_str()) => {
+            SanType::DnsName(name) if is_own_name(name.as_str()) => {
                 return Err(format!("{:?} is the API server's own name", name.as_str()));
             }
-            SanType::IpAddress(address) if address.is_loopback() => {
+            SanType::DnsName(name) if name.as_str().starts_with('*') => {
+                return Err(format!(
+                    "{:?} stands for many names, which none of a kubelet does",
+                    name.as_str()
+                ));
+            }
+            SanType::IpAddress(address) if is_own_address(*address, own) => {
                 return Err(format!("{address} is the API server's own address"));
             }
             SanType::DnsName(_) | SanType::IpAddress(_) => named = true,
@@ -186,6 +204,17 @@ fn of_kubelet(
         }
     }
     if named { Ok(()) } else { Err("DNS or IP subjectAltName is required".to_owned()) }
+}
+
+fn is_own_name(name: &str) -> bool {
+    // With a dot at its end it is the same name.
+    crate::pki::NAMES.contains(&name.trim_end_matches('.').to_lowercase().as_str())
+}
+
+/// Also as the IPv6 address that stands for one of IPv4 (RFC 4291, 2.5.5.2).
+fn is_own_address(address: IpAddr, own: &[IpAddr]) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || own.iter().any(|own| own.to_canonical() == address)
 }
 
 /// Tags of DER (X.690).
@@ -263,4 +292,35 @@ fn der(pem: &str) -> Option<Vec<u8>> {
     let base64 = pem.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
     let base64: String = base64.split_ascii_whitespace().collect();
     STANDARD.decode(base64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn no_kubelet_gets_a_certificate_for_an_address_at_which_the_api_is_reached() {
+        let key = || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let signer = Signer::new(Issuer::new(authority, key()), &["192.0.2.7".parse().unwrap()]);
+        let asked = |address: &str| {
+            let mut params = rcgen::CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, "system:node:a");
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, NODES);
+            params.subject_alt_names = vec![SanType::IpAddress(address.parse().unwrap())];
+            let request = params.serialize_request(&key()).unwrap().pem().unwrap();
+            let usages = vec!["digital signature", "server auth"];
+            let wanted =
+                Wanted { request: &request, signer: KUBELET_SERVERS, usages, expiration_seconds: None };
+            signer.sign(&wanted, jiff::Timestamp::now())
+        };
+        for own in ["192.0.2.7", "::ffff:192.0.2.7", "::ffff:127.0.0.1", "::1"] {
+            assert!(asked(own).unwrap_err().contains("own address"), "{own}");
+        }
+        assert!(asked("192.0.2.8").is_ok());
+    }
 }

@@ -14,10 +14,11 @@ use crate::tokens::Bound;
 /// By this label namespaces can be selected by name (KEP-2161).
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Makes what is missing in a namespace that is not going away.
+/// Makes what is missing in a namespace that is not going away. Of one that cannot be read nobody knows that, and what is
+/// made anew in it would keep it from being deleted.
 pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     match api.store.get(NAMESPACES, &ObjectKey::new("", name)) {
-        Some(entry) if !entry.meta.deleting => {}
+        Some(entry) if entry.is_readable() && !entry.meta.deleting => {}
         _ => return,
     }
     // Those of an older release do not have it.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::CONCURRENCY;
@@ -22,16 +23,7 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     if !entry.meta.deleting {
         return;
     }
-    let snapshot = api.catalog.now();
-    let mut left = false;
-    let mut kept = Kept::default();
-    for served in snapshot.resources.iter().filter(|s| s.resource.namespaced && !s.resource.is_virtual()) {
-        if !delete_all(api, served, Some(name)).await {
-            left = true;
-            kept.add(served, &api.store.all(&served.storage, Some(name)));
-        }
-    }
-    if left {
+    if let Some(kept) = delete_content(api, name).await {
         // Objects that go by themselves, such as pods that end, are not worth a write each.
         if !kept.finalizers.is_empty() {
             kept.tell(api, &key).await;
@@ -52,6 +44,25 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
     let resource: ResourceKey = NAMESPACES.into();
     let result = api.store.modify(&resource, &key, finalized).await;
     report(result.map(drop));
+}
+
+/// Deletes everything in a namespace; whether nothing is left in it. The caller sees that nothing new comes.
+pub(crate) fn empty_namespace<'a>(api: &'a Arc<Api>, name: &'a str) -> BoxFuture<'a, bool> {
+    // Boxed: a deletion of a namespace leads here, and from here to deletions.
+    async move { delete_content(api, name).await.is_none() }.boxed()
+}
+
+/// Begins the deletion of everything in a namespace; what is left of it, if anything is.
+async fn delete_content(api: &Arc<Api>, name: &str) -> Option<Kept> {
+    let snapshot = api.catalog.now();
+    let mut left = None;
+    for served in snapshot.resources.iter().filter(|s| s.resource.namespaced && !s.resource.is_virtual()) {
+        if !delete_all(api, served, Some(name)).await {
+            let kept: &mut Kept = left.get_or_insert_default();
+            kept.add(served, &api.store.all(&served.storage, Some(name)));
+        }
+    }
+    left
 }
 
 /// What keeps a namespace from its end.

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub(crate) use cleanup::empty_namespace;
+
 use crate::api::Api;
 use crate::catalog::CRDS;
 use crate::store::{Event, EventKind, NAMESPACES, ObjectKey, ResourceKey};

@@ -13,7 +13,6 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt, TryStreamExt};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
@@ -79,7 +78,7 @@ fn negotiate(context: &Context) -> Result<(Protocol, Response<Body>)> {
         values.flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(word))
     };
     if asks(&UPGRADE, "SPDY/3.1") && asks(&STREAM_PROTOCOL, STREAMS) {
-        let mut response = Response::new(Empty::new().boxed_unsync());
+        let mut response = Response::new(crate::negotiation::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

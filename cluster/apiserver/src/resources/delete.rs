@@ -14,6 +14,7 @@ use crate::admission::PERMANENT;
 use crate::api::{Api, Context};
 use crate::catalog::Served;
 use crate::negotiation::{self, Body};
+use crate::rbac::Attributes;
 use crate::status::{self, ApiError, Cause, Result};
 use crate::store::{Change, Entry, Expect, NAMESPACES, ObjectKey, Write};
 
@@ -24,6 +25,8 @@ pub(crate) const ORPHAN: &str = "orphan";
 
 /// The option of a deletion that takes no account of what cannot be read (KEP-3926).
 const IGNORE_READ_ERRORS: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+/// The verb of those who may use it, besides `delete` (KEP-3926).
+const IGNORE_READ_ERRORS_VERB: &str = "unsafe-delete-ignore-read-errors";
 
 /// What becomes of the objects that name this one as their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -146,6 +149,9 @@ pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<B
     let entry =
         context.api.store.get(&context.served.storage, &context.key()).ok_or_else(|| context.not_found())?;
     let readable = entry.is_readable();
+    if deletion.ignores_read_errors && !readable {
+        may_ignore_read_errors(context)?;
+    }
     match delete_object(&context.api, &context.served, entry, &deletion).await? {
         Outcome::Pending(entry) => Ok(answer(context, StatusCode::OK, &entry)),
         Outcome::Gone(mut value) if readable && returns_deleted(&context.served) => {
@@ -162,6 +168,22 @@ pub(super) async fn delete(context: &Context, body: &Bytes) -> Result<Response<B
             Ok(negotiation::json(StatusCode::OK, &status))
         }
     }
+}
+
+fn may_ignore_read_errors(context: &Context) -> Result<()> {
+    let (group, plural, name) = (context.served.group(), context.served.plural(), &context.path.name);
+    let attributes = Attributes {
+        verb: IGNORE_READ_ERRORS_VERB.into(),
+        group: group.into(),
+        resource: plural.into(),
+        namespace: context.path.namespace.clone(),
+        name: name.clone(),
+        path: None,
+    };
+    if context.api.authorizer.allowed(&context.identity, &attributes) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden(group, plural, name, attributes.refusal(&context.identity.name)))
 }
 
 /// Kinds whose deletion answers the object and not a Status.
@@ -184,6 +206,11 @@ fn returns_deleted(served: &Served) -> bool {
 
 pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result<Response<Body>> {
     let deletion = Deletion::of(context, body)?;
+    if deletion.ignores_read_errors {
+        let why =
+            "Invalid value: true: it is for one object: delete those that cannot be read by their names";
+        return Err(refused("FieldValueInvalid", IGNORE_READ_ERRORS, why.into()));
+    }
     let selection = Selection::of(context)?;
     let namespace = (!context.namespace().is_empty()).then(|| context.namespace());
     let entries: Vec<Arc<Entry>> = context
@@ -193,13 +220,19 @@ pub(super) async fn delete_collection(context: &Context, body: &Bytes) -> Result
         .into_iter()
         .filter(|e| selection.matches(e))
         .collect();
-    let items: Vec<Value> =
-        entries.iter().map(|entry| super::read::item_of(&context.served, entry)).collect();
+    // As in a list: what cannot be read is not shown.
+    let readable = entries.iter().filter(|entry| entry.is_readable());
+    let items: Vec<Value> = readable.map(|entry| super::read::item_of(&context.served, entry)).collect();
+    // One that stays, as one that cannot be read and has finalizers does, keeps no other from its end.
+    let mut failed = None;
     for entry in entries {
         match delete_object(&context.api, &context.served, entry, &deletion).await {
-            Err(e) if e.code == StatusCode::NOT_FOUND => {}
-            other => drop(other?),
+            Err(e) if e.code != StatusCode::NOT_FOUND => drop(failed.get_or_insert(e)),
+            _ => {}
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let mut metadata = json!({"resourceVersion": context.api.store.revision().to_string()});
     if context.served.custom.is_some() {
@@ -220,11 +253,11 @@ pub(crate) async fn delete_object(
     deletion: &Deletion,
 ) -> Result<Outcome> {
     let name = entry.key.name.clone();
-    if !entry.is_readable() {
-        return remove_unreadable(api, served, &entry, deletion).await;
-    }
     if &*served.storage == NAMESPACES && PERMANENT.contains(&name.as_str()) {
         return Err(ApiError::forbidden("", "namespaces", &name, "this namespace may not be deleted"));
+    }
+    if !entry.is_readable() {
+        return remove_unreadable(api, served, &entry, deletion).await;
     }
     let not_found = || ApiError::not_found(served.group(), served.plural(), &name);
     for _ in 0..64 {
@@ -262,7 +295,8 @@ pub(crate) async fn delete_object(
 }
 
 /// Removes an object that cannot be read: at once, since nobody can do what would have to be done before. One that says
-/// that somebody wants to do something before (a finalizer) goes only when that is not to count.
+/// that somebody wants to do something before (a finalizer) goes only when that is not to count. A namespace is emptied
+/// before: nobody would do that afterwards.
 async fn remove_unreadable(
     api: &Arc<Api>,
     served: &Arc<Served>,
@@ -281,6 +315,11 @@ async fn remove_unreadable(
     }
     if deletion.dry_run {
         return Ok(Outcome::Gone(value));
+    }
+    if &*served.storage == NAMESPACES && !crate::controllers::empty_namespace(api, &entry.key.name).await {
+        let why = "it cannot be read, and goes when nothing is left in it. The objects in it are being deleted, and \
+                   some wait for their end or for finalizers: delete it again when they are gone";
+        return Err(ApiError::conflict(served.group(), served.plural(), &entry.key.name, why));
     }
     let write = Write {
         resource: served.storage.clone(),

@@ -1,5 +1,6 @@
 //! `get` and `list`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::selection::{Selection, metadata_only, table};
 use super::{answer, value_of};
 use crate::api::Context;
 use crate::catalog::Served;
-use crate::negotiation::{self, Body, Form};
+use crate::negotiation::{self, Body, Broken, Form};
 use crate::status::{ApiError, Cause, Result};
 use crate::store::{Entry, ObjectKey, Page, to_bytes};
 
@@ -271,11 +272,15 @@ impl Listing {
             while let Some(part) = self.next() {
                 all.extend_from_slice(&part);
             }
-            return Full::new(Bytes::from(all)).boxed_unsync();
+            return negotiation::whole(all);
         }
-        let parts = futures::stream::unfold(self, |mut listing| async move {
-            let part = listing.next()?;
-            Some((Ok(Frame::data(Bytes::from(part))), listing))
+        let parts = futures::stream::unfold(Some(self), |listing| async move {
+            let mut listing = listing?;
+            // The request itself is answered by now: nobody else would keep a mistake of ours to this list alone.
+            match catch_unwind(AssertUnwindSafe(|| listing.next())) {
+                Ok(part) => Some((Ok(Frame::data(Bytes::from(part?))), Some(listing))),
+                Err(_) => Some((Err(Broken), None)),
+            }
         });
         StreamBody::new(parts).boxed_unsync()
     }

@@ -12,6 +12,8 @@ use super::history::EventKind;
 use super::memory::{Entry, ObjectKey, State};
 use super::reserve::{self, Reserve};
 
+/// Name of the file in the data folder.
+pub(super) const FILE: &str = "apiserver.db";
 /// Version of the tables below, in SQLite's `user_version`.
 const FORMAT: i64 = 1;
 /// Marks the file as ours ("SWAY"), in SQLite's `application_id`.
@@ -63,6 +65,28 @@ pub enum DatabaseError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// By how much a database that was brought back is ahead of what it was when it was copied: more writes than can have
+/// been made since.
+const AHEAD: i64 = 1_000_000_000;
+
+/// Makes known in the database of a data folder that it was brought back from a copy. What was written after the copy is
+/// gone, and its revisions must not be given again to other writes: clients that still know them are told to list anew,
+/// instead of waiting for revisions that they have seen. Nobody may use the folder meanwhile.
+///
+/// # Errors
+/// When there is no database that this release can use.
+pub async fn mark_restored(data_dir: &Path) -> Result<(), DatabaseError> {
+    let path = data_dir.join(FILE);
+    if !path.exists() {
+        let source = sqlx::Error::Io(std::io::ErrorKind::NotFound.into());
+        return Err(DatabaseError::Sqlite { path, source });
+    }
+    let mut database = Database::open(&path).await?;
+    let raised = sqlx::query("UPDATE revision SET newest = newest + ?1").bind(AHEAD);
+    raised.execute(&mut database.connection).await.map_err(|e| sort_error(&path, e))?;
+    database.connection.close().await.map_err(|e| sort_error(&path, e))
 }
 
 pub(super) struct Database {
@@ -176,7 +200,8 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Full`] when it may not.
     pub(super) async fn room_for(&mut self, bytes: usize) -> Result<(), DatabaseError> {
-        if self.reserve.keep() {
+        let reserve = self.reserve.clone();
+        if tokio::task::spawn_blocking(move || reserve.keep()).await.unwrap_or(false) {
             return Ok(());
         }
         let free = self.number("PRAGMA freelist_count").await?.unsigned_abs();

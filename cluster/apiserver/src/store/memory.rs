@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::history::{Event, EventKind, History};
 use super::{ResourceKey, to_bytes};
@@ -246,6 +246,8 @@ struct Resource {
 /// Everything that is visible at one revision.
 pub(crate) struct State {
     revision: u64,
+    /// The revision, for those who wait for one.
+    newest: watch::Sender<u64>,
     /// Watches older than this cannot be served: the events are not in memory.
     oldest: u64,
     resources: HashMap<ResourceKey, Resource>,
@@ -261,6 +263,7 @@ impl State {
     pub(crate) fn new(events_kept: usize) -> Self {
         Self {
             revision: 0,
+            newest: watch::Sender::new(0),
             oldest: 0,
             resources: HashMap::new(),
             dependents: HashMap::new(),
@@ -276,6 +279,7 @@ impl State {
     /// Called once after loading.
     pub(super) fn loaded(&mut self, revision: u64) {
         self.revision = revision;
+        self.newest.send_replace(revision);
         self.oldest = revision;
     }
 
@@ -404,8 +408,18 @@ impl State {
     }
 
     /// A signal that changes with every write to the resource.
-    pub(crate) fn subscribe(&mut self, resource: &ResourceKey) -> tokio::sync::watch::Receiver<u64> {
+    pub(crate) fn subscribe(&mut self, resource: &ResourceKey) -> watch::Receiver<u64> {
         self.resources.entry(resource.clone()).or_default().history.subscribe()
+    }
+
+    /// The newest revision as it changes, once per batch.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// Wakes those who wait for a revision, once per batch.
+    pub(super) fn tell(&self) {
+        self.newest.send_replace(self.revision);
     }
 
     /// Every change of every resource from now on, for the server's own controllers.
@@ -413,6 +427,11 @@ impl State {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.observers.push(sender);
         receiver
+    }
+
+    #[cfg(test)]
+    pub(super) fn observers(&self) -> usize {
+        self.observers.len()
     }
 
     /// Makes one committed write visible.

@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-pub use database::DatabaseError;
+pub use database::{DatabaseError, mark_restored};
 pub(crate) use history::{Event, EventKind, frame};
 pub(crate) use memory::{Entry, ObjectKey, Page, State};
 pub(crate) use watch::{Watch, WatchEnd};
@@ -130,7 +130,7 @@ impl Store {
         events_kept: usize,
         examine: &Examine<'_>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), DatabaseError> {
-        let mut database = database::Database::open(&folder.join("apiserver.db")).await?;
+        let mut database = database::Database::open(&folder.join(database::FILE)).await?;
         let mut state = State::new(events_kept);
         database.load(&mut state, examine).await?;
         let state = Arc::new(RwLock::new(state));
@@ -198,15 +198,8 @@ impl Store {
         if self.revision() >= revision {
             return true;
         }
-        let mut changes = self.observe();
-        let reached = async {
-            while self.revision() < revision {
-                if changes.recv().await.is_none() {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(patience, reached).await;
+        let mut newest = self.state.read().follow();
+        let _ = tokio::time::timeout(patience, newest.wait_for(|newest| *newest >= revision)).await;
         self.revision() >= revision
     }
 

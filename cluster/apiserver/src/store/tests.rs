@@ -190,6 +190,127 @@ async fn a_watch_resumes_without_a_gap_and_says_when_it_cannot() {
 }
 
 #[tokio::test]
+async fn after_a_restore_no_revision_is_given_again_and_watches_from_the_lost_time_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let (store, writer) = open(folder.path()).await;
+    store.write(put("kept", Expect::Absent, 1)).await.unwrap();
+    drop(store);
+    writer.await.unwrap();
+    std::fs::copy(folder.path().join("apiserver.db"), copy.path().join("apiserver.db")).unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let lost = store.write(put("lost", Expect::Absent, 1)).await.unwrap().revision;
+
+    mark_restored(copy.path()).await.unwrap();
+    let (store, _writer) = open(copy.path()).await;
+    assert_eq!(store.all(&resource(), None).len(), 1);
+    assert!(matches!(store.watch(&resource(), lost), Err(WatchEnd::Expired)));
+    let new = store.write(put("new", Expect::Absent, 1)).await.unwrap().revision;
+    assert!(new > lost + 1_000_000, "{new}");
+
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(mark_restored(nothing.path()).await.is_err());
+    assert!(std::fs::read_dir(nothing.path()).unwrap().next().is_none(), "nothing is made");
+}
+
+/// A small file system of its own, gone when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(folder.path());
+        if mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        println!("skipped: a file system cannot be mounted here (not root)");
+        None
+    }
+
+    /// Takes all room but this.
+    fn fill(&self, but: u64) {
+        let path = self.0.path().join("ballast");
+        let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        while std::io::Write::write(&mut file, &[1; 4096]).is_ok_and(|written| written > 0) {}
+        file.set_len(file.metadata().unwrap().len() - but).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_room_that_is_kept_for_deletions_is_nobody_elses() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = disk.0.path().join("data");
+    std::fs::create_dir(&folder).unwrap();
+    let reserve = folder.join("reserve");
+    let (store, writer) = open(&folder).await;
+    let objects = (0..200).map(|n| {
+        let store = store.clone();
+        async move { store.write(put(&format!("x{n:03}"), Expect::Absent, n)).await.unwrap() }
+    });
+    // Together, so that the log is short.
+    let mut objects = futures::future::join_all(objects).await.into_iter();
+    until("the room is kept", || std::fs::metadata(&reserve).is_ok_and(|file| file.len() == reserve::SIZE))
+        .await;
+    disk.fill(0);
+    let delete = |entry: Arc<Entry>| Write {
+        resource: resource(),
+        key: entry.key.clone(),
+        expect: Expect::Revision(entry.revision),
+        change: Change::Delete(entry.value()),
+    };
+    // A deletion is the first that finds the disk full.
+    while reserve.exists() {
+        store.write(delete(objects.next().expect("the disk is not full"))).await.unwrap();
+    }
+    assert!(store.refuses_writes());
+    let refused = store.write(put("new", Expect::Absent, 1)).await.unwrap_err();
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    store.write(delete(objects.next().unwrap())).await.unwrap();
+    drop(store);
+    writer.await.unwrap();
+
+    // Nor is there any after a start on a full disk.
+    disk.fill(1 << 20);
+    let (store, _writer) = open(&folder).await;
+    until("the start sees that the disk is full", || store.refuses_writes()).await;
+    let refused = store.write(put("new", Expect::Absent, 1)).await.unwrap_err();
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    store.write(delete(objects.next().unwrap())).await.unwrap();
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    store.write(put("new", Expect::Absent, 1)).await.unwrap();
+    assert!(!store.refuses_writes());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_revision_learns_of_it_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(folder.path()).await;
+    let observers = store.read(State::observers);
+    let next = store.revision() + 1;
+    assert!(!store.reached(next, std::time::Duration::ZERO).await);
+    assert_eq!(store.read(State::observers), observers);
+    let patience = std::time::Duration::from_secs(60);
+    let (reached, written) =
+        futures::join!(store.reached(next, patience), store.write(put("x", Expect::Absent, 1)));
+    assert!(reached && written.is_ok());
+}
+
+#[tokio::test]
 async fn the_files_are_their_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -31,11 +31,14 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Request>,
     refusing: Arc<AtomicBool>,
 ) {
-    let reserve = database.reserve.clone();
+    let (reserve, short) = (database.reserve.clone(), refusing.clone());
     // Not at once: a start has more urgent things to write.
     let keeping = tokio::spawn(async move {
         tokio::time::sleep(RESERVE_AFTER).await;
-        let _ = tokio::task::spawn_blocking(move || reserve.keep()).await;
+        let kept = tokio::task::spawn_blocking(move || reserve.keep()).await;
+        if !kept.unwrap_or(false) && !short.swap(true, Ordering::Relaxed) {
+            tracing::error!("there is no room to keep for deletions: only they are written until there is");
+        }
     });
     let mut writer = Writer { database, state, refusing };
     let mut batch = Vec::with_capacity(BATCH);
@@ -103,7 +106,9 @@ impl Writer {
         }
         match self.database.commit(before, rows.clone()).await {
             Err(error) if only_ends && self.database.reserve.release() => {
-                tracing::warn!(%error, "the room that is kept for deletions is used");
+                tracing::warn!(%error, "the room that is kept for deletions is used, and nothing else written");
+                // Otherwise it would be the next write of any other kind that takes it.
+                self.refusing.store(true, Ordering::Relaxed);
                 self.database.commit(before, rows).await
             }
             committed => committed,
@@ -139,6 +144,14 @@ fn prepare(
             (Expect::Absent, Some(_)) => Some(WriteError::Exists),
             (Expect::Revision(expected), current) if current != Some(expected) => Some(WriteError::Conflict),
             (Expect::Absent, None) => namespaces.refuses(&write.key.namespace),
+            // Nothing marks one that cannot be read as going away: it goes once it is seen to be empty.
+            (Expect::Revision(_), Some(_))
+                if unreadable.is_some()
+                    && &*write.resource == NAMESPACES
+                    && holds_anything(&state, &pending, &write.key.name) =>
+            {
+                Some(WriteError::Conflict)
+            }
             _ => None,
         };
         if let Some(error) = refused {
@@ -160,6 +173,20 @@ fn prepare(
         done.push(Done { resource: write.resource, kind, entry, reply });
     }
     (done, losers)
+}
+
+/// Whether there is any object in a namespace, as the writes of the batch so far leave it.
+fn holds_anything(
+    state: &State,
+    pending: &HashMap<(ResourceKey, ObjectKey), Option<u64>>,
+    namespace: &str,
+) -> bool {
+    let added = pending.iter().any(|((_, key), left)| left.is_some() && key.namespace == namespace);
+    added
+        || state.counts().any(|(resource, _)| {
+            let mut objects = state.range(resource, Some(namespace));
+            objects.any(|(key, _)| !pending.contains_key(&(resource.clone(), key.clone())))
+        })
 }
 
 /// The namespaces as the writes before this one leave them.
@@ -200,6 +227,7 @@ fn publish(state: &RwLock<State>, done: Vec<Done>) {
         for resource in touched {
             state.notify(&resource);
         }
+        state.tell();
     }
     for (reply, entry) in replies {
         let _ = reply.send(Ok(entry));

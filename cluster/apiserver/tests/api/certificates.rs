@@ -255,6 +255,32 @@ async fn a_certificate_that_nobody_vouches_for_is_unauthorized_and_a_token_besid
 }
 
 #[tokio::test]
+async fn a_request_of_two_names_becomes_neither() {
+    let server = start().await;
+    let admin = server.admin();
+    let second = rcgen::DnType::CustomDnType(vec![2, 5, 4, 3]);
+    for (name, signer, groups) in [
+        ("kubelet", "kubernetes.io/kube-apiserver-client-kubelet", &["system:nodes"][..]),
+        ("client", "kubernetes.io/kube-apiserver-client", &["dev", "ops"]),
+    ] {
+        let mut params = params_of("system:node:a", groups);
+        params.distinguished_name.push(second.clone(), "kubernetes-admin");
+        let mut object = request(name, "x", "x");
+        object["spec"]["request"] = encoded(&params, &key()).into();
+        object["spec"]["signerName"] = signer.into();
+        object["spec"]["usages"] = json!(["digital signature", "client auth"]);
+        done(&admin, "POST", REQUESTS, object).await;
+        approve(&admin, name).await;
+        let ended = |_, r: &Value| {
+            r["status"]["certificate"].is_string() || r["status"]["conditions"].to_string().contains("Failed")
+        };
+        let end = eventually(&admin, &format!("{REQUESTS}/{name}"), ended).await;
+        assert!(end["status"]["certificate"].is_null(), "{name}: {end}");
+        assert!(end["status"]["conditions"].to_string().contains("exactly one common name"), "{end}");
+    }
+}
+
+#[tokio::test]
 async fn kubelets_get_the_certificates_that_are_for_kubelets() {
     let server = start().await;
     let admin = server.admin();
@@ -278,6 +304,9 @@ async fn kubelets_get_the_certificates_that_are_for_kubelets() {
         (servers, &serving, node, &["system:nodes"], vec![dns("a"), mail()], Some("Email subjectAltNames")),
         (servers, &serving, node, &["system:nodes"], vec![dns("kubernetes.default.svc")], Some("own name")),
         (servers, &serving, node, &["system:nodes"], vec![address("127.0.0.1")], Some("own address")),
+        (servers, &serving, node, &["system:nodes"], vec![address("::ffff:127.0.0.1")], Some("own address")),
+        (servers, &serving, node, &["system:nodes"], vec![dns("*.default.svc")], Some("many names")),
+        (servers, &serving, node, &["system:nodes"], vec![dns("a"), dns("*.example")], Some("many names")),
         (servers, &usual, node, &["system:nodes"], vec![dns("a")], Some("usage \"client auth\" is not for")),
     ]
     .into_iter()

@@ -136,12 +136,15 @@ pub(crate) async fn eventually(
 
 /// Gives a user rules in all namespaces.
 pub(crate) async fn grant(server: &Server, user: &str, rules: serde_json::Value) {
+    grant_by(&server.admin(), user, rules).await;
+}
+
+pub(crate) async fn grant_by(admin: &Client, user: &str, rules: serde_json::Value) {
     let group = "/apis/rbac.authorization.k8s.io/v1";
-    let admin = server.admin();
     let role = json!({"metadata": {"name": user}, "rules": rules});
-    done(&admin, "POST", &format!("{group}/clusterroles"), role).await;
+    done(admin, "POST", &format!("{group}/clusterroles"), role).await;
     let binding = json!({"metadata": {"name": user},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]});
-    done(&admin, "POST", &format!("{group}/clusterrolebindings"), binding).await;
+    done(admin, "POST", &format!("{group}/clusterrolebindings"), binding).await;
 }

@@ -42,6 +42,15 @@ async fn row(folder: &Path, name: &str) -> Option<Vec<u8>> {
         .unwrap()
 }
 
+/// Makes a row unreadable past the server.
+async fn spoil(folder: &Path, resource: &str, name: &str) {
+    let mut database = database(folder).await;
+    let spoilt = sqlx::query("UPDATE object SET body = 'torn' WHERE resource = ?1 AND name = ?2");
+    let rows = spoilt.bind(resource).bind(name).execute(&mut database).await.unwrap().rows_affected();
+    assert_eq!(rows, 1);
+    database.close().await.unwrap();
+}
+
 /// A Deployment whose replicas no client can decode.
 fn old_deployment(finalizers: Value) -> Vec<u8> {
     let object = json!({"kind": "Deployment", "apiVersion": "apps/v1",
@@ -178,6 +187,108 @@ async fn finalizers_of_an_unreadable_object_count_unless_told_otherwise_or_its_n
     done(&admin, "DELETE", "/api/v1/namespaces/ends", json!(null)).await;
     eventually(&admin, "/api/v1/namespaces/ends", |code, _| code == 404).await;
     assert_eq!(row(folder, "old").await, None);
+}
+
+fn deployment(name: &str) -> Value {
+    let mut object: Value = serde_json::from_slice(&old_deployment(json!([]))).unwrap();
+    object["metadata"] = json!({"name": name});
+    object["spec"]["replicas"] = 1.into();
+    object
+}
+
+#[tokio::test]
+async fn an_unreadable_object_keeps_no_other_of_its_collection_from_being_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = open(folder).await;
+    let admin = server.client(Identity::admin());
+    for name in ["a", "z"] {
+        done(&admin, "POST", DEPLOYMENTS, deployment(name)).await;
+    }
+    done(&admin, "POST", MAPS, json!({"metadata": {"name": "good"}})).await;
+    drop(admin);
+    server.stop().await;
+    plant(folder, "apps/deployments", "default", "old", &old_deployment(json!(["example.com/a"]))).await;
+    plant(folder, "/configmaps", "default", "torn", b"{").await;
+    let server = open(folder).await;
+    let admin = server.client(Identity::admin());
+    let option = "ignoreStoreReadErrorWithClusterBreakingPotential=true";
+    let (code, _, answer) = ask(&admin, "DELETE", &format!("{DEPLOYMENTS}?{option}"), json!(null)).await;
+    assert_eq!(code, 422, "{answer}");
+    let (code, _, answer) = ask(&admin, "DELETE", DEPLOYMENTS, json!(null)).await;
+    assert_eq!((code, &answer["reason"]), (500, &json!("StorageReadError")), "{answer}");
+    assert_eq!(done(&admin, "GET", DEPLOYMENTS, json!(null)).await["items"], json!([]));
+    assert!(row(folder, "old").await.is_some());
+
+    let gone = done(&admin, "DELETE", MAPS, json!(null)).await;
+    let names: Vec<_> = gone["items"].as_array().unwrap().iter().map(|i| &i["metadata"]["name"]).collect();
+    assert!(names.contains(&&json!("good")) && !names.contains(&&json!("torn")), "{names:?}");
+}
+
+#[tokio::test]
+async fn to_pass_over_finalizers_of_an_unreadable_object_needs_a_right_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.stop().await;
+    plant(folder.path(), "apps/deployments", "default", "old", &old_deployment(json!(["a.b/c"]))).await;
+    let server = open(folder.path()).await;
+    let admin = server.client(Identity::admin());
+    let path = format!("{DEPLOYMENTS}/old?ignoreStoreReadErrorWithClusterBreakingPotential=true");
+    for (user, verbs, code) in [
+        ("deleter", json!(["get", "list", "delete"]), 403),
+        ("breaker", json!(["delete", "unsafe-delete-ignore-read-errors"]), 200),
+    ] {
+        let rules = json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs}]);
+        grant_by(&admin, user, rules).await;
+        let client = server.client(Identity::user(user, Vec::<String>::new()));
+        let (found, _, answer) = ask(&client, "DELETE", &path, json!(null)).await;
+        assert_eq!(found, code, "{user}: {answer}");
+        if code == 403 {
+            assert!(answer["message"].to_string().contains("unsafe-delete-ignore-read-errors"), "{answer}");
+        }
+    }
+    assert_eq!(row(folder.path(), "old").await, None);
+}
+
+#[tokio::test]
+async fn an_unreadable_namespace_goes_only_when_it_is_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = open(folder).await;
+    let admin = server.client(Identity::admin());
+    let (namespaces, maps) = ("/api/v1/namespaces", "/api/v1/namespaces/torn/configmaps");
+    done(&admin, "POST", namespaces, json!({"metadata": {"name": "torn"}})).await;
+    done(&admin, "POST", maps, json!({"metadata": {"name": "plain"}})).await;
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/a"]}});
+    done(&admin, "POST", maps, held).await;
+    eventually(&admin, &format!("{maps}/kube-root-ca.crt"), |code, _| code == 200).await;
+    drop(admin);
+    server.stop().await;
+    spoil(folder, "/namespaces", "torn").await;
+    spoil(folder, "/namespaces", "default").await;
+    let server = open(folder).await;
+    let admin = server.client(Identity::admin());
+    let (code, _, answer) = ask(&admin, "DELETE", &format!("{namespaces}/default"), json!(null)).await;
+    assert_eq!(code, 403, "{answer}");
+
+    let torn = format!("{namespaces}/torn");
+    done(&admin, "DELETE", &format!("{torn}?dryRun=All"), json!(null)).await;
+    done(&admin, "GET", &format!("{maps}/plain"), json!(null)).await;
+    let (code, _, answer) = ask(&admin, "DELETE", &torn, json!(null)).await;
+    assert_eq!(code, 409, "{answer}");
+    assert!(answer["message"].to_string().contains("delete it again when they are gone"), "{answer}");
+    assert!(row(folder, "torn").await.is_some());
+    let left = done(&admin, "GET", maps, json!(null)).await;
+    let names: Vec<_> = left["items"].as_array().unwrap().iter().map(|i| &i["metadata"]["name"]).collect();
+    assert_eq!(names, ["held"]);
+
+    done(&admin, "PATCH", &format!("{maps}/held"), json!({"metadata": {"finalizers": null}})).await;
+    done(&admin, "DELETE", &torn, json!(null)).await;
+    assert_eq!(row(folder, "torn").await, None);
+    let mut database = database(folder).await;
+    let count = sqlx::query_scalar("SELECT count(*) FROM object WHERE namespace = 'torn'");
+    let count: i64 = count.fetch_one(&mut database).await.unwrap();
+    assert_eq!(count, 0);
+    done(&admin, "POST", namespaces, json!({"metadata": {"name": "torn"}})).await;
 }
 
 #[tokio::test]
