@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seaway_source::{FileTree, Inputs};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
@@ -22,6 +23,10 @@ use folder::Folder;
 const VARIANTS: usize = 8;
 /// Trees that a result is known to hold in.
 const TREES: usize = 16;
+
+/// About what a value takes beside its text, and an answer with its path and digest, in bytes.
+const NODE: usize = 64;
+const ANSWER: usize = 160;
 
 /// Names a request, without its tree.
 type Key = [u8; 32];
@@ -53,19 +58,30 @@ impl Kept {
         }
     }
 
-    /// About how much room it takes: objects, and answers.
+    /// About how many bytes it takes: objects, and answers.
     fn weight(&self) -> usize {
         let objects = match &self.outcome {
-            Outcome::Rendered(rendered) => rendered.objects.len() * 4,
+            Outcome::Rendered(rendered) => rendered.objects.iter().map(|object| room(&object.value)).sum(),
             Outcome::Needs(_) => 0,
         };
-        1 + objects + self.inputs().iter().count()
+        NODE + objects + self.inputs().iter().count() * ANSWER
+    }
+}
+
+/// About how many bytes a value takes, its texts and what holds them.
+fn room(value: &Value) -> usize {
+    NODE + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(room).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + NODE + room(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 
 #[derive(Debug, Clone)]
 struct Variant {
     kept: Arc<Kept>,
+    weight: usize,
     /// Identities of trees that it holds in, latest last.
     trees: VecDeque<String>,
 }
@@ -82,7 +98,7 @@ impl Memory {
     fn variants(&mut self, key: &Key) -> Option<&mut Vec<Variant>> {
         if !self.young.contains_key(key) {
             let variants = self.old.remove(key)?;
-            self.weight += variants.iter().map(|variant| variant.kept.weight()).sum::<usize>();
+            self.weight += variants.iter().map(|variant| variant.weight).sum::<usize>();
             self.young.insert(*key, variants);
         }
         self.young.get_mut(key)
@@ -98,7 +114,7 @@ impl Memory {
         self.weight += weight;
         let mut variants = self.young.remove(&key).or_else(|| self.old.remove(&key)).unwrap_or_default();
         variants.retain(|variant| variant.kept.inputs() != kept.inputs());
-        variants.insert(0, Variant { kept, trees: tree.into_iter().collect() });
+        variants.insert(0, Variant { kept, weight, trees: tree.into_iter().collect() });
         variants.truncate(VARIANTS);
         self.young.insert(key, variants);
     }
@@ -132,8 +148,8 @@ impl std::ops::Deref for Shareable {
 }
 
 impl Cache {
-    /// Objects and answers that are kept in memory unless [`Cache::with_limit`] says otherwise: some tens of MiB.
-    pub const LIMIT: usize = 200_000;
+    /// About how many bytes are kept in memory unless [`Cache::with_limit`] says otherwise.
+    pub const LIMIT: usize = 128 << 20;
 
     /// A cache in memory alone.
     pub fn in_memory() -> Self {
@@ -148,7 +164,7 @@ impl Cache {
         Ok(Self::new(Self::LIMIT, Some(folder)))
     }
 
-    /// The same with another limit of objects and answers in memory. What was kept is forgotten.
+    /// The same with another limit of bytes in memory. What was kept is forgotten.
     pub fn with_limit(self, limit: usize) -> Self {
         Self { source: self.source, ..Self::new(limit, self.shared.folder.clone()) }
     }

@@ -91,7 +91,7 @@ fn another_request_is_another_result() {
 
 #[test]
 fn what_is_asked_for_seldom_is_forgotten_first() {
-    let cache = Cache::in_memory().with_limit(60);
+    let cache = Cache::in_memory().with_limit(8 << 10);
     let mut tree = tree();
     ask(&cache, &tree, "k");
     for number in 0..10 {

@@ -89,7 +89,7 @@ impl Sync {
             sources: Sources::new(options.mirrors, options.poll_interval, stopping.clone()),
             bindings: Bindings::default(),
             records: Records::open(options.data_dir)?,
-            rendered: RenderCache::open(&options.rendered_dir)?,
+            rendered: RenderCache::open(&options.rendered_dir),
             journal: Journal(options.ledger),
             turns: Turns::new(options.concurrency.max(1)),
             progress: broadcast::channel(1024).0,

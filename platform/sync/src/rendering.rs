@@ -112,12 +112,14 @@ impl RenderCache {
     /// What the folder may take, in bytes.
     const MAX_BYTES: u64 = 512 << 20;
 
-    /// Keeps results in a folder, which is made when it is absent. They may be lost.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        match Cache::with_folder(folder, Self::MAX_BYTES) {
-            Ok(results) => Ok(Self { results, bases: Arc::default() }),
-            Err(error) => Err(Error::Records(format!("{}: {error}", folder.display()))),
-        }
+    /// Keeps results in a folder, which is made when it is absent. They may be lost: where there can be no folder, as
+    /// on a full disk, they are kept in memory.
+    pub(crate) fn open(folder: &Path) -> Self {
+        let results = Cache::with_folder(folder, Self::MAX_BYTES).unwrap_or_else(|error| {
+            tracing::warn!(folder = %folder.display(), %error, "what is rendered is kept in memory alone");
+            Cache::in_memory()
+        });
+        Self { results, bases: Arc::default() }
     }
 
     /// The same results, with remote bases of its own.

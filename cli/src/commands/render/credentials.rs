@@ -31,16 +31,28 @@ impl Passwords {
         Ok(Self(Mutex::new(set)))
     }
 
-    /// Use what is known.
-    pub(super) async fn give(&self, mirrors: &Mirrors) {
-        mirrors.set_credentials(self.0.lock().await.clone());
+    /// Use what is known. Whether that is something for this repository.
+    pub(super) async fn give(&self, url: &RepositoryUrl, mirrors: &Mirrors) -> bool {
+        let set = self.0.lock().await;
+        mirrors.set_credentials(set.clone());
+        set.find(url).is_some()
     }
 
-    /// After a repository has refused access: ask git's helpers, as git does. Whether there is something to try.
-    pub(super) async fn ask_helpers(&self, url: &RepositoryUrl, mirrors: &Mirrors) -> miette::Result<bool> {
+    /// After a repository has refused access: ask git's helpers, as git does. Whether there is something to try; `tried`
+    /// says whether something was.
+    pub(super) async fn ask_helpers(
+        &self,
+        url: &RepositoryUrl,
+        tried: bool,
+        mirrors: &Mirrors,
+    ) -> miette::Result<bool> {
         let mut set = self.0.lock().await;
-        if !matches!(url.transport(), Transport::Https | Transport::Http) || set.find(url).is_some() {
+        if !matches!(url.transport(), Transport::Https | Transport::Http) {
             return Ok(false);
+        }
+        if set.find(url).is_some() {
+            // Another fetch of the same repository may have asked meanwhile.
+            return Ok(!tried);
         }
         let Some(authentication) = fill(url).await else { return Ok(false) };
         let credentials = Credentials { authentication: Some(authentication), ca: None };
@@ -63,6 +75,10 @@ fn parse(text: &str) -> miette::Result<CredentialSet> {
         };
         let (scheme, rest) = entry.split_once("://").ok_or_else(wrong)?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        // A slash in a password that is not written as %2F would make a host of a part of it.
+        if path.contains('@') {
+            return Err(wrong());
+        }
         let (who, host) = authority.rsplit_once('@').ok_or_else(wrong)?;
         let (user, password) = who.split_once(':').ok_or_else(wrong)?;
         let decoded =

@@ -144,10 +144,10 @@ async fn tree(
     mirrors: &Mirrors,
     passwords: &Passwords,
 ) -> miette::Result<CommitTree> {
-    passwords.give(mirrors).await;
+    let tried = passwords.give(url, mirrors).await;
     let mut commit = mirrors.fetch(url, revision).await;
     if matches!(commit, Err(seaway_git::Error::Unauthorized { .. }))
-        && passwords.ask_helpers(url, mirrors).await?
+        && passwords.ask_helpers(url, tried, mirrors).await?
     {
         commit = mirrors.fetch(url, revision).await;
     }
