@@ -14,6 +14,8 @@ pub(crate) struct Features {
     pub(crate) pod_security: bool,
     /// Whether a pod's account is there.
     pub(crate) service_accounts: bool,
+    /// How many custom resources there are, where a quota limits that.
+    pub(crate) counts_custom_resources: bool,
 }
 
 /// A Kubernetes API, asked as somebody.
