@@ -20,7 +20,7 @@ await admin.getByRole("link", { name: "staging" }).waitFor();
 // Somebody who only looks.
 await admin.getByRole("link", { name: "People" }).tap();
 await admin.getByLabel("Name").fill("vera");
-await admin.getByLabel("Role").selectOption("viewer");
+await admin.getByRole("combobox", { name: "Role" }).selectOption("viewer");
 await admin.getByRole("button", { name: "Invite" }).tap();
 await admin.getByRole("row", { name: /vera/ }).getByText("Invited").waitFor();
 const link = await admin.getByRole("textbox", { name: "Link" }).inputValue();
@@ -61,7 +61,7 @@ assert.equal(await asked(viewer, "POST", "/api/v1/environments/seaway/production
 
 // An access token of hers: shown once, good, and then revoked.
 await viewer.getByRole("link", { name: "vera" }).click();
-await viewer.getByLabel("Name").fill("dashboard");
+await viewer.getByRole("textbox", { name: "Name" }).fill("dashboard");
 await viewer.getByRole("button", { name: "Make a token" }).click();
 const token = await viewer.getByRole("textbox", { name: "Token" }).inputValue();
 await look("tokens", viewer);
@@ -75,7 +75,7 @@ assert.equal(await bearing(), 401);
 
 // What she tried is in the audit.
 await admin.getByRole("link", { name: "Audit" }).tap();
-await admin.getByLabel("Outcome").selectOption("denied");
+await admin.getByRole("combobox", { name: "Outcome" }).selectOption("denied");
 await admin.getByRole("row", { name: /vera.*environment\.delete.*denied/ }).waitFor();
 await look("audit", admin);
 
