@@ -195,6 +195,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{namespace}/{name}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how the owner of a copy reaches it with kubectl. */
+        get: operations["access"];
+        put?: never;
+        /**
+         * Gives a token of an hour for the namespaces of a copy. It is asked for as the person: nobody but the owner of the copy
+         *     gets one.
+         */
+        post: operations["access_token"];
+        /** Ends every token that was given for a copy. New ones can be asked for. */
+        delete: operations["revoke_access"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{namespace}/{name}/extend": {
         parameters: {
             query?: never;
@@ -629,6 +651,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The copies that the person may see, with the CPU and memory that they ask for, and for how long. */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks": {
         parameters: {
             query?: never;
@@ -675,6 +714,17 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What a kubeconfig for a copy says. */
+        Access: {
+            /** @description The certificate of its authority (PEM); absent: a public one. */
+            authority?: string | null;
+            /** @description The namespaces in which one may work; the first one is for objects without one. */
+            namespaces: string[];
+            /** @description The URL of the Kubernetes API. */
+            url: string;
+            /** @description As whom: the user name in Kubernetes. */
+            user: string;
+        };
         /** @description A token, without its secret. */
         AccessToken: {
             /**
@@ -842,6 +892,44 @@ export interface components {
              */
             release: string | null;
         };
+        /** @description What a copy asks for of the cluster. */
+        CopyUsage: {
+            /** @description What it is for. */
+            class: string;
+            /** @description Cores × hours, as if it had always asked for what it asks for now. */
+            cpuHours: number;
+            /** @description Since when it is there (RFC 3339). */
+            created: string;
+            environment: components["schemas"]["EnvironmentKey"];
+            /** @description From when on it is deleted (RFC 3339). */
+            expires?: string;
+            /**
+             * Format: int64
+             * @description Memory that they ask for, in bytes.
+             */
+            memory: number;
+            /** @description GiB × hours, likewise. */
+            memoryHours: number;
+            /**
+             * Format: int64
+             * @description CPU that they ask for, in thousandths of a core.
+             */
+            milliCpu: number;
+            /** @description What it is a copy of, as NAMESPACE/NAME. */
+            of: string;
+            /** @description The person whose it is. */
+            owner?: string;
+            /**
+             * Format: int64
+             * @description How many pods have not ended.
+             */
+            pods: number;
+            /**
+             * Format: int64
+             * @description How long it has been there.
+             */
+            seconds: number;
+        };
         /** @description What a copy is called, and what it has of what it copies. */
         CopyView: {
             components: string[];
@@ -866,6 +954,11 @@ export interface components {
             };
             /** @description What it is a copy of, as NAMESPACE/NAME. */
             of: string;
+            /** @description Each service of a component that it shares, as NAMESPACE/NAME, with its host. */
+            shared?: {
+                [key: string]: string;
+            };
+            warnings?: string[];
         };
         /** @description Nothing more is to be said: it is done. */
         Done: Record<string, never>;
@@ -1451,6 +1544,8 @@ export interface components {
             commit?: string;
             /** @description The component. */
             component: string;
+            /** @description Why its branch runs without what has come upstream since, and what to do. */
+            conflict?: string;
             /** @description From when on it does not count (RFC 3339). */
             expires?: string;
             images?: {
@@ -1473,6 +1568,8 @@ export interface components {
                 branch: string;
                 /** @description The full commit that was proposed. */
                 commit: string;
+                /** @description The page of the merge request. */
+                url?: string;
             };
             /** @description Why. */
             reason?: string;
@@ -1572,6 +1669,10 @@ export interface components {
         /** @description What was handed back, and what it would change where. */
         ProposeAnswer: {
             effects: components["schemas"]["Effect"][];
+            /** @description The page of the merge request, where a forge is known. */
+            mergeRequest?: string | null;
+            /** @description Why there is no merge request, though a forge is known: it can be asked for again. */
+            problem?: string | null;
             proposed: components["schemas"]["Proposed"];
         };
         /** @description What is handed back. */
@@ -1924,6 +2025,10 @@ export interface components {
             message?: string;
             object: components["schemas"]["ObjectRef"];
             sync?: components["schemas"]["SyncStatus"];
+        };
+        /** @description What copies ask for. */
+        UsageList: {
+            items: components["schemas"]["CopyUsage"][];
         };
         /** @description How long a wave took. */
         WaveTiming: {
@@ -2436,6 +2541,96 @@ export interface operations {
         };
     };
     delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Access"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessToken"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_access: {
         parameters: {
             query?: never;
             header?: never;
@@ -3400,6 +3595,33 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageList"];
                 };
             };
             "4XX": {
