@@ -182,13 +182,13 @@ mod tests {
     #[test]
     fn files_of_messages_are_named_from_here() {
         let message =
-            "tmp/w/k.yaml:1: resources[0]: file 'tmp/w/a/b.yaml', not etc/tmp/w or /tmp/w/x: tmp/v/c.yaml";
-        let here = Some(Path::new("/tmp/w"));
+            "srv/w/k.yaml:1: resources[0]: file 'srv/w/a/b.yaml', not etc/srv/w or /srv/w/x: srv/v/c.yaml";
+        let here = Some(Path::new("/srv/w"));
         assert_eq!(
-            from_here(message, "tmp", here),
-            "k.yaml:1: resources[0]: file 'a/b.yaml', not etc/tmp/w or /tmp/w/x: /tmp/v/c.yaml"
+            from_here(message, "srv", here),
+            "k.yaml:1: resources[0]: file 'a/b.yaml', not etc/srv/w or /srv/w/x: /srv/v/c.yaml"
         );
-        assert_eq!(from_here("tmp/w/k.yaml:1: x", "tmp", None), "/tmp/w/k.yaml:1: x");
+        assert_eq!(from_here("srv/w/k.yaml:1: x", "srv", None), "/srv/w/k.yaml:1: x");
     }
 
     #[test]
