@@ -111,7 +111,7 @@ impl Machine {
         let gateway = Gateway::start(gateway)
             .await
             .into_diagnostic()
-            .wrap_err("the gateway did not start; choose another address with --gateway-listen")?;
+            .wrap_err("the gateway did not start; choose another with --gateway-listen")?;
         let counted = gateway.metrics();
         server.serve_metrics(move || counted.text());
         let clients = server.clients();

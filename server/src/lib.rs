@@ -121,7 +121,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}; choose another address with --listen")]
+    #[error("cannot listen on {address}; choose another with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,

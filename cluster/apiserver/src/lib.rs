@@ -91,7 +91,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}; choose another address with --kube-listen")]
+    #[error("cannot listen on {address}; choose another with --kube-listen")]
     Listen {
         /// The address.
         address: SocketAddr,
