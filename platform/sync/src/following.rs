@@ -130,6 +130,7 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, mut environment: Environment)
         mailbox: Arc::default(),
         summary: Arc::new(Mutex::new(Summary::default())),
         cancel: shared.stopping.child_token(),
+        admitted: false,
     };
     let worker = Worker::new(
         shared.clone(),

@@ -34,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) summary: Arc<Mutex<Summary>>,
     pub(crate) cancel: CancellationToken,
+    /// A copy that was found to be none too many: those that come after it do not take its place.
+    pub(crate) admitted: bool,
 }
 
 pub(crate) struct Shared {
@@ -123,19 +125,21 @@ impl Shared {
         Subject::copy(key, spec, (original, lender), &stack, &self.domain, secret)
     }
 
-    /// Whether the first one was there before the second one. What is only thought of comes after everything that is there;
-    /// of two of one second, that which runs.
+    /// Whether the first one was there before the second one. What is only thought of comes after everything that is there,
+    /// and what has been let in before what has not: which of two of one second is older, their times do not tell, and
+    /// news of them can come in either order.
     fn is_older(
         &self,
-        (environment, key): (&Environment, &EnvironmentKey),
-        (other, other_key): (&Environment, &EnvironmentKey),
+        (environment, key, admitted): (&Environment, &EnvironmentKey, bool),
+        (other, other_key, other_admitted): (&Environment, &EnvironmentKey, bool),
     ) -> bool {
-        let age = |environment: &Environment, key: &EnvironmentKey| {
+        let age = |environment: &Environment, key: &EnvironmentKey, admitted: bool| {
             let made = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            let runs = self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
-            (made.is_none(), made, !runs)
+            let runs =
+                admitted || self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
+            (made.is_none(), !runs, made)
         };
-        (age(environment, key), key) < (age(other, other_key), other_key)
+        (age(environment, key, admitted), key) < (age(other, other_key, other_admitted), other_key)
     }
 
     /// As many copies of one environment as the stack lets be, and the oldest are those.
@@ -154,7 +158,8 @@ impl Shared {
             Class::Production | Class::Staging => (None, ""),
         };
         let Some(most) = most.and_then(|most| usize::try_from(most).ok()) else { return Ok(()) };
-        let environments = self.environments.lock();
+        let mut environments = self.environments.lock();
+        let admitted = environments.get(key).is_some_and(|known| known.admitted);
         let older = environments.iter().filter(|(other, known)| {
             let spec = &known.environment.spec;
             *other != key
@@ -162,10 +167,14 @@ impl Shared {
                 && (class != Class::Personal || other.namespace == key.namespace)
                 && EnvironmentKey::of_original(spec).as_ref() == Some(original)
                 && known.environment.metadata.deletion_timestamp.is_none()
-                && self.is_older((&known.environment, other), (environment, key))
+                && self.is_older((&known.environment, other, known.admitted), (environment, key, admitted))
         });
         let older: Vec<String> = older.map(|(other, _)| other.to_string()).collect();
         if older.len() < most {
+            // Under the lock: of two that are looked at at once, the second one sees this.
+            if let Some(known) = environments.get_mut(key) {
+                known.admitted = true;
+            }
             return Ok(());
         }
         let there = if older.is_empty() { String::new() } else { format!(" ({})", older.join(", ")) };
@@ -197,7 +206,7 @@ impl Shared {
             other.name == key.name
                 && *other != key
                 && known.environment.spec.copy_of.is_some()
-                && self.is_older((&known.environment, other), (environment, key))
+                && self.is_older((&known.environment, other, false), (environment, key, false))
         });
         match older {
             Some((other, _)) => Err(Error::Plan(format!(
