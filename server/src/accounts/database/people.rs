@@ -188,16 +188,9 @@ impl Database {
         let mut writer = self.writer().await?;
         let assign = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
-                .bind(name.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
-            let Some(id) = id else { return Ok(Removal::Unknown) };
-            let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
-                .bind(id)
-                .bind(ADMINS)
-                .fetch_one(&mut *transaction)
-                .await?;
+            let Some((id, only)) = id_and_whether_last(&mut transaction, name).await? else {
+                return Ok(Removal::Unknown);
+            };
             if only && !groups.iter().any(|group| group == ADMINS) {
                 return Ok(Removal::LastAdministrator);
             }
@@ -239,16 +232,9 @@ impl Database {
         let mut writer = self.writer().await?;
         let remove = async {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
-                .bind(name.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
-            let Some(id) = id else { return Ok(Removal::Unknown) };
-            let only: bool = sqlx::query_scalar(ONLY_ADMINISTRATOR)
-                .bind(id)
-                .bind(ADMINS)
-                .fetch_one(&mut *transaction)
-                .await?;
+            let Some((id, only)) = id_and_whether_last(&mut transaction, name).await? else {
+                return Ok(Removal::Unknown);
+            };
             if only {
                 return Ok(Removal::LastAdministrator);
             }
@@ -311,4 +297,19 @@ fn known(row: sqlx::sqlite::SqliteRow) -> Result<Known, sqlx::Error> {
     let invited: Option<i64> = row.try_get("invited")?;
     let invited = invited.map(time).transpose()?;
     Ok(Known { account: account(&row)?, state, invited, created })
+}
+
+/// The id of an account, and whether it is the only administrator.
+async fn id_and_whether_last(
+    connection: &mut sqlx::SqliteConnection,
+    name: &AccountName,
+) -> Result<Option<(i64, bool)>, sqlx::Error> {
+    let id: Option<i64> = sqlx::query_scalar("SELECT id FROM account WHERE name = ?1")
+        .bind(name.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(id) = id else { return Ok(None) };
+    let only =
+        sqlx::query_scalar(ONLY_ADMINISTRATOR).bind(id).bind(ADMINS).fetch_one(&mut *connection).await?;
+    Ok(Some((id, only)))
 }
