@@ -22,7 +22,7 @@ use git::Repository;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serving::{Serve, install};
@@ -58,9 +58,10 @@ async fn watch(kubeconfig: &Path, hooks: Hooks) {
     let config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let api: Api<ConfigMap> = Api::namespaced(kube::Client::try_from(config).unwrap(), "shop");
-    let mut events = watcher(api, watcher::Config::default()).boxed();
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
-        let (watcher::Event::Apply(found) | watcher::Event::InitApply(found)) = event.unwrap() else {
+        // The API goes away at times; the watch is made again then.
+        let Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) = event else {
             continue;
         };
         let Some(run) = found.metadata.annotations.and_then(|mut all| all.remove(HOOK_RUN)) else { continue };

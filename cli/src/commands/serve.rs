@@ -121,7 +121,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     };
     let mut asked = std::pin::pin!(asked);
 
-    let lock = lock(&data_dir)?;
+    let lock = lock(&data_dir).await?;
     let tls = tls(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
     check_plain(options.listen, tls.is_some(), options.insecure)?;
     if !options.listen.ip().is_loopback()
@@ -271,23 +271,16 @@ pub(crate) fn check_plain(listen: SocketAddr, tls: bool, insecure: bool) -> miet
 }
 
 /// Two processes on one folder would spoil it.
-fn lock(folder: &Path) -> miette::Result<std::fs::File> {
-    use std::os::unix::fs::DirBuilderExt;
-    let unusable = || format!("the folder {} cannot be used", folder.display());
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.into_diagnostic().wrap_err_with(unusable)?;
-    let path = folder.join("lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.into_diagnostic().wrap_err_with(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(miette!(
+async fn lock(folder: &Path) -> miette::Result<std::fs::File> {
+    use seaway_apiserver::{Error, lock_data_dir};
+    lock_data_dir(folder).await.map_err(|error| match error {
+        Error::InUse { path } => miette!(
             help = "end the other one, or give another --data-dir",
             "another process uses the folder {}",
-            folder.display()
-        )),
-        Err(std::fs::TryLockError::Error(error)) => Err(error).into_diagnostic().wrap_err_with(unusable),
-    }
+            path.display()
+        ),
+        error => miette!("{error}"),
+    })
 }
 
 fn tls(certificate: Option<&Path>, key: Option<&Path>) -> miette::Result<Option<Arc<rustls::ServerConfig>>> {

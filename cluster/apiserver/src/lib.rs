@@ -17,6 +17,7 @@ mod authentication;
 mod catalog;
 mod controllers;
 mod conversion;
+mod data_dir;
 mod definitions;
 mod duplicates;
 mod identity;
@@ -40,11 +41,12 @@ mod streams;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use data_dir::lock_data_dir;
 pub use identity::Identity;
 pub use node_streams::{
     ContainerRef, ExecOptions, ExecSession, LogOptions, LogStream, NodeError, NodeStreams, PodPorts,
@@ -129,7 +131,7 @@ impl ApiServer {
     /// address is taken. Nothing is changed in the folder then. Single objects that cannot be read are logged and kept;
     /// they are in no list or watch, and can be deleted.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let lock = lock(&options.data_dir)?;
+        let lock = lock_data_dir(&options.data_dir).await?;
         let listener = match options.listen {
             Some(address) => {
                 Some(server::bind(address).await.map_err(|source| Error::Listen { address, source })?)
@@ -239,22 +241,4 @@ fn client(api: &Arc<api::Api>, identity: Identity) -> kube::Client {
     let service =
         tower::ServiceBuilder::new().layer(kube::client::middleware::BaseUriLayer::new(base)).service(http);
     kube::Client::new(service, "default")
-}
-
-/// Makes the folder and takes its lock.
-fn lock(folder: &Path) -> Result<std::fs::File, Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    let unusable = |source| Error::DataDir { path: folder.into(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join("lock"))
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(unusable(source)),
-    }
 }
