@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod grpc;
 mod host_path;
+mod ownership;
 mod prepare;
 mod pressure;
 mod probe;

@@ -6,6 +6,7 @@
 
 use super::environment::{PodFacts, pod_field, resource_field};
 use super::host_path::host_path;
+use super::ownership::give_to_group;
 use super::resources::milli;
 use crate::error::{Error, Result};
 use crate::image::remove_tree;
@@ -279,8 +280,16 @@ impl VolumeSources {
         }
         let uid = claim.metadata.uid.clone().filter(|u| uuid::Uuid::parse_str(u).is_ok());
         let path = self.claims.join(uid.ok_or_else(|| fail("has no UID"))?);
-        if !path.exists() {
+        let made = !path.exists();
+        if made {
             make_folder(&path, 0o777, group)?;
+        }
+        if let (Some(group), false) = (group, made) {
+            let security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+            let policy = security.and_then(|security| security.fs_group_change_policy.as_deref());
+            let (path, once) = (path.clone(), policy == Some("OnRootMismatch"));
+            let given = tokio::task::spawn_blocking(move || give_to_group(&path, group, once)).await;
+            given.map_err(|_| fail("could not be given to the pod's group"))??;
         }
         let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
         if phase != Some("Bound") {

@@ -22,6 +22,8 @@ const TTL: u32 = 5;
 const MAX_PLAIN: usize = 512;
 const MAX_EDNS: usize = 1232;
 const IDLE: Duration = Duration::from_secs(10);
+/// So many aliases are followed: they may lead in a circle.
+const MAX_ALIASES: usize = 8;
 
 /// Answers queries until dropped.
 pub(crate) async fn serve(
@@ -120,9 +122,8 @@ pub(crate) fn answer(query: &[u8], table: &ServiceTable, datagram: bool) -> Opti
     let kind = u16::from_be_bytes([query[end], query[end + 1]]);
     let question = &query[12..end + 4];
     reply.truncate(2);
-    let records = match look_up(&name, kind, table) {
-        Found::Nothing => return Some(finish(reply, 3, (1, 0), question, false)),
-        Found::Records(records) => records,
+    let Some(records) = resolve(&name, kind, table) else {
+        return Some(finish(reply, 3, (1, 0), question, false));
     };
     let mut body = question.to_vec();
     let limit = match (datagram, additional) {
@@ -131,8 +132,8 @@ pub(crate) fn answer(query: &[u8], table: &ServiceTable, datagram: bool) -> Opti
         (true, _) => MAX_EDNS,
     };
     let (mut count, mut truncated) = (0, false);
-    for record in &records {
-        let bytes = encode(record);
+    for (owner, record) in &records {
+        let bytes = encode(owner.as_deref(), record);
         if 12 + body.len() + bytes.len() > limit {
             truncated = true;
             break;
@@ -166,6 +167,25 @@ fn read_name(query: &[u8], mut at: usize) -> Option<(String, usize)> {
             return None;
         }
     }
+}
+
+/// The records of a name, each with its owner where that is another one; `None`: there is no such name.
+///
+/// What an alias within the cluster leads to is told with it, as RFC 1034 (section 4.3.2) has it and CoreDNS does: the
+/// resolvers in programs do not ask again.
+fn resolve(name: &str, kind: u16, table: &ServiceTable) -> Option<Vec<(Option<String>, Record)>> {
+    let Found::Records(records) = look_up(name, kind, table) else { return None };
+    let mut all: Vec<(Option<String>, Record)> = records.into_iter().map(|record| (None, record)).collect();
+    for _ in 0..MAX_ALIASES {
+        let Some((_, Record::Cname(target))) = all.last() else { break };
+        let target = target.trim_end_matches('.').to_ascii_lowercase();
+        let Found::Records(records) = look_up(&target, kind, table) else { break };
+        if kind == CNAME || records.is_empty() {
+            break;
+        }
+        all.extend(records.into_iter().map(|record| (Some(target.clone()), record)));
+    }
+    Some(all)
 }
 
 fn look_up(name: &str, kind: u16, table: &ServiceTable) -> Found {
@@ -263,7 +283,8 @@ fn dashed(address: Ipv4Addr) -> String {
     address.to_string().replace('.', "-")
 }
 
-fn encode(record: &Record) -> Vec<u8> {
+/// One record; without an owner it is the question's name.
+fn encode(owner: Option<&str>, record: &Record) -> Vec<u8> {
     let (kind, data) = match record {
         Record::A(address) => (A, address.octets().to_vec()),
         Record::Cname(name) => (CNAME, encode_name(name)),
@@ -274,7 +295,7 @@ fn encode(record: &Record) -> Vec<u8> {
             (SRV, data)
         }
     };
-    let mut bytes = vec![0xc0, 12]; // The question's name.
+    let mut bytes = owner.map_or_else(|| vec![0xc0, 12], encode_name);
     bytes.extend_from_slice(&kind.to_be_bytes());
     bytes.extend_from_slice(&1u16.to_be_bytes());
     bytes.extend_from_slice(&TTL.to_be_bytes());
@@ -309,6 +330,14 @@ mod tests {
             json!({"metadata": {"namespace": "shop", "name": "empty"}, "spec": {"clusterIP": "None"}}),
             json!({"metadata": {"namespace": "shop", "name": "away"},
                 "spec": {"type": "ExternalName", "externalName": "db.example.com"}}),
+            json!({"metadata": {"namespace": "mine", "name": "web"},
+                "spec": {"type": "ExternalName", "externalName": "Web.shop.svc.cluster.local"}}),
+            json!({"metadata": {"namespace": "mine", "name": "again"},
+                "spec": {"type": "ExternalName", "externalName": "web.mine.svc.cluster.local."}}),
+            json!({"metadata": {"namespace": "mine", "name": "circle"},
+                "spec": {"type": "ExternalName", "externalName": "circle.mine.svc.cluster.local"}}),
+            json!({"metadata": {"namespace": "mine", "name": "gone"},
+                "spec": {"type": "ExternalName", "externalName": "gone.shop.svc.cluster.local"}}),
         ];
         let slice = json!({"metadata": {"namespace": "shop", "name": "db-1",
             "labels": {"kubernetes.io/service-name": "db"}}, "addressType": "IPv4",
@@ -337,9 +366,11 @@ mod tests {
         let mut at = query(name, kind).len();
         let mut data = Vec::new();
         for _ in 0..count {
-            let length = usize::from(u16::from_be_bytes([reply[at + 10], reply[at + 11]]));
-            data.push(reply[at + 12..at + 12 + length].to_vec());
-            at += 12 + length;
+            // A pointer to the question's name, or the name of what that is an alias of.
+            at = if reply[at] == 0xc0 { at + 2 } else { read_name(&reply, at).unwrap().1 };
+            let length = usize::from(u16::from_be_bytes([reply[at + 8], reply[at + 9]]));
+            data.push(reply[at + 10..at + 10 + length].to_vec());
+            at += 10 + length;
         }
         (reply[3] & 0x0f, data)
     }
@@ -355,6 +386,23 @@ mod tests {
         assert_eq!(ask("away.shop.svc.cluster.local", A).1, [encode_name("db.example.com")]);
         assert_eq!(ask("_sql._tcp.db.shop.svc.cluster.local", SRV).1.len(), 2);
         assert_eq!(ask("_http._tcp.web.shop.svc.cluster.local", SRV).1[0][4..6], [0, 80]);
+    }
+
+    #[test]
+    fn an_alias_is_told_with_what_it_leads_to() {
+        let address = vec![10, 96, 0, 7];
+        let web = encode_name("web.mine.svc.cluster.local");
+        let shop = encode_name("Web.shop.svc.cluster.local");
+        assert_eq!(ask("web.mine.svc.cluster.local", A), (0, vec![shop.clone(), address.clone()]));
+        assert_eq!(ask("again.mine.svc.cluster.local", A), (0, vec![web.clone(), shop, address]));
+        assert_eq!(ask("again.mine.svc.cluster.local", CNAME), (0, vec![web]));
+        // What does not exist, or in a circle alone, has no address.
+        assert_eq!(ask("gone.mine.svc.cluster.local", A).1.len(), 1);
+        assert!(ask("circle.mine.svc.cluster.local", A).1.len() <= MAX_ALIASES + 1);
+        // The owner of the second record is the name that the first one gives.
+        let reply = answer(&query("web.mine.svc.cluster.local", A), &table(), true).unwrap();
+        let second = query("web.mine.svc.cluster.local", A).len() + 12 + 28;
+        assert_eq!(read_name(&reply, second).unwrap().0, "web.shop.svc.cluster.local");
     }
 
     #[test]
