@@ -51,12 +51,15 @@ async fn a_pod_that_writes_more_than_it_may_is_evicted_with_the_reason() {
     let mut volume = pod(&fill("/scratch/big"));
     volume["containers"][0]["volumeMounts"] = json!([{"name": "scratch", "mountPath": "/scratch"}]);
     volume["volumes"] = json!([{"name": "scratch", "emptyDir": {"sizeLimit": "4Mi"}}]);
+    let mut hosts = pod(&fill("/etc/hosts"));
+    hosts["containers"][0]["resources"] = json!({"limits": {"ephemeral-storage": "4Mi"}});
     let unlimited = pod(&fill("/big"));
     let total = "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ";
     cluster.run("unlimited", unlimited).await;
     for (name, spec, message) in [
         ("root", root, total),
         ("log", log, total),
+        ("hosts", hosts, total),
         ("volume", volume, "Usage of EmptyDir volume \"scratch\" exceeds the limit \"4Mi\". "),
     ] {
         cluster.run(name, spec).await;
@@ -72,7 +75,7 @@ async fn a_pod_that_writes_more_than_it_may_is_evicted_with_the_reason() {
     // What the volume held is gone before the pod is.
     let uid = cluster.until_phase("volume", "Failed").await["metadata"]["uid"].as_str().unwrap().to_owned();
     let folder = cluster.folder.path().join("node/pods").join(uid).join("volumes");
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if !folder.exists() {
             break;
         }
@@ -128,7 +131,7 @@ async fn on_a_full_disk_images_that_no_pod_uses_go_first() {
     cluster.node.take().unwrap().shutdown().await;
     assert!(count() > 0, "without need they stay");
     assert!(cluster.start_node_with(full).await);
-    for _ in 0..600 {
+    for _ in 0..1200 {
         if count() == 0 {
             break;
         }

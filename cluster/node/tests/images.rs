@@ -252,11 +252,14 @@ impl Registry {
     }
 }
 
-fn registry_store(folder: &Path) -> ImageStore {
+fn registry_store(folder: &Path, stall: Duration) -> ImageStore {
     let mut options = StoreOptions::new(folder.join("registry-store"));
-    options.stall = Duration::from_millis(500);
+    options.stall = stall;
     ImageStore::open(options).unwrap()
 }
+
+/// Longer than any machine that works takes.
+const PATIENT: Duration = Duration::from_secs(60);
 
 fn ann(registry: &Registry) -> Credentials {
     let mut credentials = Credentials::default();
@@ -270,7 +273,7 @@ async fn a_registry_with_token_login_gives_an_image_by_platform_once() {
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"from afar").build()]);
     let registry = Registry::of(&layout, None).await;
     let name = format!("{}/team/app:1", registry.address);
-    let store = registry_store(folder.path());
+    let store = registry_store(folder.path(), PATIENT);
     let refused =
         store.pull(&name, &Credentials::default(), &Progress::default()).await.unwrap_err().to_string();
     assert!(refused.contains("imagePullSecrets"), "{refused}");
@@ -294,13 +297,16 @@ async fn a_registry_that_lies_or_stalls_is_given_up_with_the_reason() {
     let folder = TempDir::new().unwrap();
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"a").build()]);
     let stalling = Registry::of(&layout, Some("/blobs/")).await;
-    let store = registry_store(folder.path());
+    // Long enough for all that comes before it stalls.
+    let store = registry_store(folder.path(), Duration::from_secs(3));
     let error = store
         .pull(&format!("{}/app:1", stalling.address), &ann(&stalling), &Progress::default())
         .await
         .unwrap_err()
         .to_string();
     assert!(error.contains("stalled"), "{error}");
+    drop(store);
+    let store = registry_store(folder.path(), PATIENT);
     let lying = Registry::of(&layout, None).await;
     let wrong = format!("{}/app@sha256:{}", lying.address, "0".repeat(64));
     let error = store.pull(&wrong, &ann(&lying), &Progress::default()).await.unwrap_err().to_string();
@@ -359,7 +365,7 @@ async fn an_image_comes_from_debians_registry_as_it_went_in() {
     let mut command = std::process::Command::new("/usr/bin/docker-registry");
     command.arg("serve").arg(&config).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let _registry = Running(command.spawn().unwrap());
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if tokio::net::TcpStream::connect(&address).await.is_ok() {
             break;
         }
@@ -388,7 +394,7 @@ async fn an_image_comes_from_debians_registry_as_it_went_in() {
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let answer = request(&address, "PUT", "/v2/team/app/manifests/1", kind, &manifest).await;
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    let store = registry_store(folder.path());
+    let store = registry_store(folder.path(), PATIENT);
     let image = store
         .pull(&format!("{address}/team/app:1"), &Credentials::default(), &Progress::default())
         .await

@@ -38,7 +38,7 @@ async fn a_pod_runs_is_seen_in_the_api_and_goes_without_a_trace() {
     let data = cluster.folder.path().join("node");
     assert_eq!(std::fs::read_dir(data.join("pods")).unwrap().count(), 1);
     cluster.pods().delete("web", &DeleteParams::default()).await.unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if cluster.pods().get_opt("web").await.unwrap().is_none() {
             break;
         }
@@ -99,7 +99,7 @@ async fn environment_and_volumes_come_from_the_api() {
     let mut stream = cluster.node().logs("default", "full", "c", follow).unwrap();
     let mut log = String::new();
     while !log.contains("\nend\n") {
-        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect(&log);
+        let chunk = tokio::time::timeout(Duration::from_secs(60), stream.next()).await.expect(&log);
         log.push_str(std::str::from_utf8(&chunk.expect(&log).unwrap()).unwrap());
     }
     assert!(log.contains(&format!("blue hunter2 full {ip}\nbluehunter2\n")), "{log}");
@@ -201,12 +201,25 @@ async fn services_carry_datagrams_and_have_ports_on_the_hosts_loopback() {
     cluster.until_ready("client").await;
     assert_eq!(cluster.exec("client", ask).await, (0, "ping pong".to_owned()));
 
-    let port = service.spec.unwrap().ports.unwrap()[0].node_port.unwrap();
+    let ports = service.spec.unwrap().ports.unwrap();
+    let node_port = |at: usize| u16::try_from(ports[at].node_port.unwrap()).unwrap();
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(("127.0.0.1", node_port(1))).await.unwrap();
+    let mut answered = Vec::new();
+    for _ in 0..60 {
+        // Refused, as long as nobody takes it there.
+        let _ = client.send(b"host").await;
+        let mut buffer = [0; 99];
+        let received = tokio::time::timeout(Duration::from_millis(500), client.recv(&mut buffer)).await;
+        if let Ok(Ok(length)) = received {
+            answered.extend_from_slice(&buffer[..length]);
+            break;
+        }
+    }
+    assert_eq!(answered, b"host pong");
     let mut answer = String::new();
-    for _ in 0..100 {
-        if let Ok(mut stream) =
-            tokio::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).await
-        {
+    for _ in 0..1200 {
+        if let Ok(mut stream) = tokio::net::TcpStream::connect(("127.0.0.1", node_port(0))).await {
             answer.clear();
             if stream.read_to_string(&mut answer).await.is_ok() && !answer.is_empty() {
                 break;
@@ -307,7 +320,7 @@ async fn init_containers_hooks_and_the_end_happen_in_order() {
     cluster.run("ordered", spec).await;
     cluster.until_ready("ordered").await;
     cluster.pods().delete("ordered", &DeleteParams::default()).await.unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if cluster.pods().get_opt("ordered").await.unwrap().is_none() {
             break;
         }
@@ -381,7 +394,7 @@ async fn after_a_restart_of_the_node_everything_runs_again() {
         .await;
     cluster.until_ready("again").await;
     cluster.until_phase("once", "Failed").await;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if cluster.logs("again", LogOptions::default()).await == "mark\n" {
             break;
         }
@@ -492,7 +505,7 @@ async fn a_program_that_ignores_its_end_is_killed_after_the_grace() {
         .await;
     cluster.until_ready("deaf").await;
     cluster.pods().delete("deaf", &DeleteParams::default()).await.unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if cluster.pods().get_opt("deaf").await.unwrap().is_none() {
             break;
         }

@@ -129,7 +129,7 @@ async fn get(gateway: &Gateway) -> (u16, String) {
 
 /// Asks until `wanted` is the answer, for at most 20 seconds.
 async fn eventually<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         let answer = ask().await;
         if answer == wanted {

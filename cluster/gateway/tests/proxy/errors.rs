@@ -3,11 +3,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Method;
+use seaway_gateway::proxy::Proxy;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-use crate::support::{Backend, World, fetch, full, get, refusing, request, serve};
+use crate::support::{Backend, World, dial, fetch, full, get, options, refusing, request, serve};
 
 #[tokio::test]
 async fn no_route_is_404_no_backend_500_and_no_endpoint_503() {
@@ -49,12 +51,24 @@ async fn an_endpoint_that_refuses_connections_is_passed_over_also_for_posts() {
 #[tokio::test]
 async fn if_no_endpoint_can_be_reached_a_newer_table_is_awaited() {
     let backend = Backend::echo("new").await;
-    let world = World::of("web", &[refusing().await]);
-    let proxy = serve(&world).await;
+    let gone = refusing().await;
+    let world = World::of("web", &[gone]);
+    let tried = Arc::new(Notify::new());
+    let mut options = options();
+    let (plain, tell) = (dial(), Arc::clone(&tried));
+    options.dial = Arc::new(move |address| {
+        if address == gone {
+            tell.notify_one();
+        }
+        plain(address)
+    });
+    let proxy = Proxy::start(options).await.unwrap();
+    proxy.set_table(world.table());
     assert_eq!(get(&proxy, "/").await.status, 502);
 
+    tried.notified().await;
     let (answer, ()) = tokio::join!(get(&proxy, "/"), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tried.notified().await;
         proxy.set_table(world.clone().with("web", &[backend.address]).table());
     });
     assert_eq!(answer.backend(), "new");
@@ -146,7 +160,7 @@ async fn garbage_is_answered_or_closed_and_never_reaches_a_backend() {
         stream.write_all(garbage.as_bytes()).await.unwrap();
         let mut reply = vec![0; 1024];
         let read =
-            tokio::time::timeout(Duration::from_secs(10), stream.read(&mut reply)).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(60), stream.read(&mut reply)).await.unwrap().unwrap();
         let reply = String::from_utf8_lossy(&reply[..read]).into_owned();
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 4"), "{garbage:?}: {reply}");
     }

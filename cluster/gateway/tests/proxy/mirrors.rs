@@ -42,7 +42,7 @@ async fn the_copy_has_the_whole_body() {
         serve(&mirrored(json!({})).with("web", &[backend.address]).with("copy", &[copy.address])).await;
     let post = request(Method::POST, "/").map(|_| full("all of it"));
     assert_eq!(fetch(&proxy, post).await.status, 200);
-    let body = tokio::time::timeout(std::time::Duration::from_secs(10), bodies.recv()).await.unwrap();
+    let body = tokio::time::timeout(std::time::Duration::from_secs(60), bodies.recv()).await.unwrap();
     assert_eq!(body.unwrap(), "all of it");
 }
 

@@ -22,7 +22,8 @@ async fn a_backend_that_takes_longer_than_the_route_allows_is_a_504() {
         let backend = silent().await;
         let proxy = serve(&limited(timeouts.clone()).with("web", &[backend.address])).await;
         assert_eq!(get(&proxy, "/").await.status, 504, "{timeouts}");
-        assert_eq!(backend.count(), 1, "a timeout is not tried again");
+        // On a busy machine the time may be over before the backend has seen it.
+        assert!(backend.count() <= 1, "a timeout is not tried again");
     }
 }
 
@@ -47,11 +48,11 @@ async fn a_response_that_does_not_end_in_time_breaks_off() {
         Response::new(BodyExt::boxed(StreamBody::new(frames)))
     })
     .await;
-    let proxy = serve(&limited(json!({"request": "300ms"})).with("web", &[backend.address])).await;
+    let proxy = serve(&limited(json!({"request": "3s"})).with("web", &[backend.address])).await;
     let mut client = Client::connect(&proxy).await;
     let mut body = client.send(request(Method::GET, "/")).await.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begin");
-    let next = tokio::time::timeout(Duration::from_secs(10), body.frame()).await.unwrap();
+    let next = tokio::time::timeout(Duration::from_secs(60), body.frame()).await.unwrap();
     assert!(
         next.is_some_and(|frame| frame.is_err()),
         "the client must see that the response is not complete"

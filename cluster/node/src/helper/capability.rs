@@ -52,6 +52,24 @@ pub(super) fn has(set: u64, name: &str) -> bool {
     NAMES.iter().position(|known| *known == name).is_some_and(|number| set >> number & 1 == 1)
 }
 
+/// Those that reach beyond a container whose users are the host's.
+const BEYOND: [&str; 9] = [
+    "DAC_READ_SEARCH",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_PTRACE",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// A capability of the set that only a container with users of its own can be given.
+pub(super) fn beyond(set: u64) -> Option<&'static str> {
+    BEYOND.into_iter().find(|name| has(set, name))
+}
+
 /// What Docker and containerd leave a container.
 const DEFAULT: [&str; 14] = [
     "CHOWN",
@@ -118,29 +136,41 @@ pub(crate) fn bound(set: u64) -> nix::Result<()> {
 }
 
 /// Gives up what the process has beyond the set.
-#[allow(unsafe_code)]
 pub(crate) fn limit(set: u64) -> nix::Result<()> {
+    change(|half, word| {
+        word.permitted &= (set >> (32 * half)) as u32;
+        word.effective = word.permitted;
+        word.inheritable = 0;
+    })
+}
+
+/// Makes all that the process may use effective again.
+pub(super) fn raise() -> nix::Result<()> {
+    change(|_, word| word.effective = word.permitted)
+}
+
+/// Half of the capabilities of a process (capset(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+#[allow(unsafe_code)]
+fn change(mut each: impl FnMut(usize, &mut Data)) -> nix::Result<()> {
     #[repr(C)]
     struct Header {
         version: u32,
         pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
     }
     let mut header = Header { version: 0x2008_0522, pid: 0 };
     let mut data = [Data::default(); 2];
     // SAFETY: version 3 reads and writes one header and two data blocks, which is what these are.
     Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
     for (half, word) in data.iter_mut().enumerate() {
-        let allowed = (set >> (32 * half)) as u32;
-        word.permitted &= allowed;
-        word.effective = word.permitted;
-        word.inheritable = 0;
+        each(half, word);
     }
     // SAFETY: as above.
     Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) }).map(drop)
@@ -159,5 +189,7 @@ mod tests {
         assert_eq!(capabilities(&[], &names(&["ALL"])).unwrap(), 0);
         assert_eq!(capabilities(&names(&["CAP_NET_ADMIN"]), &names(&["all"])).unwrap(), 1 << 12);
         assert!(capabilities(&names(&["FLY"]), &[]).unwrap_err().contains("FLY"));
+        assert_eq!(beyond(default), None);
+        assert_eq!(beyond(capabilities(&names(&["SYS_ADMIN"]), &[]).unwrap()), Some("SYS_ADMIN"));
     }
 }

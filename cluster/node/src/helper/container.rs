@@ -1,10 +1,11 @@
 //! From a fork to the program of a container.
 
-use super::capability::{bound, limit};
+use super::capability::{beyond, bound, has, limit};
 use super::emulation;
 use super::filesystem::enter_root;
 use super::pod::Child;
 use super::protocol::{ContainerSpec, ProcessSpec};
+use super::users::Users;
 use super::{clone_into, pidfd, seccomp, wire};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -15,7 +16,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, execve, pipe2, setgroups, setresgid, setresuid, setsid};
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -26,6 +27,8 @@ type Result<T, E = String> = std::result::Result<T, E>;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What Docker gives a container when the host allows it.
 const OPEN_FILES: u64 = 1_048_576;
+/// What is read of a list of users.
+const MAX_LIST: u64 = 1024 * 1024;
 
 fn because(what: impl std::fmt::Display) -> impl FnOnce(Errno) -> String {
     move |errno| format!("{what}: {}", errno.desc())
@@ -36,7 +39,7 @@ pub(super) fn start_container(
     id: u64,
     spec: &ContainerSpec,
     fds: Vec<OwnedFd>,
-    rootless: bool,
+    users: &Users,
 ) -> Result<(Pid, Child)> {
     let (verdict, report) = pipe2(OFlag::O_CLOEXEC).map_err(because("make a pipe"))?;
     let mut namespaces = CloneFlags::CLONE_NEWNS;
@@ -47,8 +50,8 @@ pub(super) fn start_container(
         ForkResult::Child => {
             drop(verdict);
             let result = join_cgroups(&fds, spec.process.terminal)
-                .and_then(|()| enter_root(spec, rootless))
-                .and_then(|()| run(&spec.process, fds, rootless));
+                .and_then(|()| enter_root(spec, users))
+                .and_then(|()| run(&spec.process, fds, users, true));
             give_up(report, result)
         }
         ForkResult::Parent { child } => {
@@ -64,11 +67,11 @@ pub(super) fn start_exec(
     container: &Child,
     spec: &ProcessSpec,
     fds: Vec<OwnedFd>,
-    rootless: bool,
+    users: &Users,
 ) -> Result<(Pid, Child)> {
     let enter = container.namespaces;
     let make = CloneFlags::empty();
-    start_inside(id, container, (enter, make), fds, spec.terminal, |fds| run(spec, fds, rootless))
+    start_inside(id, container, (enter, make), fds, spec.terminal, |fds| run(spec, fds, users, false))
 }
 
 /// Starts a container with a root of its own that sees the processes of a running one.
@@ -77,12 +80,12 @@ pub(super) fn start_beside(
     container: &Child,
     spec: &ContainerSpec,
     fds: Vec<OwnedFd>,
-    rootless: bool,
+    users: &Users,
 ) -> Result<(Pid, Child)> {
     let enter = container.namespaces & CloneFlags::CLONE_NEWPID;
     start_inside(id, container, (enter, CloneFlags::CLONE_NEWNS), fds, spec.process.terminal, |fds| {
-        enter_root(spec, rootless)?;
-        run(&spec.process, fds, rootless)
+        enter_root(spec, users)?;
+        run(&spec.process, fds, users, true)
     })
 }
 
@@ -128,7 +131,7 @@ fn start_inside(
             let _ = nix::sys::wait::waitpid(child, None);
             if read != 4 {
                 let mut problem = String::new();
-                let _ = std::io::Read::read_to_string(&mut std::fs::File::from(verdict), &mut problem);
+                let _ = std::fs::File::from(verdict).read_to_string(&mut problem);
                 return Err(if problem.is_empty() {
                     "the process could not be started".to_owned()
                 } else {
@@ -159,19 +162,30 @@ fn join_cgroups(fds: &[OwnedFd], terminal: bool) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the process: streams, user, rights, program.
-fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, rootless: bool) -> Result<Infallible> {
+/// Becomes the process: streams, user, rights, program. `own_mounts`: the mounts were made for it alone.
+fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, users: &Users, own_mounts: bool) -> Result<Infallible> {
+    if let (false, Some(name)) = (users.are_its_own(), beyond(spec.capabilities)) {
+        return Err(format!(
+            "capability {name} reaches beyond a pod that has no users of its own; leave hostUsers and users above \
+             65535 out of the pod, or let the kernel make user namespaces (Linux 5.19, user.max_user_namespaces)"
+        ));
+    }
     SigSet::empty().thread_set_mask().map_err(because("reset the signal mask"))?;
     // SAFETY: the default action installs no handler. Rust's start-up ignores this signal; programs expect it.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map_err(because("reset SIGPIPE"))?;
     umask(Mode::from_bits_truncate(0o022));
     let user = User::find(&spec.user, spec.group)?;
     setsid().map_err(because("start a session"))?;
-    streams(spec.terminal, fds, &user)?;
+    streams(spec.terminal, fds, Uid::from_raw(users.on_host(user.uid)))?;
     limits()?;
     if let Some(score) = spec.oom_score {
         // Refused without privileges; the kernel's default is then used.
         let _ = std::fs::write("/proc/self/oom_score_adj", score.to_string());
+    }
+    users.enter().map_err(because("become the pod's root"))?;
+    if own_mounts && users.are_its_own() && has(spec.capabilities, "SYS_ADMIN") {
+        // Who may mount can do so in mounts that belong to the pod.
+        unshare(CloneFlags::CLONE_NEWNS).map_err(because("make the container's own mounts"))?;
     }
     let folder = if spec.working_dir.is_empty() { "/" } else { &spec.working_dir };
     if !Path::new(folder).exists() {
@@ -180,7 +194,7 @@ fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, rootless: bool) -> Result<Infallib
         let _ = std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid));
     }
     let environment = environment(spec, &user);
-    if rootless {
+    if users.is_one() {
         enter_user(&user)?; // A new user namespace begins with all capabilities.
     } else {
         let mut groups: Vec<Gid> =
@@ -190,13 +204,12 @@ fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, rootless: bool) -> Result<Infallib
         setgroups(&groups).map_err(because("set groups"))?;
     }
     bound(spec.capabilities).map_err(because("limit capabilities"))?;
-    if spec.seccomp {
-        seccomp::install(spec.capabilities).map_err(seccomp::because)?;
-    }
+    let filter = if spec.seccomp { seccomp::install(spec.capabilities) } else { seccomp::install_least() };
+    filter.map_err(seccomp::because)?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setresgid(gid, gid, gid).map_err(because(format!("become group {gid}")))?;
     setresuid(uid, uid, uid).map_err(because(format!("become user {uid}")))?;
-    if rootless {
+    if users.is_one() {
         emulation::install().map_err(because("emulate changes of the user"))?;
     }
     limit(spec.capabilities).map_err(because("drop capabilities"))?;
@@ -222,7 +235,8 @@ fn enter_user(user: &User) -> Result<()> {
     nix::sys::prctl::set_dumpable(false).map_err(because("change the user"))
 }
 
-fn streams(terminal: bool, fds: Vec<OwnedFd>, user: &User) -> Result<()> {
+/// The streams of the process belong to `user`, as the host calls it.
+fn streams(terminal: bool, fds: Vec<OwnedFd>, user: Uid) -> Result<()> {
     let mut fds = fds.into_iter();
     let missing = || "a standard stream is missing".to_owned();
     if !terminal {
@@ -234,7 +248,7 @@ fn streams(terminal: bool, fds: Vec<OwnedFd>, user: &User) -> Result<()> {
         for fd in [&input, &output, &error] {
             // Programs open /dev/stdout by name, which asks for the pipe's owner. Only pipes: never the host's /dev/null.
             if nix::sys::stat::fstat(fd).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFIFO) {
-                let _ = nix::unistd::fchown(fd, Some(Uid::from_raw(user.uid)), None);
+                let _ = nix::unistd::fchown(fd, Some(user), None);
             }
         }
         nix::unistd::dup2_stdin(&input).map_err(because("standard input"))?;
@@ -254,7 +268,7 @@ fn streams(terminal: bool, fds: Vec<OwnedFd>, user: &User) -> Result<()> {
         Mode::empty(),
     )
     .map_err(because("open a terminal"))?;
-    let _ = nix::unistd::fchown(&slave, Some(Uid::from_raw(user.uid)), None);
+    let _ = nix::unistd::fchown(&slave, Some(user), None);
     wire::send_head(console.as_raw_fd(), 0, &[master.as_raw_fd()])
         .map_err(|e| format!("hand over the terminal: {e}"))?;
     // SAFETY: the ioctl takes a number; the process leads a session without a terminal.
@@ -319,6 +333,20 @@ fn execute(spec: &ProcessSpec, environment: &[(String, String)]) -> Result<Infal
     }
 }
 
+/// A list of users or groups. The image decides what the file is: only a file of a sane length is read, never a pipe that
+/// nobody writes or a device that does not end.
+fn list(path: &str) -> String {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let Ok(file) = nix::fcntl::open(path, flags, Mode::empty()).map(std::fs::File::from) else {
+        return String::new();
+    };
+    let mut text = Vec::new();
+    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let _ = file.take(MAX_LIST).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// The user of a process, from the container's own files.
 struct User {
     uid: u32,
@@ -333,8 +361,7 @@ impl User {
         let (name, group_name) =
             text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
         let name = if name.is_empty() { "0" } else { name };
-        let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-        let passwd = read("/etc/passwd");
+        let passwd = list("/etc/passwd");
         let lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|f| f.len() >= 6);
         let number: Option<u32> = name.parse().ok();
         let entry =
@@ -345,7 +372,7 @@ impl User {
         let mut gid = entry.as_ref().and_then(|f| f[3].parse().ok()).unwrap_or(0);
         let home = entry.as_ref().map_or("/", |f| f[5]).to_owned();
         let user_name = entry.as_ref().map(|f| f[0].to_owned());
-        let group_file = read("/etc/group");
+        let group_file = list("/etc/group");
         let group_lines: Vec<Vec<&str>> = group_file
             .lines()
             .map(|line| line.split(':').collect())

@@ -5,27 +5,32 @@
 //! devices (`nodev`), so that a device node made inside opens nothing.
 
 use super::protocol::{BindMount, ContainerSpec};
+use super::users::{Users, attach};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{chdir, fchdir, pivot_root, symlinkat};
+use nix::unistd::{Gid, Uid, chdir, chown, fchdir, pivot_root, symlinkat};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// Devices of every container, bound from the host.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What a container must not read…
-const MASKED: [&str; 9] = [
+const MASKED: [&str; 13] = [
     "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
     "/proc/timer_list",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
+    "/sys/kernel/debug",
     "/sys/fs/cgroup",
 ];
 /// …and what it must not write.
@@ -67,15 +72,16 @@ pub(super) fn tmpfs(target: &Path, options: &str) -> nix::Result<()> {
 }
 
 /// Builds the container's root and makes it the root of this process.
-pub(super) fn enter_root(spec: &ContainerSpec, rootless: bool) -> Result<()> {
+pub(super) fn enter_root(spec: &ContainerSpec, users: &Users) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(because("make mounts private"))?;
-    overlay(spec, rootless)?;
+    overlay(spec, users)?;
+    users.make_files_as_pod().map_err(because("make files as the pod's root"))?;
     let root = Root::open(&spec.root)?;
     root.mount_proc_and_sys()?;
-    root.mount_devices(spec)?;
+    root.mount_devices(spec, users)?;
     for volume in &spec.mounts {
-        root.mount_volume(volume)?;
+        root.mount_volume(volume, users)?;
     }
     root.mask()?;
     if spec.read_only_root {
@@ -91,7 +97,7 @@ pub(super) fn enter_root(spec: &ContainerSpec, rootless: bool) -> Result<()> {
     chdir("/").map_err(because("enter the root"))
 }
 
-fn overlay(spec: &ContainerSpec, rootless: bool) -> Result<()> {
+fn overlay(spec: &ContainerSpec, users: &Users) -> Result<()> {
     // Mount options fit in one page: the layers are named relative to their common folder.
     let folder = spec.layers.first().and_then(|l| l.parent()).map(Path::to_owned);
     let mut names = Vec::new();
@@ -106,17 +112,27 @@ fn overlay(spec: &ContainerSpec, rootless: bool) -> Result<()> {
         Ok::<_, String>(text.replace('\\', "\\\\").replace(',', "\\,").replace(':', "\\:"))
     };
     let (upper, work) = (escape(&spec.upper)?, escape(&spec.work)?);
+    if let Some(base) = users.base() {
+        // It lives no longer than the container, so it may belong to whom it belongs.
+        let (uid, gid) = (Uid::from_raw(base), Gid::from_raw(base));
+        chown(&spec.upper, Some(uid), Some(gid)).map_err(because("give the root to the pod"))?;
+    }
     if names.is_empty() {
         return bind(&spec.upper, &spec.root)
             .and_then(|()| restrict(&spec.root, MsFlags::MS_NODEV))
             .map_err(because("mount the root"));
     }
     if let Some(folder) = &folder {
+        if users.base().is_some() {
+            let layers =
+                users.mapped(None, folder).map_err(because("map the owners of the image's files"))?;
+            attach(&layers, folder).map_err(because("mount the image's layers"))?;
+        }
         chdir(folder).map_err(because(format!("enter {}", folder.display())))?;
     }
     let lower = names.join(":");
     let mut options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
-    if rootless {
+    if users.is_one() {
         options.push_str(",userxattr");
     }
     // Changes of a container end with it: no need to write them to the disk in order.
@@ -148,10 +164,12 @@ impl Root {
             .map_err(because("mount /sys"))
     }
 
-    fn mount_devices(&self, spec: &ContainerSpec) -> Result<()> {
+    fn mount_devices(&self, spec: &ContainerSpec, users: &Users) -> Result<()> {
         let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let dev = self.folder("/dev", true)?;
-        mount(Some("tmpfs"), &name(&dev), Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755,size=64k"))
+        // The devices below are mounts of their own; one that is made here opens nothing.
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("tmpfs"), &name(&dev), Some("tmpfs"), flags, Some("mode=755,size=64k"))
             .map_err(because("mount /dev"))?;
         for device in DEVICES {
             let target = self.file(&format!("/dev/{device}"))?;
@@ -171,33 +189,37 @@ impl Root {
         let pts = self.folder("/dev/pts", true)?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
         let options = "newinstance,ptmxmode=0666,mode=0620";
-        let with_group = format!("{options},gid=5");
+        let with_group = format!("{options},gid={}", users.on_host(5));
         // Group 5 (tty) has no number in a user namespace of one user.
         mount(Some("devpts"), &name(&pts), Some("devpts"), flags, Some(with_group.as_str()))
             .or_else(|_| mount(Some("devpts"), &name(&pts), Some("devpts"), flags, Some(options)))
             .map_err(because("mount /dev/pts"))?;
         let shm = self.folder("/dev/shm", true)?;
-        bind(&spec.shm, &name(&shm)).map_err(because("mount /dev/shm"))?;
+        let memory = open(&spec.shm, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+        memory.and_then(|memory| place(&memory, &shm, users)).map_err(because("mount /dev/shm"))?;
         let queue = self.folder("/dev/mqueue", true)?;
         // Not every kernel has message queues.
         let _ = mount(Some("mqueue"), &name(&queue), Some("mqueue"), safe, None::<&str>);
         Ok(())
     }
 
-    fn mount_volume(&self, volume: &BindMount) -> Result<()> {
+    fn mount_volume(&self, volume: &BindMount, users: &Users) -> Result<()> {
         let what = format!("mount {}", volume.target);
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let mut source = open(&volume.source, flags, Mode::empty()).map_err(because(&what))?;
         if let Some(sub_path) = &volume.sub_path {
             let below = Root(source);
             source = match below.resolve(Path::new(sub_path), false) {
-                Err(Errno::ENOENT) => below.folder(sub_path, false)?,
+                Err(Errno::ENOENT) => {
+                    // Outside of the pod still, where its users are called otherwise.
+                    users.as_host(|| below.folder(sub_path, false)).map_err(because(&what))??
+                }
                 other => other.map_err(because(format!("{what}: subPath {sub_path}")))?,
             };
         }
         let is_folder = is_folder(&source).map_err(because(&what))?;
         let target = if is_folder { self.folder(&volume.target, false)? } else { self.file(&volume.target)? };
-        bind(&name(&source), &name(&target)).map_err(because(&what))?;
+        place(&source, &target, users).map_err(because(&what))?;
         // Opened again: the name now leads to what was mounted.
         let mounted = self.resolve(Path::new(&volume.target), false).map_err(because(&what))?;
         let mut restrictions = MsFlags::MS_NODEV;
@@ -278,6 +300,15 @@ impl Root {
         openat(&parent, file, flags, Mode::from_bits_truncate(0o644))
             .map_err(because(format!("make {path}")))?;
         self.resolve(Path::new(path), false).map_err(because(format!("make {path}")))
+    }
+}
+
+/// Mounts what is open at what is open, with the owners of its files as the pod knows them. Where the file system cannot
+/// do that, they belong to nobody whom the pod knows; what everybody may do there, the pod may.
+fn place(source: &OwnedFd, target: &OwnedFd, users: &Users) -> nix::Result<()> {
+    match users.mapped(Some(source), Path::new("")) {
+        Ok(tree) => attach(&tree, &name(target)),
+        Err(_) => bind(&name(source), &name(target)),
     }
 }
 

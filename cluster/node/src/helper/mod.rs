@@ -4,7 +4,7 @@
 //! seaway ── outer: user namespace (when not root), own mounts
 //!             └─ guard: waits for Seaway's or the node init's end
 //!                  └─ node init: pid 1; network namespace with the bridge; makes sockets and pods
-//!                       └─ pod init: pid 1; network, IPC, host name and mounts of one pod
+//!                       └─ pod init: pid 1; users, network, IPC, host name and mounts of one pod (`users.rs`)
 //!                            └─ containers, each pid 1 of its own process namespace
 //! ```
 //!
@@ -23,6 +23,7 @@ mod netlink;
 mod pod;
 pub(crate) mod protocol;
 mod seccomp;
+mod users;
 pub(crate) mod wire;
 
 use netlink::{Netlink, link_index};
@@ -288,21 +289,24 @@ fn start_pod(
 ) -> Result<(), Failure> {
     let mut fds = fds.into_iter();
     let pod_channel = fds.next().ok_or_else(|| failed("take the pod's channel")(Errno::EBADF))?;
-    let (wait, go) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed("make a pipe"))?;
-    let flags = CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWNS;
+    let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(failed("make a pipe"));
+    let ((wait, go), (made, tell)) = (pipe()?, pipe()?);
+    // The others are made by the pod's init: to whom they belong depends on whose users it can have.
+    let flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     match clone_into(flags).map_err(failed("make the pod's namespaces"))? {
         ForkResult::Child => {
-            drop(go);
+            drop((go, made));
             // Not ours any more: the pod's init must not be able to ask for other pods.
             let _ = nix::unistd::close(node_channel.as_raw_fd());
-            let code = pod::pod_init(UnixStream::from(pod_channel), &setup, &wait, rootless);
+            let code = pod::pod_init(UnixStream::from(pod_channel), &setup, (tell, wait), rootless);
             std::process::exit(code);
         }
         ForkResult::Parent { child } => {
+            drop((tell, wait));
+            // An end of file means that the pod's init gave up, and says why on its own channel.
+            if nix::unistd::read(&made, &mut [0]).map_err(failed("wait for the pod's network"))? == 0 {
+                return Ok(());
+            }
             let linked = netlink.add_veth(&setup.link, bridge, (pod::LINK, setup.address), child.as_raw());
             if let Err(errno) = linked {
                 let _ = nix::sys::signal::kill(child, Signal::SIGKILL);

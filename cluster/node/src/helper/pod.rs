@@ -3,6 +3,7 @@
 use super::container::{start_beside, start_container, start_exec};
 use super::netlink::{Netlink, link_index};
 use super::protocol::{Exit, Failure, PodEvent, PodRequest, PodSetup};
+use super::users::Users;
 use super::{failed, failed_io, filesystem, wire};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -31,9 +32,15 @@ pub(super) struct Child {
 }
 
 /// Runs until Seaway ends the pod or itself. Returns the exit code.
-pub(super) fn pod_init(channel: UnixStream, setup: &PodSetup, wait: &OwnedFd, rootless: bool) -> i32 {
-    let signals = match prepare(setup, wait, rootless) {
-        Ok(signals) => signals,
+/// It tells the first of the pipes when its network is there, and waits at the second for its link.
+pub(super) fn pod_init(
+    channel: UnixStream,
+    setup: &PodSetup,
+    pipes: (OwnedFd, OwnedFd),
+    rootless: bool,
+) -> i32 {
+    let (users, signals) = match prepare(setup, pipes, rootless) {
+        Ok(ready) => ready,
         Err(failure) => {
             let _ = wire::send(&channel, &PodEvent::Failed(failure), &[]);
             return 1;
@@ -42,15 +49,23 @@ pub(super) fn pod_init(channel: UnixStream, setup: &PodSetup, wait: &OwnedFd, ro
     if wire::send(&channel, &PodEvent::Ready, &[]).is_err() {
         return 1;
     }
-    let mut init = PodInit { channel, signals, children: HashMap::new(), rootless };
+    let mut init = PodInit { channel, signals, children: HashMap::new(), users };
     match init.run() {
         Ok(()) => 0,
         Err(_) => 1, // Seaway is gone, or nonsense came: in both cases the pod ends.
     }
 }
 
-fn prepare(setup: &PodSetup, wait: &OwnedFd, rootless: bool) -> Result<SignalFd, Failure> {
+fn prepare(
+    setup: &PodSetup,
+    (made, wait): (OwnedFd, OwnedFd),
+    rootless: bool,
+) -> Result<(Users, SignalFd), Failure> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("follow the node init"))?;
+    let users = Users::of_a_pod(setup.own_users, rootless, setup.address, &setup.shm)
+        .map_err(failed("make the pod's namespaces"))?;
+    nix::unistd::write(&made, b"1").map_err(failed("ask for the link"))?;
+    drop(made);
     // SAFETY: the default action installs no handler.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(failed("reset SIGCHLD"))?;
     let mut mask = SigSet::empty();
@@ -60,7 +75,7 @@ fn prepare(setup: &PodSetup, wait: &OwnedFd, rootless: bool) -> Result<SignalFd,
         .map_err(failed("watch SIGCHLD"))?;
     let mut byte = [0];
     // The link is there when this returns; an end of file means that the node init gave up.
-    if nix::unistd::read(wait, &mut byte).map_err(failed("wait for the link"))? == 0 {
+    if nix::unistd::read(&wait, &mut byte).map_err(failed("wait for the link"))? == 0 {
         return Err(failed("wait for the link")(Errno::ENOLINK));
     }
     let netlink = Netlink::open().map_err(failed("open netlink"))?;
@@ -86,14 +101,14 @@ fn prepare(setup: &PodSetup, wait: &OwnedFd, rootless: bool) -> Result<SignalFd,
         let options = if *size == 0 { "mode=1777".to_owned() } else { format!("mode=1777,size={size}") };
         filesystem::tmpfs(folder, &options).map_err(failed("mount a volume in memory"))?;
     }
-    Ok(signals)
+    Ok((users, signals))
 }
 
 struct PodInit {
     channel: UnixStream,
     signals: SignalFd,
     children: HashMap<Pid, Child>,
-    rootless: bool,
+    users: Users,
 }
 
 impl PodInit {
@@ -135,12 +150,12 @@ impl PodInit {
     fn serve(&mut self, request: PodRequest, fds: Vec<OwnedFd>) -> std::io::Result<()> {
         let (id, started) = match request {
             PodRequest::Start { id, container, processes_of: None } => {
-                (id, start_container(id, &container, fds, self.rootless))
+                (id, start_container(id, &container, fds, &self.users))
             }
             PodRequest::Start { id, container, processes_of: Some(target) } => {
                 let target = self.children.values().find(|c| c.id == target);
                 let started = match target {
-                    Some(target) => start_beside(id, target, &container, fds, self.rootless),
+                    Some(target) => start_beside(id, target, &container, fds, &self.users),
                     None => Err("the container whose processes it should see is not running".to_owned()),
                 };
                 (id, started)
@@ -148,7 +163,7 @@ impl PodInit {
             PodRequest::Exec { id, container, process } => {
                 let target = self.children.values().find(|c| c.id == container);
                 let started = match target {
-                    Some(target) => start_exec(id, target, &process, fds, self.rootless),
+                    Some(target) => start_exec(id, target, &process, fds, &self.users),
                     None => Err("the container is not running".to_owned()),
                 };
                 (id, started)

@@ -61,6 +61,8 @@ pub(crate) struct PodSetup {
     pub(crate) prefix: u8,
     /// Where all other addresses are reached.
     pub(crate) gateway: Ipv4Addr,
+    /// Its users are its own, if the host can do it.
+    pub(crate) own_users: bool,
     /// Folder on which the pod's shared memory is mounted.
     pub(crate) shm: PathBuf,
     /// Folders that are kept in memory, with a size in bytes (0: no limit of their own).

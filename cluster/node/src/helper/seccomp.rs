@@ -69,6 +69,11 @@ const ADMINISTRATION: &[libc::c_long] = &[
     libc::SYS_unshare,
 ];
 
+/// Refused also to those who ask for no filter: keys are the machine's, whoever looks (keyrings(7)), and open files by
+/// number are found behind every mount.
+const LEAST: &[libc::c_long] =
+    &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_open_by_handle_at, libc::SYS_request_key];
+
 /// Flags of clone(2) that make namespaces: mount, control group, host name, IPC, user, process, network, time.
 const NAMESPACES: u32 = 0x7e02_0080;
 /// What personality(2) may be asked for: the usual one, 32-bit addresses, old `uname`, and what it is now.
@@ -99,6 +104,18 @@ pub(super) fn install(capabilities: u64) -> nix::Result<()> {
         program.call_with(libc::SYS_clone, 0, NAMESPACES, refused);
         // Its flags lie in memory, where no filter sees them.
         program.call(libc::SYS_clone3, unknown);
+    }
+    program.install()
+}
+
+/// The same with what is refused to everybody alone.
+pub(super) fn install_least() -> nix::Result<()> {
+    let Some(architecture) = ARCHITECTURE else { return Ok(()) };
+    let mut program = Program::new(architecture, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    #[cfg(target_arch = "x86_64")]
+    program.from(0x4000_0000, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    for call in LEAST {
+        program.call(*call, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
     }
     program.install()
 }

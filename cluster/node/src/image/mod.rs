@@ -11,6 +11,7 @@ mod manifest;
 mod progress;
 mod reference;
 mod registry;
+mod remove;
 mod store;
 mod unpack;
 mod writer;
@@ -23,8 +24,8 @@ pub(crate) use manifest::architecture;
 pub use progress::Progress;
 pub use reference::Reference;
 pub use registry::RegistryOptions;
+pub(crate) use remove::remove_tree;
 pub use store::{Collected, ImageStore, PullPolicy, StoreOptions};
-pub(crate) use unpack::remove_tree;
 pub use writer::LayoutWriter;
 
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use super::manifest::{ConfigDocument, Descriptor, Document, architecture};
 use super::progress::Progress;
 use super::reference::{Reference, check_digest};
 use super::registry::{Client, RegistryOptions, Repository};
-use super::unpack::remove_tree;
+use super::remove::remove_tree;
 use super::writer::digest as digest_of;
 use super::{Image, Limits};
 use crate::error::{Error, Result};

@@ -36,6 +36,9 @@ pub(crate) async fn find(client: &kube::Client, pod: &Pod, container: &Container
     Ok(found)
 }
 
+/// Files of a pod that are mounted at `/etc` in each of its containers.
+pub(crate) const SHARED_FILES: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
+
 /// The folders of a pod on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct PodFolders {
@@ -196,17 +199,13 @@ fn mounts(material: &Material<'_>, env: &[(String, String)]) -> Result<Vec<BindM
         read_only: false,
     };
     let message = container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
-    let mut mounts = vec![
-        own("hosts", "/etc/hosts"),
-        own("resolv.conf", "/etc/resolv.conf"),
-        own("hostname", "/etc/hostname"),
-        BindMount {
-            source: termination_log(folders, &container.name, material.run),
-            sub_path: None,
-            target: message.to_owned(),
-            read_only: false,
-        },
-    ];
+    let mut mounts: Vec<BindMount> = SHARED_FILES.map(|name| own(name, &format!("/etc/{name}"))).to_vec();
+    mounts.push(BindMount {
+        source: termination_log(folders, &container.name, material.run),
+        sub_path: None,
+        target: message.to_owned(),
+        read_only: false,
+    });
     for mount in container.volume_mounts.iter().flatten() {
         let Some((source, writable)) = volumes.folders.get(&mount.name) else {
             return Err(spec_error(
@@ -326,6 +325,23 @@ pub(crate) fn limits(container: &Container) -> Limits {
     }
 }
 
+/// Whether a pod can have users of its own (where Seaway can give it any): it does not ask for the host's
+/// (`hostUsers: true`) and names none that its range lacks. Where Kubernetes' default are the host's users, ours are the
+/// pod's: there is no node that could not do it.
+pub(crate) fn has_own_users(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return true };
+    let pod_wide = spec.security_context.clone().unwrap_or_default();
+    let ids = [pod_wide.run_as_user, pod_wide.run_as_group, pod_wide.fs_group];
+    let mut ids: Vec<i64> = ids.into_iter().flatten().collect();
+    ids.extend(pod_wide.supplemental_groups.iter().flatten());
+    let contexts = spec.init_containers.iter().flatten().chain(&spec.containers).map(|c| &c.security_context);
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| &c.security_context);
+    for context in contexts.chain(ephemeral).flatten() {
+        ids.extend([context.run_as_user, context.run_as_group].into_iter().flatten());
+    }
+    spec.host_users != Some(true) && ids.iter().all(|id| *id <= i64::from(u16::MAX))
+}
+
 /// Why the sandbox cannot run a pod at all.
 pub(crate) fn unsupported(pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
@@ -419,6 +435,15 @@ mod tests {
         assert!(spec_of(json!({"name": "c", "securityContext": {"runAsUser": 7}}), non_root).is_ok());
         let up = json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "../x"}]});
         assert!(spec_of(up, json!({})).is_err());
+    }
+
+    #[test]
+    fn a_pod_has_users_of_its_own_unless_it_names_others() {
+        let of = |spec| has_own_users(&serde_json::from_value(json!({"spec": spec})).unwrap());
+        assert!(of(json!({"containers": [{"name": "c", "securityContext": {"runAsUser": 65_535}}]})));
+        assert!(!of(json!({"containers": [], "hostUsers": true})));
+        assert!(!of(json!({"containers": [{"name": "c", "securityContext": {"runAsUser": 65_536}}]})));
+        assert!(!of(json!({"containers": [], "securityContext": {"supplementalGroups": [1, 100_000]}})));
     }
 
     #[test]

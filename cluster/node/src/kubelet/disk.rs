@@ -3,28 +3,36 @@
 //! What is counted is what the kubelet calls local ephemeral storage: what containers write outside of volumes, their
 //! logs, and `emptyDir` volumes that are not kept in memory. Claims are not; their data is meant to stay.
 
-use super::container::PodFolders;
+use super::container::{PodFolders, SHARED_FILES};
 use super::resources::milli;
 use super::shared::{Employed, Shared};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Files of one pod that are looked at in one round.
 const MAX_FILES: usize = 2_000_000;
+/// A folder whose name from an open one is longer is opened itself. With the longest name of an entry it is still a path.
+const LONG_NAME: usize = 2048;
 
 /// What a pod uses, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     containers: BTreeMap<String, u64>,
     volumes: BTreeMap<String, u64>,
+    /// Files that all its containers have, such as `/etc/hosts`.
+    shared: u64,
 }
 
 impl Usage {
     pub(super) fn total(&self) -> u64 {
-        self.containers.values().chain(self.volumes.values()).sum()
+        self.containers.values().chain(self.volumes.values()).chain([&self.shared]).sum()
     }
 }
 
@@ -50,6 +58,8 @@ fn measure(pod: &Pod, folders: &PodFolders, logs: &Path) -> Usage {
         let written = size(&folders.container(&container.name)) + size(&logs.join(&container.name));
         usage.containers.insert(container.name.clone(), written);
     }
+    let shared = SHARED_FILES.iter().filter_map(|name| std::fs::symlink_metadata(folders.file(name)).ok());
+    usage.shared = shared.map(|metadata| metadata.blocks() * 512).sum();
     for volume in spec.volumes.iter().flatten() {
         let on_disk = volume.empty_dir.as_ref().is_some_and(|v| v.medium.as_deref() != Some("Memory"));
         if on_disk {
@@ -61,10 +71,18 @@ fn measure(pod: &Pod, folders: &PodFolders, logs: &Path) -> Usage {
 
 /// Bytes on disk below a folder. Links are not followed; what changes meanwhile is counted or not.
 fn size(path: &Path, files: &mut usize) -> u64 {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let Ok(top) = nix::fcntl::open(path, flags, Mode::empty()) else { return 0 };
     let mut total = 0;
-    let mut pending = vec![path.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+    // Each folder is named from one that is open, since a program can make them deeper than a path can name.
+    let mut pending = vec![(Rc::new(top), PathBuf::from("."))];
+    while let Some((mut from, mut name)) = pending.pop() {
+        let Ok(folder) = nix::fcntl::openat(&*from, &name, flags, Mode::empty()) else { continue };
+        let entries = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        if name.as_os_str().len() > LONG_NAME {
+            (from, name) = (Rc::new(folder), PathBuf::from("."));
+        }
+        for entry in entries.into_iter().flatten().flatten() {
             *files += 1;
             if *files > MAX_FILES {
                 return total;
@@ -73,7 +91,7 @@ fn size(path: &Path, files: &mut usize) -> u64 {
             let Ok(metadata) = entry.metadata() else { continue };
             total += metadata.blocks() * 512;
             if metadata.is_dir() {
-                pending.push(entry.path());
+                pending.push((from.clone(), name.join(entry.file_name())));
             }
         }
     }
@@ -143,7 +161,7 @@ mod tests {
 
     fn usage(container: u64, volume: u64) -> Usage {
         let of = |name: &str, bytes| BTreeMap::from([(name.to_owned(), bytes)]);
-        Usage { containers: of("c", container), volumes: of("v", volume) }
+        Usage { containers: of("c", container), volumes: of("v", volume), shared: 0 }
     }
 
     #[test]
@@ -187,6 +205,17 @@ mod tests {
         let before = size(folder.path(), &mut 0);
         assert!((100_000..200_000).contains(&before), "{before}");
         std::os::unix::fs::symlink("/usr", folder.path().join("link")).unwrap();
+        // Nothing is hidden by being deep.
+        let mut at = nix::fcntl::open(folder.path(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..3000 {
+            nix::sys::stat::mkdirat(&at, "deep-one", Mode::S_IRWXU).unwrap();
+            at = nix::fcntl::openat(&at, "deep-one", OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        }
+        let folders = size(folder.path(), &mut 0);
+        let file = nix::fcntl::openat(&at, "file", OFlag::O_CREAT | OFlag::O_WRONLY, Mode::S_IRWXU).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::from(file), &[1; 100_000]).unwrap();
+        assert!((100_000..200_000).contains(&(size(folder.path(), &mut 0) - folders)));
+        crate::image::remove_tree(&folder.path().join("deep-one")).unwrap();
         assert!(size(folder.path(), &mut 0) < 200_000);
         assert_eq!(
             (binary(20 << 20), binary(1000), binary(2048)),

@@ -1,6 +1,6 @@
 //! Makes a pod's sandbox and the files that its containers share.
 
-use super::container::{PodFolders, hostname, hosts_file, resolv_conf};
+use super::container::{PodFolders, has_own_users, hostname, hosts_file, resolv_conf};
 use super::shared::{PodKey, Shared};
 use crate::error::{Error, Result};
 use crate::sandbox::{PodOptions, Sandbox};
@@ -34,8 +34,14 @@ pub(super) async fn create_sandbox(
             });
         }
     }
-    let options =
-        PodOptions { name: key.to_string(), hostname: hostname(&pod), shm, memory_volumes, sysctls };
+    let options = PodOptions {
+        name: key.to_string(),
+        hostname: hostname(&pod),
+        own_users: has_own_users(&pod),
+        shm,
+        memory_volumes,
+        sysctls,
+    };
     let sandbox = namespace.create_pod(options).await?;
     for (name, text) in [
         ("hosts", hosts_file(&pod, sandbox.address())),

@@ -1,9 +1,9 @@
 //! UDP ports of services: each client's datagrams go to one of the ready endpoints, and the answers back.
 
-use super::ServiceTable;
+use super::{Place, ServiceTable};
 use crate::sandbox::NodeNamespace;
 use std::collections::{BTreeSet, HashMap};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -18,33 +18,45 @@ const MAX_CLIENTS: usize = 512;
 const DATAGRAM: usize = 64 * 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps one socket for each UDP port of each service, until dropped.
+/// Keeps one socket for each UDP port of each service, and for each such node port, until dropped.
 pub(crate) async fn serve(namespace: Arc<NodeNamespace>, mut table: watch::Receiver<Arc<ServiceTable>>) {
     let mut tasks = JoinSet::new();
-    let mut sockets: HashMap<SocketAddrV4, AbortHandle> = HashMap::new();
+    let mut sockets: HashMap<Place, AbortHandle> = HashMap::new();
+    let mut refused: BTreeSet<Place> = BTreeSet::new();
     loop {
         let now = table.borrow_and_update().clone();
-        let wanted: BTreeSet<SocketAddrV4> = now.ports("UDP", |a| namespace.is_service_address(a)).collect();
-        sockets.retain(|address, task| {
-            let keep = wanted.contains(address) && !task.is_finished();
+        let wanted = now.places("UDP", |a| namespace.is_service_address(a));
+        refused.retain(|place| wanted.contains(place));
+        sockets.retain(|place, task| {
+            let keep = wanted.contains(place) && !task.is_finished();
             if !keep {
                 task.abort();
             }
             keep
         });
         let mut failed = false;
-        for address in wanted {
-            if sockets.contains_key(&address) {
+        for place in wanted {
+            if sockets.contains_key(&place) {
                 continue;
             }
-            match namespace.datagrams(address).await {
-                Ok(socket) => {
-                    let task = carry(namespace.clone(), Arc::new(socket), address, table.clone());
-                    sockets.insert(address, tasks.spawn(task));
+            let socket = match place {
+                Place::Service(address) => namespace.datagrams(address).await.map_err(|e| e.to_string()),
+                Place::Node(port) => {
+                    UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|e| e.to_string())
                 }
-                Err(e) => {
+            };
+            match socket {
+                Ok(socket) => {
+                    refused.remove(&place);
+                    let task = carry(namespace.clone(), Arc::new(socket), place, table.clone());
+                    sockets.insert(place, tasks.spawn(task));
+                }
+                Err(error) => {
                     failed = true;
-                    tracing::warn!(%address, error = %e, "cannot take datagrams on a service address");
+                    // Once is enough; it is tried again all the same.
+                    if refused.insert(place) {
+                        tracing::warn!(?place, %error, "cannot take datagrams for a service");
+                    }
                 }
             }
         }
@@ -67,7 +79,7 @@ struct Client {
 async fn carry(
     namespace: Arc<NodeNamespace>,
     service: Arc<UdpSocket>,
-    address: SocketAddrV4,
+    place: Place,
     table: watch::Receiver<Arc<ServiceTable>>,
 ) {
     let mut clients: HashMap<SocketAddr, Client> = HashMap::new();
@@ -85,7 +97,10 @@ async fn carry(
         clients.retain(|_, client| now.duration_since(client.last) < IDLE || forget(client));
         // An error tells of a client that went away.
         let Ok(Ok((length, peer))) = received else { continue };
-        let backends = table.borrow().backends(address, "UDP");
+        let backends = match table.borrow().at(place, "UDP") {
+            Some((_, _, entry, port)) => entry.backends(port),
+            None => Vec::new(),
+        };
         let known = clients.get(&peer).filter(|client| backends.contains(&client.endpoint));
         if known.is_none() {
             if let Some(gone) = clients.remove(&peer) {

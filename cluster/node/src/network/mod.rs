@@ -10,7 +10,7 @@ pub(crate) mod proxy;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The domain of all names of the cluster.
@@ -50,6 +50,24 @@ struct Endpoint {
     ready: bool,
     /// Port name → number.
     ports: BTreeMap<String, u16>,
+}
+
+/// Where a port of a service takes what is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// A port of its address, in the pods' network.
+    Service(SocketAddrV4),
+    /// Its node port, on the host's loopback address alone.
+    Node(u16),
+}
+
+impl Place {
+    fn is(self, entry: &ServiceEntry, port: &ServicePort) -> bool {
+        match self {
+            Self::Service(address) => entry.address == Some(*address.ip()) && port.port == address.port(),
+            Self::Node(number) => port.node_port == Some(number),
+        }
+    }
 }
 
 impl ServiceTable {
@@ -113,28 +131,29 @@ impl ServiceTable {
         self.services.keys().any(|(n, _)| n == namespace)
     }
 
-    /// The service addresses with a port of a protocol.
-    pub(crate) fn ports<'a>(
-        &'a self,
-        protocol: &'a str,
-        is_ours: impl Fn(Ipv4Addr) -> bool + 'a,
-    ) -> impl Iterator<Item = SocketAddrV4> + 'a {
-        let addressed =
-            self.services.values().filter_map(move |e| Some((e.address.filter(|a| is_ours(*a))?, e)));
-        addressed.flat_map(move |(address, entry)| {
-            let ports = entry.ports.iter().filter(move |p| p.protocol == protocol && p.port != 0);
-            ports.map(move |p| SocketAddrV4::new(address, p.port))
-        })
+    /// All places of a protocol; of the service addresses those that are `ours`.
+    pub(crate) fn places(&self, protocol: &str, is_ours: impl Fn(Ipv4Addr) -> bool) -> BTreeSet<Place> {
+        let mut places = BTreeSet::new();
+        for entry in self.services.values() {
+            for port in entry.ports.iter().filter(|port| port.protocol == protocol && port.port != 0) {
+                let address = entry.address.filter(|address| is_ours(*address));
+                places.extend(address.map(|address| Place::Service(SocketAddrV4::new(address, port.port))));
+                places.extend(port.node_port.map(Place::Node));
+            }
+        }
+        places
     }
 
-    /// Where what is sent to a port of a service address may go.
-    pub(crate) fn backends(&self, address: SocketAddrV4, protocol: &str) -> Vec<SocketAddrV4> {
-        let entry = self.services.values().find(|e| e.address == Some(*address.ip()));
-        let port = |e: &ServiceEntry| {
-            let port = e.ports.iter().find(|p| p.port == address.port() && p.protocol == protocol)?;
-            Some(e.backends(port))
-        };
-        entry.and_then(port).unwrap_or_default()
+    /// Whose place it is: namespace and name of the Service, and the port.
+    pub(crate) fn at(
+        &self,
+        place: Place,
+        protocol: &str,
+    ) -> Option<(&str, &str, &ServiceEntry, &ServicePort)> {
+        self.iter().find_map(|(namespace, name, entry)| {
+            let is_it = |port: &&ServicePort| port.protocol == protocol && place.is(entry, port);
+            Some((namespace, name, entry, entry.ports.iter().find(is_it)?))
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &ServiceEntry)> {

@@ -3,10 +3,10 @@
 //! A proxy rather than packet rules: it needs no privilege and no kernel module, and every port of every service is a
 //! socket that can be seen. What it costs is that endpoints see the bridge as the client.
 
-use super::{ServiceEntry, ServicePort, ServiceTable};
+use super::{Place, ServiceTable};
 use crate::sandbox::NodeNamespace;
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,29 +18,6 @@ use tokio::time::timeout;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Endpoints that are tried for one connection.
 const TRIES: usize = 3;
-
-/// Where connections for a service are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Place {
-    /// A port of its address, in the pods' network.
-    Service(SocketAddrV4),
-    /// Its node port, on the host's loopback address alone.
-    Node(u16),
-}
-
-impl Place {
-    fn is(self, entry: &ServiceEntry, port: &ServicePort) -> bool {
-        match self {
-            Self::Service(address) => entry.address == Some(*address.ip()) && port.port == address.port(),
-            Self::Node(number) => port.node_port == Some(number),
-        }
-    }
-}
-
-fn node_ports(table: &ServiceTable) -> impl Iterator<Item = Place> {
-    let ports = table.iter().flat_map(|(_, _, entry)| &entry.ports).filter(|port| port.protocol == "TCP");
-    ports.filter_map(|port| port.node_port).map(Place::Node)
-}
 
 /// Keeps one listener for each TCP port of each service, and for each node port, until dropped.
 ///
@@ -55,8 +32,7 @@ pub(crate) async fn serve(
     let mut refused: BTreeSet<Place> = BTreeSet::new();
     loop {
         let now = table.borrow_and_update().clone();
-        let services = now.ports("TCP", |a| namespace.is_service_address(a)).map(Place::Service);
-        let wanted: BTreeSet<Place> = services.chain(node_ports(&now)).collect();
+        let wanted = now.places("TCP", |a| namespace.is_service_address(a));
         listeners.retain(|place, task| {
             let keep = wanted.contains(place) && !task.is_finished();
             if !keep {
@@ -132,11 +108,7 @@ async fn carry(
 ) {
     let (backends, sticky, is_api) = {
         let table = table.borrow().clone();
-        let found = table.iter().find_map(|(space, name, entry)| {
-            let port = entry.ports.iter().find(|port| port.protocol == "TCP" && place.is(entry, port))?;
-            Some((space, name, entry, port))
-        });
-        let Some((space, name, entry, port)) = found else { return };
+        let Some((space, name, entry, port)) = table.at(place, "TCP") else { return };
         let backends = entry.backends(port);
         (backends, entry.sticky, (space, name) == ("default", "kubernetes"))
     };

@@ -29,6 +29,8 @@ pub struct PodOptions {
     pub name: String,
     /// Host name inside.
     pub hostname: String,
+    /// Its users are its own, if the host can do it; else those of the host, or of the ordinary user who runs Seaway.
+    pub own_users: bool,
     /// Empty folder for the shared memory.
     pub shm: PathBuf,
     /// Folders that are kept in memory, with a size in bytes (0: no limit of their own).
@@ -46,6 +48,7 @@ impl PodOptions {
             address,
             prefix,
             gateway,
+            own_users: self.own_users,
             shm: self.shm.clone(),
             memory_volumes: self.memory_volumes.clone(),
             sysctls: self.sysctls.clone(),

@@ -117,7 +117,7 @@ impl Cluster {
     /// Waits until a pod (as JSON) is as wanted.
     pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
-        for _ in 0..600 {
+        for _ in 0..1200 {
             if let Some(pod) = self.pods().get_opt(name).await.unwrap() {
                 last = serde_json::to_value(pod).unwrap();
                 if wanted(&last) {
@@ -142,7 +142,7 @@ impl Cluster {
     }
 
     pub async fn until_gone(&self, name: &str) {
-        for _ in 0..600 {
+        for _ in 0..1200 {
             if self.pods().get_opt(name).await.unwrap().is_none() {
                 return;
             }
@@ -155,7 +155,7 @@ impl Cluster {
     pub async fn until_condition(&self, kind: &str, status: &str) -> Value {
         let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.admin());
         let mut last = Value::Null;
-        for _ in 0..600 {
+        for _ in 0..1200 {
             last = serde_json::to_value(nodes.get(&self.name).await.unwrap()).unwrap();
             let conditions = last["status"]["conditions"].as_array().cloned().unwrap_or_default();
             if let Some(found) = conditions.into_iter().find(|c| c["type"] == kind && c["status"] == status) {
@@ -181,7 +181,7 @@ impl Cluster {
     }
 
     pub async fn until_event_with(&self, name: &str, reason: &str, part: &str) -> String {
-        for _ in 0..200 {
+        for _ in 0..1200 {
             if let Some((_, message)) =
                 self.events(name).await.into_iter().find(|(r, m)| r == reason && m.contains(part))
             {
@@ -203,7 +203,7 @@ impl Cluster {
 
     pub async fn until_log(&self, pod: &str, part: &str) {
         let mut log = String::new();
-        for _ in 0..100 {
+        for _ in 0..1200 {
             log = self.logs(pod, LogOptions::default()).await;
             if log.contains(part) {
                 return;

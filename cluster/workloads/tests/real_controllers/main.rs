@@ -23,7 +23,7 @@ use side::Side;
 use view::Accepted;
 
 /// For so long both sides may come to agree.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// For so long, once they have differed before: the suite fails anyway.
 const IMPATIENCE: Duration = Duration::from_secs(4);
 
