@@ -130,11 +130,15 @@ impl World {
         self.repository.push("main", &format!("Seed {seed}"), &files);
     }
 
-    /// What is in Git runs, and no hook was made twice for one sync.
-    fn converges(&mut self, seed: u64) {
+    /// What is in Git runs, and no hook was made twice for one sync. Seaway ends when it has lost its Lease, which it can
+    /// find out a while after the fault: whoever runs it starts it again.
+    fn converges(&mut self, seed: u64, serve: &mut Serve) {
         let (k, before) = (&self.k, self.before);
         let read = |line: &str| k.run(line).stdout;
         eventually(&format!("seed {seed} converges"), || {
+            if serve.child.try_wait().unwrap().is_some() {
+                *serve = Serve::start(&self.own, &self.data, &[]);
+            }
             read("get configmap value -n shop -o jsonpath={.data.value}") == seed.to_string()
                 && k.run(&format!("get configmap extra-{seed} -n shop")).success
                 && before.is_none_or(|n| !k.run(&format!("get configmap extra-{n} -n shop")).success)
@@ -197,8 +201,8 @@ fn kills(seeds: std::ops::Range<u64>) {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        let serve = Serve::start(&world.own, &world.data, &[]);
-        world.converges(seed);
+        let mut serve = Serve::start(&world.own, &world.data, &[]);
+        world.converges(seed, &mut serve);
         serve.kill();
     }
     world.history();
@@ -220,12 +224,11 @@ fn faults(seeds: std::ops::Range<u64>) {
                 2 => world.cluster.restart(),
                 _ => world.runtime.block_on(locked(&world.data.join("ledger.db"), pause * 8)),
             }
-            // It ends when it has lost its Lease; whoever runs it starts it again.
             if serve.child.try_wait().unwrap().is_some() {
                 serve = Serve::start(&world.own, &world.data, &[]);
             }
         }
-        world.converges(seed);
+        world.converges(seed, &mut serve);
         serve.kill();
     }
     world.history();
@@ -352,9 +355,9 @@ fn on_a_small_disk(world: &World) -> Option<Serve> {
 #[test]
 fn a_full_disk_holds_up_what_it_must_and_loses_nothing() {
     let mut world = World::new();
-    let Some(serve) = on_a_small_disk(&world) else { return };
+    let Some(mut serve) = on_a_small_disk(&world) else { return };
     world.push(0);
-    world.converges(0);
+    world.converges(0, &mut serve);
     // As it sees it.
     let data = PathBuf::from(format!("/proc/{}/root{}", serve.child.id(), world.data.display()));
     let filler = data.join("filler");
@@ -367,7 +370,7 @@ fn a_full_disk_holds_up_what_it_must_and_loses_nothing() {
             said.contains("No space left on device") || said.contains("disk is full")
         });
         std::fs::remove_file(&filler).unwrap();
-        world.converges(seed);
+        world.converges(seed, &mut serve);
     }
     let (copy, from) = (world.data.with_extension("copy"), data.join("ledger.db"));
     let ids = world.runtime.block_on(async {

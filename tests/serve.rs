@@ -275,6 +275,10 @@ fn history_can_lie_in_a_database_elsewhere() {
     let serve = Serve::start(&own, &data, &["--database", &url]);
     assert!(elsewhere.is_file() && !data.join("ledger.db").exists());
     serve.kill();
+    let backup = temporary.path().join("backup.tar.gz");
+    let printed = program().arg("backup").arg(&backup).arg("--data-dir").arg(&data).output().unwrap();
+    let stderr = unwrapped(&String::from_utf8(printed.stderr).unwrap());
+    assert!(printed.status.success() && stderr.contains("holds no ledger.db"), "{stderr}");
     for (url, said) in
         [("postgres://db.example.com/seaway", "comes with several replicas"), ("x.db", "sqlite:PATH")]
     {

@@ -15,7 +15,7 @@ use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Environments that are looked at at the same time.
-const CONCURRENCY: usize = 8;
+const CONCURRENCY: usize = 32;
 
 /// How Seaway proper runs, whatever the cluster is.
 pub(crate) struct Settings {

@@ -296,9 +296,9 @@ pub(crate) fn unwrapped(text: &str) -> String {
 /// Asks again until something holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within 30 s");
+        assert!(Instant::now() < deadline, "{what}: not within 90 s");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -15,9 +15,11 @@ use crate::archive::{self, Manifest, Writer};
 
 /// The databases, in this order: what remembers of the cluster may be newer than the cluster, as after a crash, and not
 /// the other way.
-const DATABASES: [&str; 3] = [API_DATABASE, "ledger.db", "accounts.db"];
+const DATABASES: [&str; 3] = [API_DATABASE, LEDGER, "accounts.db"];
 /// That of the Kubernetes API.
 const API_DATABASE: &str = "apiserver.db";
+/// That of history.
+const LEDGER: &str = "ledger.db";
 /// What is there besides, and is not made anew by itself.
 const FOLDERS: [&str; 4] = ["environments", "pki", "demo", "node/claims"];
 
@@ -28,8 +30,9 @@ const FOLDERS: [&str; 4] = ["environments", "pki", "demo", "node/claims"];
   seaway backup --data-dir /var/lib/seaway /backup/seaway.tar.gz
 
 It can run while Seaway does: each database is copied as of one moment, the volumes of pods file by
-file. Images and mirrors of repositories are left out: they are fetched again. The file holds keys and
-password hashes, and is written for its owner alone.")]
+file. Images and mirrors of repositories are left out: they are fetched again. History that
+`seaway serve --database` keeps outside of the folder is left out as well: copy that file. The archive
+holds keys and password hashes, and is written for its owner alone.")]
 pub(crate) struct BackupOptions {
     /// File to write; it must not exist
     #[arg(value_name = "FILE")]
@@ -82,6 +85,13 @@ pub(crate) async fn backup(options: &BackupOptions) -> miette::Result<ExitCode> 
         let _ = std::fs::remove_file(&copy);
         copied.wrap_err_with(|| format!("{} could not be copied", database.display()))?;
         progress(name);
+    }
+    if !folder.join(LEDGER).is_file() {
+        eprintln!(
+            "note: {} holds no {LEDGER}: history that `seaway serve --database` keeps elsewhere is not in the backup; copy \
+             that file as any SQLite database",
+            folder.display()
+        );
     }
     for name in FOLDERS {
         let from = folder.join(name);

@@ -205,6 +205,19 @@ impl CommitTree {
         Ok(self.walk(path)?.map(|(_, node)| node.id.to_string()))
     }
 
+    /// Whether there are links in the directory at `path`. Without any, its id alone decides what it lists.
+    pub fn has_links(&self, path: &TreePath) -> Result<bool, Error> {
+        let (real, node) = self.existing(path)?;
+        match kind(node.mode) {
+            EntryKind::File => Err(Error::NotADirectory { path: real }),
+            EntryKind::Directory if node.mode != Mode::Tree => Ok(false),
+            EntryKind::Directory => {
+                let items = self.objects.directory(path, node.id)?;
+                Ok(items.iter().any(|item| item.node.mode == Mode::Link))
+            }
+        }
+    }
+
     /// Walk `path` part by part, resolving links within the tree only.
     fn walk(&self, asked: &TreePath) -> Result<Option<(TreePath, Node)>, Error> {
         // Most paths lead through no link.

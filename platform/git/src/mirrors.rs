@@ -1,6 +1,6 @@
 //! One bare mirror per repository.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const MAX_PACKS: usize = 30;
 const MAX_KNOWN: usize = 10_000;
 /// As many questions for the commits between two are remembered per mirror.
 const MAX_RANGES: usize = 64;
+/// So many commits' files are looked at without looking the commit up again, per mirror.
+const MAX_TREES: usize = 16;
 /// More commits are not returned at once.
 const MAX_COMMITS: usize = 1000;
 /// How many branches an error names.
@@ -97,6 +99,8 @@ pub(crate) struct Mirror {
     /// What lies between two commits: neither does that.
     ranges: Mutex<HashMap<Range, CommitRange>>,
     objects: Mutex<Option<ObjectDatabase>>,
+    /// Files of commits that were asked for lately, latest last.
+    trees: Mutex<VecDeque<(CommitId, CommitTree)>>,
 }
 
 impl Mirrors {
@@ -180,6 +184,9 @@ impl Mirrors {
         if !mirror.folder.exists() {
             return Err(Error::CommitNotFetched { url: url.clone(), id: id.to_string() });
         }
+        if let Some((_, tree)) = mirror.trees.lock().iter().find(|(known, _)| known == id) {
+            return Ok(tree.clone());
+        }
         let tree = |source| Error::Tree { url: url.clone(), source };
         let mut slot = mirror.objects.lock();
         let objects = match &*slot {
@@ -187,7 +194,13 @@ impl Mirrors {
             None => slot.insert(ObjectDatabase::open(&mirror.folder.repository).map_err(tree)?).clone(),
         };
         drop(slot);
-        objects.commit(id.as_str()).map_err(tree)
+        let found = objects.commit(id.as_str()).map_err(tree)?;
+        let mut trees = mirror.trees.lock();
+        if trees.len() >= MAX_TREES {
+            trees.pop_front();
+        }
+        trees.push_back((id.clone(), found.clone()));
+        Ok(found)
     }
 
     /// The commits that `new` has and `old` has not, newest first, at most `limit` (1000 at the most). Without `old`,
@@ -258,6 +271,7 @@ impl Mirrors {
                 known: Mutex::default(),
                 ranges: Mutex::default(),
                 objects: Mutex::default(),
+                trees: Mutex::default(),
             })
         });
         Arc::clone(mirror)
@@ -328,6 +342,7 @@ impl Mirrors {
         {
             tracing::warn!(url = %mirror.url, "the mirror is damaged and is fetched anew");
             *mirror.objects.lock() = None;
+            mirror.trees.lock().clear();
             mirror.known.lock().clear();
             mirror.folder.remove()?;
             result = session.fetch(revision, dirty).await;

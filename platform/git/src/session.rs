@@ -119,11 +119,16 @@ impl<'a> Session<'a> {
             }
             return Err(self.explain(failure));
         }
-        let mut commit = self.describe(&local, revision).await?;
-        if let Some(before) = before
-            && before != commit.id.as_str()
-            && !self.is_ancestor(&before, commit.id.as_str()).await.unwrap_or(false)
-        {
+        // Side by side: each starts a program.
+        let is_forward = async {
+            match &before {
+                Some(before) => self.is_ancestor(before, &local).await.unwrap_or(false),
+                None => true,
+            }
+        };
+        let (commit, is_forward) = tokio::join!(self.describe(&local, revision), is_forward);
+        let mut commit = commit?;
+        if let Some(before) = before.filter(|_| !is_forward) {
             // Force-pushed away; somebody may have to go back to it.
             self.keep(&before).await?;
         }
@@ -247,7 +252,12 @@ impl<'a> Session<'a> {
     }
 
     /// The object that a name in the mirror stands for.
-    pub(crate) async fn resolve(&mut self, name: &str) -> Result<Option<String>, Error> {
+    pub(crate) async fn resolve(&self, name: &str) -> Result<Option<String>, Error> {
+        // A name that was written lately is a file, and stands before those that were packed (gitrepository-layout(5)).
+        let loose = std::fs::read_to_string(self.mirror.folder.repository.join(name));
+        if let Some(id) = loose.ok().and_then(|text| text.trim_end().parse::<CommitId>().ok()) {
+            return Ok(Some(id.to_string()));
+        }
         match self.git(&["rev-parse", "--verify", "--quiet", "--end-of-options", name], self.here()).await {
             Ok(output) => Ok(Some(String::from_utf8_lossy(&output).trim().to_owned())),
             Err(Failure::Exit(_)) => Ok(None),
@@ -272,13 +282,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(crate) async fn keep(&mut self, id: &str) -> Result<(), Error> {
+    pub(crate) async fn keep(&self, id: &str) -> Result<(), Error> {
         let name = format!("{KEPT}{id}");
         self.git(&["update-ref", &name, id], self.here()).await.map_err(|failure| self.explain(failure))?;
         Ok(())
     }
 
-    async fn describe(&mut self, name: &str, revision: &Revision) -> Result<Commit, Error> {
+    async fn describe(&self, name: &str, revision: &Revision) -> Result<Commit, Error> {
         let not_a_commit = || Error::NotACommit { url: self.mirror.url.clone(), revision: revision.clone() };
         let mut arguments = history::log(1);
         arguments.extend([format!("{name}^{{commit}}"), "--".to_owned()]);

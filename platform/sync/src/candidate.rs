@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cluster::Kinds;
 use crate::copies::Naming;
-use crate::desired::{Desired, Scope, Source, digest, own, scopes};
+use crate::desired::{Desired, Scope, Source, digest_all, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::options;
@@ -124,7 +124,7 @@ impl Finder<'_> {
             let ignored = options::warnings(&object.value);
             warnings.extend(ignored.into_iter().map(|warning| format!("{at}: {}: {warning}", object.id)));
         }
-        let content = digest(&Value::Array(desired.iter().map(|object| object.value.clone()).collect()));
+        let content = digest_all(desired.iter().map(|object| &object.value));
         Ok(Candidate { release, content, desired, commits, warnings, conflicts, unreachable, naming })
     }
 

@@ -17,7 +17,7 @@ use crate::bindings::Bindings;
 use crate::candidate::{Choice, Finder};
 use crate::cluster::cache::Cache;
 use crate::cluster::pace::paced;
-use crate::cluster::{Kinds, Objects, impersonating};
+use crate::cluster::{Kinds, Objects};
 use crate::copies;
 use crate::credentials;
 use crate::error::Error;
@@ -118,7 +118,7 @@ impl Sync {
                     memory.syncs.iter().any(|sync| sync.id == id && sync.outcome == Outcome::Running)
                 };
                 // Of one that cannot be read nobody knows.
-                following.records.read(key, found).unwrap_or(true)
+                following.records.get(key).map_or(true, |memory| found(&memory))
             };
             if let Err(error) = following.journal.close_forgotten(runs).await {
                 tracing::warn!(%error, "the ledger's interrupted syncs could not be closed");
@@ -193,10 +193,10 @@ impl Sync {
             summary: line,
             current: summary.release,
             suspended: summary.suspended || memory.suspended,
-            holds: memory.holds,
+            holds: memory.holds.clone(),
             plan: summary.plan,
             objects: summary.objects,
-            last_sync: memory.syncs.last().cloned().map(SyncRecord::without_steps),
+            last_sync: memory.last().cloned().map(SyncRecord::without_steps),
             copy,
             overrides,
         })
@@ -239,9 +239,7 @@ impl Sync {
         // Before the first sync there is no account that the server could be asked as.
         if !memory.syncs.is_empty() {
             let account = shared.account(&subject).await?;
-            let client = impersonating(&shared.client, &account.user())
-                .map_err(|error| Error::Plan(format!("the account of {key}: {error}")))?;
-            let account = Objects::new(client);
+            let account = Objects::of_account(shared.client.clone(), &account.user())?;
             let mut confirmed = Confirmed::default();
             reader.dry_run(&account, &mut plan, &live, &memory.inventory, &mut confirmed, true).await?;
         }
@@ -273,7 +271,8 @@ impl Sync {
     pub fn history(&self, key: &EnvironmentKey, limit: usize) -> Result<Vec<SyncRecord>, Error> {
         self.known(key)?;
         let memory = self.shared.records.get(key)?;
-        Ok(memory.syncs.into_iter().rev().take(limit).map(SyncRecord::without_steps).collect())
+        let newest = memory.syncs.iter().rev().take(limit);
+        Ok(newest.map(|sync| SyncRecord::clone(sync).without_steps()).collect())
     }
 
     /// Goes back: the present release is held, and `to`, or the last good one before it, takes its place. Automatic

@@ -173,6 +173,18 @@ pub fn digest(value: &Value) -> String {
     hex::encode(hash.finalize())
 }
 
+/// The digest of an array of these values.
+pub(crate) fn digest_all<'a>(values: impl Iterator<Item = &'a Value>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"[");
+    for value in values {
+        feed(&mut hash, value);
+        hash.update(b",");
+    }
+    hash.update(b"]");
+    hex::encode(hash.finalize())
+}
+
 fn feed(hash: &mut Sha256, value: &Value) {
     match value {
         Value::Object(map) => {
@@ -287,6 +299,7 @@ mod tests {
         let a: Value = serde_json::from_str(r#"{"a": 1, "b": {"c": [1, 2], "d": null}}"#).unwrap();
         let b: Value = serde_json::from_str(r#"{"b": {"d": null, "c": [1, 2]}, "a": 1}"#).unwrap();
         assert_eq!(digest(&a), digest(&b));
+        assert_eq!(digest_all([&a, &b].into_iter()), digest(&json!([a, b])));
         assert_ne!(digest(&a), digest(&json!({"a": 1, "b": {"c": [2, 1], "d": null}})));
     }
 }

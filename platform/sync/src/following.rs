@@ -4,16 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::api::ListParams;
+use kube::Resource;
+use kube::api::{ListParams, Patch};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
 use seaway_api::stack::Stack;
+use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::account::{delete_namespace, delete_remnants, namespaces_of_copies};
 use crate::mailbox::Mail;
+use crate::readable::Readable;
 use crate::shared::{Known, Shared};
 use crate::status::Summary;
 use crate::view::EnvironmentKey;
@@ -22,7 +26,7 @@ use crate::worker::{Worker, is_held};
 /// Follows Stacks and Environments until Seaway stops.
 pub(crate) async fn follow(shared: Arc<Shared>, tasks: TaskTracker) {
     // Workers find their stacks: those are known before the first worker begins.
-    let api: Api<Stack> = Api::all(shared.client.clone());
+    let api: Api<Readable<Stack>> = Api::all(shared.client.clone());
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut begun = false;
     loop {
@@ -47,16 +51,19 @@ pub(crate) async fn follow(shared: Arc<Shared>, tasks: TaskTracker) {
             Some(Ok(watcher::Event::Apply(stack) | watcher::Event::InitApply(stack))) => (stack, false),
             Some(Ok(watcher::Event::Delete(stack))) => (stack, true),
         };
-        let namespace = stack.metadata.namespace.clone().unwrap_or_default();
-        let name = stack.metadata.name.clone().unwrap_or_default();
-        let changed = {
-            let mut stacks = shared.stacks.lock();
-            let key = (namespace.clone(), name.clone());
-            if gone {
-                stacks.remove(&key).is_some()
-            } else {
+        let namespace = stack.meta().namespace.clone().unwrap_or_default();
+        let name = stack.meta().name.clone().unwrap_or_default();
+        let key = (namespace.clone(), name.clone());
+        let changed = match stack.into_object() {
+            _ if gone => shared.stacks.lock().remove(&key).is_some(),
+            Ok(stack) => {
                 let spec = stack.spec.clone();
-                stacks.insert(key, stack).is_none_or(|before| before.spec != spec)
+                shared.stacks.lock().insert(key, stack).is_none_or(|before| before.spec != spec)
+            }
+            // What was known of it stays.
+            Err((metadata, why)) => {
+                tasks.spawn(complain::<Stack>(shared.clone(), metadata, why, "Ready"));
+                false
             }
         };
         if changed {
@@ -74,7 +81,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, tasks: TaskTracker) {
 }
 
 async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
-    let api: Api<Environment> = Api::all(shared.client.clone());
+    let api: Api<Readable<Environment>> = Api::all(shared.client.clone());
     let mut events = watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
     loop {
         let event = tokio::select! {
@@ -90,18 +97,53 @@ async fn follow_environments(shared: Arc<Shared>, tasks: TaskTracker) {
                 tasks.spawn(sweep(shared.clone()));
             }
             Some(Ok(watcher::Event::Apply(environment) | watcher::Event::InitApply(environment))) => {
-                seen(&shared, &tasks, environment);
+                match environment.into_object() {
+                    Ok(environment) => seen(&shared, &tasks, environment),
+                    // What was known of it goes on.
+                    Err((metadata, why)) => {
+                        drop(tasks.spawn(complain::<Environment>(shared.clone(), metadata, why, "Rendered")));
+                    }
+                }
             }
             Some(Ok(watcher::Event::Delete(environment))) => {
-                gone(&shared, &tasks, &EnvironmentKey::of(&environment.metadata))
+                gone(&shared, &tasks, &EnvironmentKey::of(&environment.into_metadata()))
             }
         }
     }
 }
 
-fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, mut environment: Environment) {
-    // Larger than all the rest, and nobody asks.
-    environment.metadata.managed_fields = None;
+/// Says in the status of an object that it cannot be read, unless it stands there.
+async fn complain<K>(shared: Arc<Shared>, metadata: ObjectMeta, why: String, condition: &'static str)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let (namespace, name) =
+        (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+    let kind = K::kind(&());
+    tracing::warn!(%kind, namespace, name, why, "an object cannot be read, and what was known of it stays");
+    let message = format!("it cannot be read: {why}: apply it again as its definition says");
+    let said = json!([{"type": condition, "status": "False", "reason": "InvalidSpec", "message": message,
+        "observedGeneration": metadata.generation, "lastTransitionTime": jiff::Timestamp::now()}]);
+    let path = K::url_path(&(), Some(namespace));
+    let said_already = async {
+        let request = kube::core::Request::new(&path).get(name, &Default::default()).ok()?;
+        let found: Value = shared.client.request(request).await.ok()?;
+        let conditions = found.pointer("/status/conditions")?.as_array()?;
+        Some(conditions.iter().any(|one| one["message"] == message.as_str()))
+    };
+    if said_already.await == Some(true) {
+        return;
+    }
+    let patch = Patch::Merge(json!({"status": {"conditions": said}}));
+    let request =
+        kube::core::Request::new(&path).patch_subresource("status", name, &Default::default(), &patch);
+    let Ok(request) = request else { return };
+    if let Err(error) = shared.client.request::<Value>(request).await {
+        tracing::warn!(%kind, namespace, name, %error, "its status could not be written");
+    }
+}
+
+fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
     let key = EnvironmentKey::of(&environment.metadata);
     shared.note_copy(&key, &environment);
     let mut environments = shared.environments.lock();
@@ -196,7 +238,7 @@ async fn sweep(shared: Arc<Shared>) {
 }
 
 /// After the watch was interrupted, what was deleted meanwhile is only seen by its absence.
-async fn forget_missing(shared: &Arc<Shared>, tasks: &TaskTracker, api: &Api<Environment>) {
+async fn forget_missing(shared: &Arc<Shared>, tasks: &TaskTracker, api: &Api<Readable<Environment>>) {
     let Ok(list) = api.list_metadata(&ListParams::default()).await else { return };
     let there: BTreeSet<EnvironmentKey> =
         list.items.iter().map(|item| EnvironmentKey::of(&item.metadata)).collect();

@@ -32,7 +32,7 @@ impl Sync {
         let record = &memory.syncs[position];
         let live = record.outcome == Outcome::Running && position + 1 == memory.syncs.len();
         let mut steps = if live { summary.steps.all() } else { record.steps.clone() };
-        let went_well = |earlier: &&SyncRecord| {
+        let went_well = |earlier: &&Arc<SyncRecord>| {
             earlier.outcome == Outcome::Succeeded
                 && earlier.partial == record.partial
                 && !earlier.steps.is_empty()

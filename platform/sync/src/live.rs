@@ -15,7 +15,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, Refusal};
 use crate::desired::{Desired, Scope};
 use crate::error::Error;
-use crate::executor::{AT_ONCE, immutable_advice};
+use crate::executor::{AT_ONCE, advice};
 use crate::plan::{Action, InventoryEntry, Plan, PlanInput, account_of_pods, plan};
 use crate::subject::Subject;
 
@@ -221,7 +221,7 @@ impl Reader<'_> {
                         continue;
                     }
                     object.action = if status.code == 403 { Action::Forbidden } else { Action::Invalid };
-                    object.message = format!("{}{}", status.message, immutable_advice(&status.message));
+                    object.message = format!("{}{}", status.message, advice(status.code, &status.message));
                 }
                 (Err(Refusal::Other(error)), _) => return Err(Error::cluster(id.to_string(), error)),
             }

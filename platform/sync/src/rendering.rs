@@ -9,11 +9,12 @@ use seaway_api::environment::Image;
 use seaway_api::stack::RenderKind;
 use seaway_git::{CommitId, Mirrors, RepositoryUrl, Revision};
 use seaway_render::{Cache, Found, Kind, Outcome, Remote, Remotes, RenderRequest, Rendered, Shareable};
-use seaway_source::FileTree;
+use seaway_source::{CommitTree, FileTree, TreePath};
 use serde_json::Value;
 
 use crate::desired::{Origin, Source, digest};
 use crate::error::Error;
+use crate::places::{Ids, Places};
 use crate::replaced::Replaced;
 
 /// Remote bases of remote bases of …
@@ -57,6 +58,8 @@ impl ComponentAt {
 pub(crate) struct RenderedComponent {
     component: String,
     result: Shareable,
+    /// Where its files are.
+    places: Option<Places>,
     /// Where the result was.
     pub(crate) found: Found,
     /// Remote bases, with the commit each.
@@ -82,7 +85,10 @@ impl RenderedComponent {
     }
 
     /// Whether it would be the same in another tree.
-    pub(crate) fn holds_in(&self, tree: &dyn FileTree) -> bool {
+    pub(crate) fn holds_in(&self, tree: &CommitTree, ids: &mut Ids) -> bool {
+        if self.places.as_ref().is_some_and(|places| places.are_in(tree, ids)) {
+            return true;
+        }
         self.rendered().is_some_and(|rendered| rendered.inputs.hold_in(tree))
     }
 
@@ -172,14 +178,14 @@ pub(crate) async fn render(
             tokio::task::spawn_blocking(move || one_round(&component, &mirrors, &cache, remotes))
         };
         let round = round.await.map_err(|_| fail("rendering was interrupted".to_owned()))?;
-        let (result, found) = round.map_err(|problem| match problem {
+        let (result, found, places) = round.map_err(|problem| match problem {
             Problem::Git(error) => git(error),
             Problem::Render(message) => fail(message),
         })?;
         let Outcome::Needs(needs) = &*result else {
             cache.remember(&component, &commits);
             let component = component.name.clone();
-            return Ok(Arc::new(RenderedComponent { component, result, found, remotes: commits }));
+            return Ok(Arc::new(RenderedComponent { component, result, places, found, remotes: commits }));
         };
         for need in needs {
             let Remote::Base(base) = need else {
@@ -213,10 +219,10 @@ fn one_round(
     mirrors: &Mirrors,
     cache: &RenderCache,
     remotes: Remotes,
-) -> Result<(Shareable, Found), Problem> {
-    let tree = mirrors.tree(&component.repository, &component.commit).map_err(Problem::Git)?;
-    let replaced = Replaced { tree: &tree, files: &component.files };
-    let tree: &dyn FileTree = if component.files.is_empty() { &tree } else { &replaced };
+) -> Result<(Shareable, Found, Option<Places>), Problem> {
+    let commit = mirrors.tree(&component.repository, &component.commit).map_err(Problem::Git)?;
+    let replaced = Replaced { tree: &commit, files: &component.files };
+    let tree: &dyn FileTree = if component.files.is_empty() { &commit } else { &replaced };
     let request = RenderRequest {
         kind: component.kind.map(|kind| match kind {
             RenderKind::Plain => Kind::Plain,
@@ -231,7 +237,21 @@ fn one_round(
     };
     // Many repositories have the same paths.
     let results = cache.results.of_source(&component.repository.to_string());
-    results.render(&request).map_err(|error| Problem::Render(error.to_string()))
+    let (result, found) = results.render(&request).map_err(|error| {
+        let is_there = TreePath::new(&component.path).map_or(true, |path| tree.find(&path).is_ok_and(|found| found.is_some()));
+        Problem::Render(match is_there {
+            true => error.to_string(),
+            false => format!(
+                "there is no directory {:?} in the repository: correct source.path of the component, or push it",
+                component.path
+            ),
+        })
+    })?;
+    let places = match &*result {
+        Outcome::Rendered(rendered) if component.files.is_empty() => Places::of(&rendered.inputs, &commit),
+        _ => None,
+    };
+    Ok((result, found, places))
 }
 
 fn image(image: &Image) -> seaway_render::Image {

@@ -135,8 +135,7 @@ impl Shared {
     ) -> bool {
         let age = |environment: &Environment, key: &EnvironmentKey, admitted: bool| {
             let made = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            let runs =
-                admitted || self.records.read(key, |memory| !memory.syncs.is_empty()).unwrap_or_default();
+            let runs = admitted || self.records.get(key).is_ok_and(|memory| !memory.syncs.is_empty());
             (made.is_none(), !runs, made)
         };
         (age(environment, key, admitted), key) < (age(other, other_key, other_admitted), other_key)

@@ -11,9 +11,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{Mail, Mailbox};
+use crate::places::Ids;
 use crate::rendering::RenderedComponent;
 use crate::upstream::Merges;
 use crate::view::EnvironmentKey;
+
+/// More commits of one component are not named in a sync.
+pub(crate) const MAX_COMMITS: usize = 50;
 
 /// A repository and what is followed in it.
 pub(crate) type Followed = (RepositoryUrl, Revision);
@@ -246,6 +250,7 @@ impl Sources {
         let Some(known) = self.entries.lock().get(followed).map(|entry| entry.latest.clone()) else {
             return true;
         };
+        let before = known.as_ref().ok().map(|commit| commit.id.clone());
         let latest = match (now, known) {
             (Some(Ok(now)), Ok(known)) if now.id == known.id => Ok(known),
             (None | Some(Ok(_)), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
@@ -271,7 +276,16 @@ impl Sources {
             Ok(commit) if is_new => {
                 // Whoever has shown that it did not answer shows that it does.
                 let everybody = if is_news { followers.clone() } else { Vec::new() };
-                tell(self.concerned(&followed.0, commit, followers).await, || Mail::Source);
+                let new = commit.id.clone();
+                let history = async {
+                    if let Some(before) = &before {
+                        // Everybody who is concerned asks for it: the answer is kept.
+                        let _ =
+                            self.mirrors.commits_between(&followed.0, Some(before), &new, MAX_COMMITS).await;
+                    }
+                };
+                let (concerned, ()) = tokio::join!(self.concerned(&followed.0, commit, followers), history);
+                tell(concerned, || Mail::Source);
                 tell(everybody, || Mail::Trouble);
                 true
             }
@@ -300,9 +314,10 @@ impl Sources {
         // Reads from disk.
         let decided = tokio::task::spawn_blocking(move || {
             let Ok(tree) = mirrors.tree(&repository, &commit.id) else { return followers };
-            let holds = |follower: &Follower| {
+            let mut ids = Ids::new();
+            let mut holds = |follower: &Follower| {
                 let made = follower.made.as_ref();
-                made.is_some_and(|made| made.iter().all(|component| component.holds_in(&tree)))
+                made.is_some_and(|made| made.iter().all(|component| component.holds_in(&tree, &mut ids)))
             };
             followers.into_iter().filter(|follower| !holds(follower)).collect()
         });

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Api, Patch, PatchParams};
+use kube::Resource as _;
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
 use seaway_api::environment::{ComponentStatus, Environment, EnvironmentStatus};
 use seaway_object::ObjectId;
 use serde_json::json;
@@ -113,6 +115,7 @@ impl Summary {
             .or_else(|| self.unreachable.clone())
             .or_else(|| (!self.health.message.is_empty()).then(|| self.health.message.clone()))
             .or_else(|| self.drift())
+            .or_else(|| self.held_back())
             .or_else(|| self.expiring.clone())
             .unwrap_or_default()
     }
@@ -120,6 +123,12 @@ impl Summary {
     /// The first object that stands in the way.
     pub(crate) fn problem(&self) -> Option<String> {
         problem(&self.plan)
+    }
+
+    /// The first object that is not as Git says and waits for somebody.
+    fn held_back(&self) -> Option<String> {
+        let first = self.plan.out_of_sync().find(|object| object.held_back)?;
+        Some(format!("{}: {}", first.object.id(), first.message))
     }
 
     /// Who changed what.
@@ -157,8 +166,8 @@ impl Summary {
             Some((reason, message)) => condition("Rendered", Some(false), reason, message),
             None => condition("Rendered", Some(true), "Rendered", &few(&self.warnings)),
         }];
-        let why =
-            self.plan.blocked.clone().or_else(|| self.problem()).or_else(|| self.drift()).unwrap_or_default();
+        let why = self.plan.blocked.clone().or_else(|| self.problem()).or_else(|| self.drift());
+        let why = why.or_else(|| self.held_back()).unwrap_or_default();
         conditions.push(match (&self.failed, self.sync) {
             (Some((reason, message)), _) => condition("Synced", Some(false), reason, message),
             (None, SyncStatus::Synced) => condition("Synced", Some(true), "Synced", ""),
@@ -250,6 +259,15 @@ pub(crate) fn problem(plan: &Plan) -> Option<String> {
     Some(format!("{}{}: {}", first.object.id(), place.unwrap_or_default(), first.message))
 }
 
+/// An answer of which only is known that there is one.
+struct Unread;
+
+impl<'de> serde::Deserialize<'de> for Unread {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
 /// Writes a status, unless it stands there already.
 pub(crate) async fn write(
     client: &kube::Client,
@@ -261,7 +279,6 @@ pub(crate) async fn write(
     }
     let namespace = environment.metadata.namespace.as_deref().unwrap_or_default();
     let name = environment.metadata.name.as_deref().unwrap_or_default();
-    let api: Api<Environment> = Api::namespaced(client.clone(), namespace);
     let mut value = serde_json::to_value(&status).unwrap_or_default();
     // A merge patch keeps what it does not name.
     for field in ["release", "revision", "message", "components"] {
@@ -270,7 +287,13 @@ pub(crate) async fn write(
         }
     }
     let patch = Patch::Merge(json!({"status": value}));
-    match api.patch_status(name, &PatchParams::default(), &patch).await {
+    let path = Environment::url_path(&(), Some(namespace));
+    let request = Request::new(path).patch_subresource("status", name, &PatchParams::default(), &patch);
+    let request = request.map_err(|error| {
+        Error::cluster(format!("status of {namespace}/{name}"), kube::Error::BuildRequest(error))
+    })?;
+    // The watch tells what has become of it: the answer need not be read twice.
+    match client.request::<Unread>(request).await {
         Ok(_) => Ok(true),
         // Deleted meanwhile.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),

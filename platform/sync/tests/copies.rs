@@ -686,9 +686,11 @@ async fn tokens_of_a_copy_end_when_they_are_revoked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_ends_with_its_lifetime() {
     let (world, _repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
-    let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string();
-    copy(&world, "brief", json!({"expires": expires})).await;
+    copy(&world, "brief", json!({})).await;
     synced(&world, "brief").await;
+    let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).to_string();
+    let patch = json!({"spec": {"expires": expires}});
+    world.patch(COPY, "Environment", "seaway-jane", "brief", "jane", patch).await;
     world.until("it has expired", async |world| view(world, "brief").is_none()).await;
     assert!(world.get("v1", "Namespace", None, "brief-shop").await.is_none());
     world.stop().await;

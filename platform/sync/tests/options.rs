@@ -203,9 +203,16 @@ async fn hooks_are_deleted_when_they_ask_for_it() {
     world.until("the successful one is deleted", async |world| !has(world, JOB, "if-good").await).await;
     assert!(has(&world, JOB, "kept").await && has(&world, JOB, "if-bad").await);
 
+    let of_before = world.get(JOB.0, JOB.1, Some("shop"), "if-bad").await.unwrap();
     repository.push("main", "Second", &[("deploy/a.yaml", Some(&config("a", "two")))]);
     let attempts = || world.sync().history(&key, 10).unwrap();
-    world.until("the hooks are made anew", async |world| has(world, JOB, "if-good").await).await;
+    world
+        .until("the hooks are made anew", async |world| {
+            let now = world.get(JOB.0, JOB.1, Some("shop"), "if-bad").await;
+            has(world, JOB, "if-good").await
+                && now.is_some_and(|now| now["metadata"]["uid"] != of_before["metadata"]["uid"])
+        })
+        .await;
     end_job(&world, "if-bad", "Failed").await;
     world
         .until("the sync fails", async |_| {
@@ -246,7 +253,9 @@ async fn a_hook_that_hangs_fails_at_its_deadline_and_another_tells_of_it() {
                 .is_some_and(|view| view.message.contains("is not healthy after 1 s: Job.batch shop/slow"))
         })
         .await;
-    assert!(has(&world, CONFIG_MAP, "alarm").await, "the hook for failed syncs has run");
+    world
+        .until("the hook for failed syncs has run", async |world| has(world, CONFIG_MAP, "alarm").await)
+        .await;
     assert_eq!(world.value("a", "key").await, None);
     world.until("it is tried again", async |world| world.sync().history(&key, 10).unwrap().len() >= 2).await;
     world.stop().await;

@@ -135,10 +135,14 @@ fn head(repository: &Repository) -> String {
 /// (a) and (b): from the moment that the server has a commit until every environment says that it runs it.
 async fn commit_to_all(place: &Place, repository: &Repository, count: usize, manifest: Manifest) {
     let objects = manifest("one", 0).len();
+    let (row, aim) = match objects {
+        1 => ("(a)", "1.3 x, 300 MiB at 10,000"),
+        _ => ("(b)", "60 s, 150 MiB"),
+    };
     push(repository, count, 0, manifest);
     let idle = place.memory();
     let first = deploy(place, repository, count).await;
-    Row::new(&format!("{count} x {objects}: first deploy"), &show(first)).print();
+    Row::new(&format!("{row} {count} x {objects}: first deploy"), &show(first)).print();
     let bare = bare::best(place, count, manifest).await;
     let mut all = Vec::new();
     for value in 1..=3 {
@@ -151,11 +155,16 @@ async fn commit_to_all(place: &Place, repository: &Repository, count: usize, man
     }
     all.sort();
     let ratio = all[1].as_secs_f64() / bare.as_secs_f64();
-    Row::new(&format!("{count} x {objects}: commit to all synced"), &show(all[1]))
+    Row::new(&format!("{row} {count} x {objects}: commit to all synced"), &show(all[1]))
         .beside(&show(bare), ratio)
+        .aim(aim)
         .print();
     let (now, most) = (place.memory(), place.most_memory());
-    Row::new("  memory: idle, now, most", &format!("{}, {}, {}", mib(idle), mib(now), mib(most))).print();
+    Row::new(
+        &format!("{row} memory: idle, now, most"),
+        &format!("{}, {}, {}", mib(idle), mib(now), mib(most)),
+    )
+    .print();
     no_change(place, repository, count).await;
 }
 
@@ -171,9 +180,10 @@ async fn no_change(place: &Place, repository: &Repository, count: usize) {
     let after = place.revisions().await;
     let written = before.iter().zip(&after).filter(|(before, after)| before != after).count();
     Row::new(
-        &format!("{count}: a commit that changes nothing"),
+        &format!("(d) {count}: a commit that changes nothing"),
         &format!("{written} written, decided in {decision} ms"),
     )
+    .aim("nothing written")
     .print();
 }
 
@@ -181,7 +191,7 @@ async fn no_change(place: &Place, repository: &Repository, count: usize) {
 async fn one_of_many(place: &Place, repository: &Repository, count: usize) {
     push(repository, count, 0, config);
     let first = deploy(place, repository, count).await;
-    Row::new(&format!("{count} directories: first deploy"), &show(first)).print();
+    Row::new(&format!("(c) {count} directories: first deploy"), &show(first)).print();
     for round in 1..=5 {
         let touched = name(count * round / 6);
         let text = file(config, &touched, round);
@@ -198,15 +208,16 @@ async fn one_of_many(place: &Place, repository: &Repository, count: usize) {
         let after = place.revisions().await;
         let written = before.iter().zip(&after).filter(|(before, after)| before != after).count();
         Row::new(
-            &format!("one of {count} directories"),
+            &format!("(c) one of {count} directories"),
             &format!(
                 "decided in {decision} ms, synced {} after the webhook, {written} objects written",
                 show(took)
             ),
         )
+        .aim("50 ms, 1 environment")
         .print();
     }
-    Row::new("  memory: now, most", &format!("{}, {}", mib(place.memory()), mib(place.most_memory())))
+    Row::new("(c) memory: now, most", &format!("{}, {}", mib(place.memory()), mib(place.most_memory())))
         .print();
 }
 
@@ -226,9 +237,10 @@ async fn webhooks(place: &Place, repository: &Repository) {
     took.sort();
     let at = |share: f64| show(took[((took.len() - 1) as f64 * share).round() as usize]);
     Row::new(
-        "webhook to first apply",
+        "(e) webhook to first apply",
         &format!("p50 {}, p90 {}, p99 {}, most {}", at(0.5), at(0.9), at(0.99), at(1.0)),
     )
+    .aim("p99 300 ms")
     .print();
 }
 

@@ -282,11 +282,12 @@ pub(crate) struct Row {
     what: String,
     ours: String,
     bare: String,
+    aim: String,
 }
 
 impl Row {
     pub(crate) fn new(what: &str, ours: &str) -> Self {
-        Self { what: what.to_owned(), ours: ours.to_owned(), bare: String::new() }
+        Self { what: what.to_owned(), ours: ours.to_owned(), bare: String::new(), aim: String::new() }
     }
 
     /// With the lower bound, and how many times that it is.
@@ -295,8 +296,14 @@ impl Row {
         self
     }
 
+    /// What is aimed at.
+    pub(crate) fn aim(mut self, aim: &str) -> Self {
+        self.aim = format!("aim {aim}");
+        self
+    }
+
     pub(crate) fn print(&self) {
-        println!("{:<42} {:<28} {}", self.what, self.ours, self.bare);
+        println!("{:<44} {:<30} {:<28} {}", self.what, self.ours, self.bare, self.aim);
     }
 }
 

@@ -1,17 +1,21 @@
 //! What environments have applied, as it is now: one watch per kind for all environments, and an index from each
 //! environment to its objects.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
+use kube::core::{ApiResource, DynamicResourceScope};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use parking_lot::Mutex;
 use seaway_api::ENVIRONMENT_LABEL;
 use seaway_object::{ObjectId, identity};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,21 +36,41 @@ struct Kept {
     revision: Option<u64>,
     /// The ApplySet that it is a part of.
     set: Option<Box<str>>,
+    /// Whether a watch has told of it as it is now, and whether an answer has shown it so.
+    told: bool,
+    answered: bool,
 }
 
 impl Kept {
-    fn of(object: &Value) -> Option<Self> {
-        let revision = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    fn of(object: &Value, told: bool) -> Option<Self> {
         Some(Self {
             text: serde_json::to_vec(object).ok()?.into(),
             uid: identity::uid(object).map(Into::into),
-            revision: revision.and_then(|revision| revision.parse().ok()),
+            revision: revision(object),
             set: identity::label(object, PART_OF_LABEL).map(Into::into),
+            told,
+            answered: !told,
         })
     }
 
     fn value(&self) -> Option<Value> {
         serde_json::from_slice(&self.text).ok()
+    }
+}
+
+/// How often objects of a set have changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Changes {
+    /// As the watches have shown it.
+    told: u64,
+    /// Those among them that turned out to be what was written from here: a watch can be faster than the answer.
+    own: u64,
+}
+
+impl Changes {
+    /// How often somebody else has changed one.
+    pub(crate) fn by_others(self) -> u64 {
+        self.told - self.own
     }
 }
 
@@ -56,7 +80,7 @@ struct State {
     members: HashMap<String, BTreeSet<ObjectId>>,
     watched: HashMap<GroupKind, watch::Receiver<bool>>,
     /// Rises whenever an object of the set changes.
-    changes: HashMap<String, watch::Sender<u64>>,
+    changes: HashMap<String, watch::Sender<Changes>>,
 }
 
 /// Live objects of all environments.
@@ -72,7 +96,7 @@ impl Cache {
     }
 
     /// Hears of every change of an environment's objects.
-    pub(crate) fn subscribe(&self, apply_set: &str) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self, apply_set: &str) -> watch::Receiver<Changes> {
         let mut state = self.state.lock();
         state.changes.entry(apply_set.to_owned()).or_default().subscribe()
     }
@@ -96,7 +120,7 @@ impl Cache {
     }
 
     async fn follow(self: Arc<Self>, kind: Kind, key: GroupKind, listed: watch::Sender<bool>) {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.resource);
+        let api: Api<Live> = Api::all_with(self.client.clone(), &kind.resource);
         let config = watcher::Config::default().labels(ENVIRONMENT_LABEL);
         let mut events = watcher(api, config).default_backoff().boxed();
         let mut listing: BTreeSet<ObjectId> = BTreeSet::new();
@@ -153,17 +177,21 @@ impl Cache {
     }
 
     fn take(&self, id: ObjectId, value: Value, tell: bool) {
-        let Some(kept) = Kept::of(&value) else { return };
+        // Each object that is written from here comes twice, and as text once.
+        if !self.state.lock().is_news(&id, &value, tell) {
+            return;
+        }
+        let Some(kept) = Kept::of(&value, tell) else { return };
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if let Some(before) = state.objects.get(&id) {
-            if before.uid == kept.uid && before.revision >= kept.revision {
-                return;
-            }
-            if before.set != kept.set {
-                let old = before.set.clone();
-                state.leave(old.as_deref(), &id);
-            }
+        if !state.is_news(&id, &value, tell) {
+            return;
+        }
+        if let Some(before) = state.objects.get(&id)
+            && before.set != kept.set
+        {
+            let old = before.set.clone();
+            state.leave(old.as_deref(), &id);
         }
         let set = kept.set.clone();
         state.objects.insert(id.clone(), kept);
@@ -206,6 +234,27 @@ impl Cache {
 }
 
 impl State {
+    /// Whether an object is newer than what is known. Older news do not undo newer ones.
+    fn is_news(&mut self, id: &ObjectId, object: &Value, tell: bool) -> bool {
+        let Some(known) = self.objects.get_mut(id) else { return true };
+        let revision = revision(object);
+        if known.uid.as_deref() != identity::uid(object) || known.revision < revision {
+            return true;
+        }
+        if !tell && known.revision == revision && !std::mem::replace(&mut known.answered, true) && known.told
+        {
+            // The watch was faster than the answer.
+            let changes = known.set.as_deref().and_then(|set| self.changes.get(set));
+            if let Some(changes) = changes {
+                changes.send_if_modified(|changes| {
+                    changes.own += 1;
+                    false
+                });
+            }
+        }
+        false
+    }
+
     fn leave(&mut self, set: Option<&str>, id: &ObjectId) {
         let Some(set) = set else { return };
         if let Some(members) = self.members.get_mut(set) {
@@ -219,16 +268,66 @@ impl State {
 
     fn tell(&self, set: &str) {
         if let Some(changes) = self.changes.get(set) {
-            changes.send_modify(|count| *count += 1);
+            changes.send_modify(|changes| changes.told += 1);
         }
     }
 }
 
+fn revision(object: &Value) -> Option<u64> {
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)?.parse().ok()
+}
+
 /// Lists leave the type out of their items.
-fn read(kind: &Kind, object: DynamicObject) -> Option<(ObjectId, Value)> {
-    let mut value = serde_json::to_value(object).ok()?;
+fn read(kind: &Kind, object: Live) -> Option<(ObjectId, Value)> {
+    let mut value = object.value;
     let map = value.as_object_mut()?;
     map.insert("apiVersion".to_owned(), kind.resource.api_version.clone().into());
     map.insert("kind".to_owned(), kind.resource.kind.clone().into());
     Some((ObjectId::of(&value).ok()?, value))
+}
+
+/// An object of any kind, as a watch shows it.
+#[derive(Debug, Clone)]
+struct Live {
+    /// Of which the watch needs the revision alone.
+    metadata: ObjectMeta,
+    value: Value,
+}
+
+impl<'de> Deserialize<'de> for Live {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let revision = value.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let metadata = ObjectMeta { resource_version: revision.map(str::to_owned), ..ObjectMeta::default() };
+        Ok(Self { metadata, value })
+    }
+}
+
+impl kube::Resource for Live {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(of: &ApiResource) -> Cow<'_, str> {
+        of.kind.as_str().into()
+    }
+
+    fn group(of: &ApiResource) -> Cow<'_, str> {
+        of.group.as_str().into()
+    }
+
+    fn version(of: &ApiResource) -> Cow<'_, str> {
+        of.version.as_str().into()
+    }
+
+    fn plural(of: &ApiResource) -> Cow<'_, str> {
+        of.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
 }

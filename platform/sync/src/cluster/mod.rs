@@ -15,9 +15,11 @@ use parking_lot::Mutex;
 use seaway_api::FIELD_MANAGER;
 use seaway_merge::schema::{self, TypeRef};
 use seaway_object::{GroupVersionKind, ObjectId};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::desired::Scope;
+use crate::error::Error;
 
 /// How long it is taken for granted that a custom kind has not changed.
 const KIND_AGE: Duration = Duration::from_secs(300);
@@ -115,26 +117,12 @@ impl Kinds {
     }
 }
 
-/// A client that acts as an account.
-pub(crate) fn impersonating(
-    client: &Client,
-    account: &str,
-) -> Result<Client, http::header::InvalidHeaderValue> {
-    let account: http::HeaderValue = account.parse()?;
-    let inner = client.clone();
-    let namespace = client.default_namespace().to_owned();
-    let service = tower::service_fn(move |mut request: http::Request<kube::client::Body>| {
-        request.headers_mut().insert("impersonate-user", account.clone());
-        let inner = inner.clone();
-        async move { inner.send(request).await }
-    });
-    Ok(Client::new(service, namespace))
-}
-
 /// Requests for objects, as one account.
 #[derive(Clone)]
 pub(crate) struct Objects {
     client: Client,
+    /// Who is impersonated. A client of its own for each account would cost a task and a queue each.
+    user: Option<http::HeaderValue>,
 }
 
 /// What an apply leads to.
@@ -148,7 +136,25 @@ pub(crate) enum Refusal {
 
 impl Objects {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, user: None }
+    }
+
+    /// As an account, which the client's own may impersonate.
+    pub(crate) fn of_account(client: Client, user: &str) -> Result<Self, Error> {
+        let user: http::HeaderValue = user
+            .parse::<http::HeaderValue>()
+            .map_err(|error| Error::Plan(format!("the account {user}: {error}")))?;
+        Ok(Self { client, user: Some(user) })
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        mut request: http::Request<Vec<u8>>,
+    ) -> Result<T, kube::Error> {
+        if let Some(user) = &self.user {
+            request.headers_mut().insert("impersonate-user", user.clone());
+        }
+        self.client.request(request).await
     }
 
     fn path(resource: &ApiResource, namespace: Option<&str>) -> String {
@@ -159,7 +165,7 @@ impl Objects {
         let path = Self::path(&kind.resource, id.namespace.as_deref());
         let request =
             Request::new(path).get(&id.name, &Default::default()).map_err(kube::Error::BuildRequest)?;
-        match self.client.request(request).await {
+        match self.request(request).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error),
@@ -185,7 +191,7 @@ impl Objects {
         let request = Request::new(path)
             .patch(&id.name, &params, &Patch::Apply(value))
             .map_err(|error| Refusal::Other(kube::Error::BuildRequest(error)))?;
-        match self.client.request(request).await {
+        match self.request(request).await {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let causes =
@@ -214,7 +220,7 @@ impl Objects {
         let body = serde_json::to_vec(value).map_err(kube::Error::SerdeError)?;
         let request =
             Request::new(path).replace(&id.name, &params, body).map_err(kube::Error::BuildRequest)?;
-        self.client.request(request).await
+        self.request(request).await
     }
 
     /// Deletes this very object; one that is gone, or another of the same name, is left alone.
@@ -231,7 +237,7 @@ impl Objects {
         }
         let path = Self::path(&kind.resource, id.namespace.as_deref());
         let request = Request::new(path).delete(&id.name, &params).map_err(kube::Error::BuildRequest)?;
-        match self.client.request::<Value>(request).await {
+        match self.request::<Value>(request).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(error),

@@ -147,7 +147,8 @@ pub(super) fn job(object: &Value) -> Health {
         return Health::new(HealthStatus::Suspended, "the job is suspended");
     }
     let active = number(object, "/status/active").unwrap_or_default();
-    Health::progressing(format!("{active} pods are running"))
+    let pods = if active == 1 { "pod is" } else { "pods are" };
+    Health::progressing(format!("{active} {pods} running"))
 }
 
 /// Whether its last run went well is known only from its Jobs; itself it is well once it exists.

@@ -417,7 +417,26 @@ fn compare(
     // Another version of the kind may be stored or served from the cache: the shape is taken to be the same.
     let mut base = live.clone();
     base["apiVersion"] = manager.api_version.clone().into();
-    let merged = match apply(Some(&base), &value, schema, &manager, true) {
+    // By force only where there is a conflict: without one it is the same.
+    let merged = apply(Some(&base), &value, schema, &manager, false).or_else(|error| {
+        if let ApplyError::Conflict(conflicts) = &error {
+            let others: Vec<String> = conflicts
+                .iter()
+                .filter(|conflict| conflict.operation == "Apply" && conflict.manager != FIELD_MANAGER)
+                .map(|conflict| format!("{} is kept by {:?}", conflict.field, conflict.manager))
+                .collect();
+            if !others.is_empty() && !input.policy.force_conflicts {
+                planned.action = Action::Conflict;
+                planned.message = format!(
+                    "{}: remove the field from one of the two, list it under ignore, or set spec.sync.forceConflicts",
+                    others.join(", ")
+                );
+            }
+            return apply(Some(&base), &value, schema, &manager, true);
+        }
+        Err(error)
+    });
+    let merged = match merged {
         Ok(merged) => merged,
         Err(error) => {
             planned.action = Action::Invalid;
@@ -425,20 +444,6 @@ fn compare(
             return;
         }
     };
-    if let Err(ApplyError::Conflict(conflicts)) = apply(Some(&base), &value, schema, &manager, false) {
-        let others: Vec<String> = conflicts
-            .iter()
-            .filter(|conflict| conflict.operation == "Apply" && conflict.manager != FIELD_MANAGER)
-            .map(|conflict| format!("{} is kept by {:?}", conflict.field, conflict.manager))
-            .collect();
-        if !others.is_empty() && !input.policy.force_conflicts {
-            planned.action = Action::Conflict;
-            planned.message = format!(
-                "{}: remove the field from one of the two, list it under ignore, or set spec.sync.forceConflicts",
-                others.join(", ")
-            );
-        }
-    }
     let in_git = applied_digest == Some(planned.digest.as_str());
     let found = differences(schema, &base, &merged);
     planned.fields = changes(&found, live, &merged, ownership, in_git, input.key);

@@ -68,6 +68,17 @@ fn reason_to_keep(
     entry: Option<&InventoryEntry>,
     options: &ObjectOptions,
 ) -> Option<String> {
+    if live.pointer("/metadata/deletionTimestamp").is_some() {
+        let finalizers = live.pointer("/metadata/finalizers").and_then(Value::as_array);
+        let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+        return Some(match names.as_slice() {
+            [] => "it is being deleted".to_owned(),
+            names => format!(
+                "it is being deleted, and waits until its finalizers are taken away: {}",
+                names.join(", ")
+            ),
+        });
+    }
     let approved = deletion_approved(live);
     let Some(entry) = entry.filter(|entry| Some(entry.uid.as_str()) == identity::uid(live)) else {
         return (!approved).then(|| {

@@ -133,3 +133,39 @@ fn a_folder_that_cannot_be_made_holds_nothing_up() {
     RenderCache::open(file);
     assert_eq!(std::fs::read(file).unwrap(), b"");
 }
+
+#[tokio::test]
+async fn a_commit_elsewhere_is_known_by_the_directories_alone_and_links_are_looked_through() {
+    let world = World::new();
+    world.write("plain/map.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n");
+    world.write("linked/map.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n");
+    std::os::unix::fs::symlink("../later/map.yaml", world.repository().join("linked/later.yaml")).unwrap();
+    let commit = world.commit();
+    let cache = world.started();
+    let (overlay, plain, linked) = (
+        world.render(&cache, "overlay", &commit).await,
+        world.render(&cache, "plain", &commit).await,
+        world.render(&cache, "linked", &commit).await,
+    );
+    let holds = async |touched: &[(&str, &str)]| {
+        touched.iter().for_each(|(path, text)| world.write(path, text));
+        let commit = world.commit();
+        // Brings it into the mirror.
+        world.render(&cache, "plain", &commit).await;
+        let url: RepositoryUrl = format!("file://{}", world.repository().display()).parse().unwrap();
+        let tree = world.mirrors().tree(&url, &commit).unwrap();
+        let (mut ids, all) = (Ids::new(), [&overlay, &plain, &linked]);
+        all.map(|one| {
+            let by_places = one.places.as_ref().is_some_and(|places| places.are_in(&tree, &mut ids));
+            (by_places, one.holds_in(&tree, &mut ids))
+        })
+    };
+    let (known, asked, other) = ((true, true), (false, true), (false, false));
+    assert_eq!(holds(&[("elsewhere/file", "1")]).await, [known, known, asked]);
+    // A file beside those that were read: listed in one, and not asked for in the other.
+    assert_eq!(holds(&[("base/notes.txt", "1"), ("plain/notes.txt", "1")]).await[0], asked);
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n";
+    assert_eq!(holds(&[("later/map.yaml", map)]).await[2], other);
+    assert_eq!(holds(&[("base/map.yaml", map)]).await[0], other);
+    assert_eq!(holds(&[("plain/map.yaml", map)]).await[1], other);
+}

@@ -91,13 +91,19 @@ impl Worker {
             key: &self.shared.hash_key,
             now: Timestamp::now().to_string(),
         };
-        // What stands in the cache is what the API answered: no request.
-        let live = reader.read(subject, &candidate.desired, &memory.inventory).await?;
-        let mut after = reader.plan(subject, candidate.desired.clone(), &live, &memory.inventory);
+        let deletes = plan.objects.iter().any(|object| object.action == Action::Prune && !object.held_back);
+        let mut after = if result.is_ok() && !record.partial && !deletes {
+            // Everything is as it was sent. What somebody has changed since, the next look finds.
+            plan.clone()
+        } else {
+            // What stands in the cache is what the API answered: no request.
+            let live = reader.read(subject, &candidate.desired, &memory.inventory).await?;
+            reader.plan(subject, candidate.desired.clone(), &live, &memory.inventory)
+        };
         // What was sent just now was taken in the server's own spelling.
         for object in &mut after.objects {
             let sent = plan.objects.iter().any(|planned| planned.object == object.object);
-            if result.is_ok() && sent && object.action == Action::Change {
+            if result.is_ok() && sent && matches!(object.action, Action::Create | Action::Change) {
                 object.action = Action::Unchanged;
                 object.fields.clear();
                 object.message.clear();
@@ -159,7 +165,7 @@ impl Worker {
         steps: &Steps,
     ) -> Result<(Done, Result<(), Error>), Error> {
         let memory = self.shared.records.get(&self.key)?;
-        let known = memory.inventory.into_iter().map(|entry| (entry.object.id(), entry)).collect();
+        let known = memory.inventory.iter().map(|entry| (entry.object.id(), entry.clone())).collect();
         let done = Mutex::new(Done { inventory: known, ..Done::default() });
         if let Some(blocked) = &plan.blocked {
             return Ok((done.into_inner(), Err(Error::Plan(blocked.clone()))));

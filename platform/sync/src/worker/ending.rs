@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Worker;
 use crate::account::{delete_namespace, namespaces_of};
-use crate::cluster::{Objects, impersonating};
+use crate::cluster::Objects;
 use crate::error::Error;
 use crate::live::Reader;
 use crate::proposal::came_home;
@@ -129,10 +129,8 @@ impl Worker {
         // What was in its namespaces is gone with them.
         if !memory.inventory.is_empty() && environment.spec.copy_of.is_none() {
             let account = self.shared.account(&subject).await?;
-            let client = impersonating(&self.shared.client, &account.user())
-                .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
             // As it was applied: by its own account, which may do nothing else.
-            let objects = Objects::new(client);
+            let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
             let reader = Reader {
                 kinds: &self.shared.kinds,
                 cache: &self.shared.cache,

@@ -13,14 +13,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::warning::{ends_soon, next_warning};
 use crate::account::Account;
 use crate::candidate::{Candidate, Choice, Finder};
-use crate::cluster::{Objects, impersonating};
+use crate::cluster::Objects;
+use crate::cluster::cache::Changes;
 use crate::enclosure::open_network;
 use crate::error::Error;
+use crate::health::{Health, HealthStatus};
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
 use crate::plan::{Action, Plan};
@@ -109,23 +112,25 @@ impl Worker {
 
     async fn work(&mut self) {
         let mut next = Some(Duration::ZERO);
-        let mut changes = None;
+        let mut changes: Option<(String, watch::Receiver<Changes>, u64)> = None;
         loop {
             let set = self.shared.apply_set(&self.key);
-            if set.is_some() && changes.as_ref().map(|(known, _)| known) != set.as_ref() {
+            if set.is_some() && changes.as_ref().map(|(known, ..)| known) != set.as_ref() {
                 changes = set.map(|set| {
                     let receiver = self.shared.cache.subscribe(&set);
-                    (set, receiver)
+                    let known = receiver.borrow().by_others();
+                    (set, receiver, known)
                 });
             }
             let changed = async {
                 match &mut changes {
-                    Some((_, changes)) => {
-                        if changes.changed().await.is_err() {
+                    Some((_, changes, known)) => {
+                        let by_others = |known: u64| move |now: &Changes| now.by_others() != known;
+                        if changes.wait_for(by_others(*known)).await.is_err() {
                             std::future::pending::<()>().await;
                         }
                         tokio::time::sleep(SETTLE).await;
-                        changes.mark_unchanged();
+                        *known = changes.borrow_and_update().by_others();
                     }
                     None => std::future::pending().await,
                 }
@@ -194,6 +199,10 @@ impl Worker {
                 {
                     let mut summary = self.summary.lock();
                     summary.sync = SyncStatus::Unknown;
+                    if summary.objects.is_empty() {
+                        // Nobody has seen any of it.
+                        summary.health = Health::new(HealthStatus::Unknown, "");
+                    }
                     summary.running = None;
                     summary.broken = Some((error.reason().to_owned(), error.to_string()));
                 }
@@ -434,7 +443,7 @@ impl Worker {
             return Decision::Apply(Trigger::Person);
         }
         let policy = &subject.spec.sync;
-        let last = memory.syncs.last();
+        let last = memory.last();
         let current = memory.last_good().is_some_and(|good| good.content == candidate.content);
         let unfinished = last.is_some_and(|last| {
             last.content == candidate.content && last.outcome == Outcome::Running && !last.partial
@@ -493,9 +502,7 @@ impl Worker {
             let mut summary = self.summary.lock();
             (summary.enclosed, summary.open) = (true, open);
         }
-        let client = impersonating(&self.shared.client, &account.user())
-            .map_err(|error| Error::Plan(format!("the account of {}: {error}", self.key)))?;
-        let objects = Objects::new(client);
+        let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
         self.account = Some((account, objects.clone()));
         Ok(objects)
     }

@@ -1,5 +1,7 @@
 //! What is remembered of a sync while it goes on and when it has ended.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use seaway_git::{CommitId, RepositoryUrl};
 
@@ -8,12 +10,11 @@ use crate::candidate::{Candidate, view};
 use crate::error::Error;
 use crate::executor::Done;
 use crate::mailbox::Mail;
+use crate::plan::InventoryEntry;
 use crate::records::Memory;
+use crate::sources::MAX_COMMITS;
 use crate::steps::{StepState, Steps};
 use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
-
-/// More commits of one component are not named.
-const MAX_COMMITS: usize = 50;
 
 impl Worker {
     /// Records that a sync begins, or goes on after an interruption.
@@ -26,7 +27,7 @@ impl Worker {
     ) -> Result<SyncRecord, Error> {
         let memory = self.shared.records.get(&self.key)?;
         let same = |sync: &SyncRecord| sync.content == candidate.content && sync.partial == partial;
-        let last = memory.syncs.last();
+        let last = memory.last();
         if let Some(last) = last
             && last.outcome == Outcome::Running
             && trigger != Trigger::Person
@@ -64,8 +65,8 @@ impl Worker {
             steps: Vec::new(),
         };
         record.id = self.shared.journal.begin(&self.key, &record).await?;
-        let remembered = record.clone();
-        self.shared.remember(&self.key, move |memory| memory.syncs.push(remembered)).await?;
+        let remembered = Arc::new(record.clone());
+        self.shared.remember(&self.key, move |memory| memory.put(remembered)).await?;
         Ok(record)
     }
 
@@ -125,16 +126,21 @@ impl Worker {
         }
         record.steps = steps.all();
         if record.finished.is_some() {
-            self.shared.journal.finish(&self.key, &record, touched.then_some(&inventory)).await?;
+            // Most syncs change objects, and leave the same ones.
+            let known = self.shared.records.get(&self.key)?.inventory.clone();
+            let is_same = |(known, now): (&InventoryEntry, &InventoryEntry)| {
+                (&known.object, &known.uid) == (&now.object, &now.uid)
+            };
+            let others = known.len() != inventory.len() || !known.iter().zip(&inventory).all(is_same);
+            let inventory = (touched && others).then_some(inventory.as_slice());
+            self.shared.journal.finish(&self.key, &record, inventory).await?;
         }
-        let remembered = record.clone();
+        let remembered = Arc::new(record.clone());
         let remember = move |memory: &mut Memory| {
             if touched {
-                memory.inventory = inventory;
+                memory.inventory = Arc::new(inventory);
             }
-            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == remembered.id) {
-                *open = remembered;
-            }
+            memory.put(remembered);
         };
         self.shared.remember(&self.key, remember).await?;
         if record.outcome == Outcome::Succeeded && !record.partial {
@@ -145,18 +151,13 @@ impl Worker {
 
     /// A sync that was interrupted and is not gone on with has been superseded.
     pub(super) async fn close_open(&self, memory: &Memory) -> Result<(), Error> {
-        let Some(last) = memory.syncs.last().filter(|last| last.outcome == Outcome::Running) else {
+        let Some(last) = memory.last().filter(|last| last.outcome == Outcome::Running) else {
             return Ok(());
         };
         let mut closed = last.clone();
         closed.outcome = Outcome::Superseded;
         closed.finished = Some(Timestamp::now());
         self.shared.journal.finish(&self.key, &closed, None).await?;
-        let close = move |memory: &mut Memory| {
-            if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == closed.id) {
-                *open = closed;
-            }
-        };
-        self.shared.remember(&self.key, close).await
+        self.shared.remember(&self.key, move |memory| memory.put(Arc::new(closed))).await
     }
 }

@@ -1,0 +1,442 @@
+//! What is remembered of each environment: inventory, syncs with their definitions, holds, suspension.
+//!
+//! This is the present state, which the next look starts from; the history that people read for years is the ledger's.
+//!
+//! One file per environment below the data folder, to which each change is appended, and a [`log`] of the latest changes
+//! of all of them, which is flushed before anything that follows from a change is done: what was acknowledged survives
+//! the end of the process, and that of the machine.
+
+mod log;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use self::log::Log;
+use crate::error::Error;
+use crate::plan::InventoryEntry;
+use crate::release::Release;
+use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
+
+/// The format of the files: of one line in the first one, of a line for each change since the second one.
+const FORMAT: u32 = 2;
+/// How each line of the second format begins. Those of the first one were never written in part.
+const BEGINNING: &[u8] = br#"{"format":2"#;
+/// Syncs that are kept of each environment.
+const KEPT_SYNCS: usize = 200;
+/// Syncs whose steps are kept.
+const KEPT_STEPS: usize = 10;
+/// A file with so many more lines than a new one would have is written anew.
+const MAX_LINES: usize = 50;
+
+/// Of so many environments it is in memory what is remembered; the others' files are read when they are looked at.
+const IN_MEMORY: usize = 256;
+
+/// What is remembered of one environment. A clone costs little.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    environment: EnvironmentKey,
+    /// Of the last change; each has the next one.
+    number: u64,
+    /// What was applied.
+    pub(crate) inventory: Arc<Vec<InventoryEntry>>,
+    /// Oldest first.
+    pub(crate) syncs: Vec<Arc<SyncRecord>>,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) suspended: bool,
+}
+
+/// A change of what is remembered, as it is written: what is absent stays as it was. A file of the first format is a
+/// single one, which says everything.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    format: u32,
+    environment: EnvironmentKey,
+    #[serde(default)]
+    number: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inventory: Option<Arc<Vec<InventoryEntry>>>,
+    /// New ones, and those that are otherwise by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    syncs: Vec<Arc<SyncRecord>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holds: Option<Vec<Hold>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspended: Option<bool>,
+    /// The environment is forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    gone: bool,
+}
+
+impl Change {
+    fn is_empty(&self) -> bool {
+        self.inventory.is_none() && self.syncs.is_empty() && self.holds.is_none() && self.suspended.is_none()
+    }
+
+    fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+impl Memory {
+    fn new(environment: EnvironmentKey) -> Self {
+        Self {
+            environment,
+            number: 0,
+            inventory: Arc::default(),
+            syncs: Vec::new(),
+            holds: Vec::new(),
+            suspended: false,
+        }
+    }
+
+    /// Everything, as one change.
+    fn whole(&self) -> Change {
+        Change {
+            format: FORMAT,
+            environment: self.environment.clone(),
+            number: self.number,
+            inventory: Some(self.inventory.clone()),
+            syncs: self.syncs.clone(),
+            holds: Some(self.holds.clone()),
+            suspended: Some(self.suspended),
+            gone: false,
+        }
+    }
+
+    /// What is otherwise than before. Syncs that are not kept any more follow from those that are there.
+    fn since(&self, before: &Self) -> Change {
+        let is_known = |sync: &Arc<SyncRecord>| {
+            let known = before.syncs.iter().rev().find(|known| known.id == sync.id);
+            known.is_some_and(|known| Arc::ptr_eq(known, sync))
+        };
+        Change {
+            format: FORMAT,
+            environment: self.environment.clone(),
+            number: before.number + 1,
+            inventory: (self.inventory != before.inventory).then(|| self.inventory.clone()),
+            syncs: self.syncs.iter().filter(|sync| !is_known(sync)).cloned().collect(),
+            holds: (self.holds != before.holds).then(|| self.holds.clone()),
+            suspended: (self.suspended != before.suspended).then_some(self.suspended),
+            gone: false,
+        }
+    }
+
+    /// Takes a change, unless it has been taken.
+    fn take(&mut self, change: Change) {
+        if change.number <= self.number && self.number > 0 {
+            return;
+        }
+        self.number = change.number;
+        if let Some(inventory) = change.inventory {
+            self.inventory = inventory;
+        }
+        change.syncs.into_iter().for_each(|sync| self.put(sync));
+        if let Some(holds) = change.holds {
+            self.holds = holds;
+        }
+        if let Some(suspended) = change.suspended {
+            self.suspended = suspended;
+        }
+        self.shorten();
+    }
+
+    /// A sync that begins, or is otherwise by now.
+    pub(crate) fn put(&mut self, sync: Arc<SyncRecord>) {
+        match self.syncs.iter_mut().rev().find(|known| known.id == sync.id) {
+            Some(known) => *known = sync,
+            None => self.syncs.push(sync),
+        }
+    }
+
+    /// The newest sync, however it went.
+    pub(crate) fn last(&self) -> Option<&SyncRecord> {
+        self.syncs.last().map(|sync| &**sync)
+    }
+
+    /// The last sync that brought a release as a whole.
+    pub(crate) fn last_good(&self) -> Option<&SyncRecord> {
+        self.good().next()
+    }
+
+    /// Syncs that brought a release as a whole, the latest first.
+    pub(crate) fn good(&self) -> impl Iterator<Item = &SyncRecord> {
+        let syncs = self.syncs.iter().rev().map(|sync| &**sync);
+        syncs.filter(|sync| sync.outcome == Outcome::Succeeded && !sync.partial)
+    }
+
+    /// The last good one that is not held.
+    pub(crate) fn last_unheld(&self) -> Option<&SyncRecord> {
+        self.good().find(|sync| self.hold_of(&sync.release, &sync.content).is_none())
+    }
+
+    /// Forgets the oldest syncs; those that nobody can go back to before those that somebody can. The same whether it is
+    /// done after each change or once after all.
+    fn shorten(&mut self) {
+        let with_steps = self.syncs.len().saturating_sub(KEPT_STEPS);
+        for sync in self.syncs[..with_steps].iter_mut().filter(|sync| !sync.steps.is_empty()) {
+            *sync = Arc::new(SyncRecord::clone(sync).without_steps());
+        }
+        while self.syncs.len() > KEPT_SYNCS {
+            let last = self.syncs.len() - 1;
+            let useless =
+                self.syncs[..last].iter().position(|sync| sync.outcome != Outcome::Succeeded || sync.partial);
+            self.syncs.remove(useless.unwrap_or_default());
+        }
+    }
+
+    /// What runs while a release is held: what the hold says, until something newer has been deployed.
+    pub(crate) fn instead_of(&self, hold: &Hold) -> Option<&SyncRecord> {
+        let newer = self.last_unheld().filter(|sync| sync.finished.is_some_and(|time| time > hold.time));
+        let named = || self.good().find(|sync| Some(&sync.release) == hold.instead.as_ref());
+        newer.or_else(named).or_else(|| self.last_unheld())
+    }
+
+    /// Whether a release is held, by its name or its content.
+    pub(crate) fn hold_of(&self, release: &str, content: &str) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.release == release || hold.content == content)
+    }
+}
+
+/// The memories of all environments. Those that were used lately are in memory.
+pub(crate) struct Records {
+    folder: PathBuf,
+    log: Log,
+    lately: Mutex<Lately>,
+}
+
+/// What is known of one environment.
+struct Known {
+    memory: Arc<Memory>,
+    /// How much of its file counts, in bytes and lines; no bytes where there is no file.
+    length: u64,
+    lines: usize,
+}
+
+/// Nothing before it is read.
+type Slot = Arc<Mutex<Option<Known>>>;
+
+#[derive(Default)]
+struct Lately {
+    slots: HashMap<EnvironmentKey, Slot>,
+    /// The one that was used first goes first.
+    order: VecDeque<EnvironmentKey>,
+}
+
+impl Records {
+    /// Opens the records of a folder, and completes those whose latest changes are in the log alone.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, Error> {
+        let fail = |error: io::Error| Error::Records(format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(&folder).map_err(fail)?;
+        let (log, lines) = Log::open(&folder).map_err(fail)?;
+        let mut changes: HashMap<EnvironmentKey, Vec<Change>> = HashMap::new();
+        for line in lines {
+            let change: Change =
+                serde_json::from_str(&line).map_err(|error| fail(io::Error::other(error)))?;
+            let of_one = changes.entry(change.environment.clone()).or_default();
+            if change.gone {
+                of_one.clear();
+            }
+            of_one.push(change);
+        }
+        let records = Self { folder: folder.clone(), log, lately: Mutex::default() };
+        for (key, changes) in changes {
+            records.complete(&key, changes)?;
+        }
+        records.log.tidy().map_err(fail)?;
+        Ok(records)
+    }
+
+    /// Brings a file up to what the log says of it.
+    fn complete(&self, key: &EnvironmentKey, mut changes: Vec<Change>) -> Result<(), Error> {
+        let forgotten = changes.first().is_some_and(|first| first.gone);
+        changes.retain(|change| !change.gone);
+        if forgotten && changes.is_empty() {
+            return self.remove_file(key).map_err(|error| self.fail(key, &error.to_string()));
+        }
+        let known = match self.read_file(key) {
+            Ok(known) => known,
+            // What was not flushed can be anything; the log alone may say it all. Where it does not, the environment says
+            // so when it is looked at, and holds up no other.
+            Err(error) if changes.first().is_none_or(|first| first.number > 1) => {
+                tracing::warn!(environment = %key, %error, "the records of an environment cannot be completed");
+                return Ok(());
+            }
+            Err(_) => Known { memory: Arc::new(Memory::new(key.clone())), length: 0, lines: 0 },
+        };
+        let mut memory = Memory::clone(&known.memory);
+        if changes.last().is_none_or(|last| last.number <= memory.number) {
+            return Ok(());
+        }
+        changes.into_iter().for_each(|change| memory.take(change));
+        let written = memory.whole().line().and_then(|line| log::replace(&self.path(key), &line));
+        written.map_err(|error| self.fail(key, &error.to_string()))
+    }
+
+    /// What is remembered now.
+    pub(crate) fn get(&self, key: &EnvironmentKey) -> Result<Arc<Memory>, Error> {
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        Ok(self.load(&mut slot, key)?.memory.clone())
+    }
+
+    /// What an environment was last brought to as a whole.
+    pub(crate) fn last_release(&self, key: &EnvironmentKey) -> Result<Option<Release>, Error> {
+        Ok(self.get(key)?.last_good().map(|good| good.definition.clone()))
+    }
+
+    /// Changes what is remembered. It is on disk when this returns; if it cannot be, nothing has changed.
+    pub(crate) fn change<T>(
+        &self,
+        key: &EnvironmentKey,
+        change: impl FnOnce(&mut Memory) -> T,
+    ) -> Result<T, Error> {
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        let known = self.load(&mut slot, key)?;
+        let mut memory = Memory::clone(&known.memory);
+        let result = change(&mut memory);
+        let change = memory.since(&known.memory);
+        if change.is_empty() {
+            return Ok(result);
+        }
+        memory.shorten();
+        memory.number = change.number;
+        self.write(key, known, memory, &change).map_err(|error| self.fail(key, &error.to_string()))?;
+        Ok(result)
+    }
+
+    /// Forgets an environment that is gone.
+    pub(crate) fn forget(&self, key: &EnvironmentKey) {
+        let slot = self.slot(key);
+        let mut slot = slot.lock();
+        *slot = None;
+        if !self.path(key).exists() {
+            return;
+        }
+        let gone = Change { gone: true, ..Memory::new(key.clone()).since(&Memory::new(key.clone())) };
+        let forgotten =
+            gone.line().and_then(|line| self.log.write(&line)).and_then(|()| self.remove_file(key));
+        if let Err(error) = forgotten {
+            tracing::warn!(environment = %key, %error, "the records of a deleted environment stay");
+        }
+    }
+
+    fn slot(&self, key: &EnvironmentKey) -> Slot {
+        let mut guard = self.lately.lock();
+        let lately = &mut *guard;
+        if let Some(slot) = lately.slots.get(key) {
+            return slot.clone();
+        }
+        while lately.order.len() >= IN_MEMORY {
+            let Some(oldest) = lately.order.pop_front() else { break };
+            // One that is in use now stays, so that there are never two of an environment.
+            if lately.slots.get(&oldest).is_some_and(|slot| Arc::strong_count(slot) > 1) {
+                lately.order.push_back(oldest);
+                break;
+            }
+            lately.slots.remove(&oldest);
+        }
+        lately.order.push_back(key.clone());
+        lately.slots.entry(key.clone()).or_default().clone()
+    }
+
+    fn path(&self, key: &EnvironmentKey) -> PathBuf {
+        self.folder.join(format!("{}.{}.json", key.namespace, key.name))
+    }
+
+    fn fail(&self, key: &EnvironmentKey, what: &str) -> Error {
+        Error::Records(format!("{}: {what}", self.path(key).display()))
+    }
+
+    fn load<'a>(&self, slot: &'a mut Option<Known>, key: &EnvironmentKey) -> Result<&'a mut Known, Error> {
+        let known = match slot.take() {
+            Some(known) => known,
+            None => self.read_file(key)?,
+        };
+        Ok(slot.insert(known))
+    }
+
+    fn read_file(&self, key: &EnvironmentKey) -> Result<Known, Error> {
+        let fail = |what: String| self.fail(key, &what);
+        let mut memory = Memory::new(key.clone());
+        let text = match std::fs::read(self.path(key)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let (mut length, mut lines) = (0, 0);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let change: Change = match serde_json::from_slice(line) {
+                Ok(change) => change,
+                // One that the process did not come to the end of: nobody was told of it.
+                Err(_) if !line.ends_with(b"\n") && (lines > 0 || line.starts_with(BEGINNING)) => break,
+                Err(error) => return Err(fail(error.to_string())),
+            };
+            if change.format > FORMAT {
+                return Err(fail("a newer release has written it".to_owned()));
+            }
+            memory.take(change);
+            length += line.len() as u64;
+            lines += 1;
+        }
+        // The first format has no line break at its end.
+        if length > 0 && !text[..usize::try_from(length).unwrap_or(text.len())].ends_with(b"\n") {
+            lines = usize::MAX;
+        }
+        Ok(Known { memory: Arc::new(memory), length, lines })
+    }
+
+    /// Appends a change, or writes all anew where many were appended. A new file is not flushed either: the log has its
+    /// first change.
+    fn write(
+        &self,
+        key: &EnvironmentKey,
+        known: &mut Known,
+        memory: Memory,
+        change: &Change,
+    ) -> io::Result<()> {
+        let path = self.path(key);
+        if known.lines >= MAX_LINES + memory.syncs.len() / 4 {
+            let line = memory.whole().line()?;
+            log::replace(&path, &line)?;
+            *known = Known { memory: Arc::new(memory), length: line.len() as u64, lines: 1 };
+            return Ok(());
+        }
+        let line = change.line()?;
+        let file = File::options().create(true).write(true).truncate(false).open(&path)?;
+        if file.metadata()?.len() > known.length {
+            // Of a change that came to no end.
+            file.set_len(known.length)?;
+        }
+        let written = file.write_all_at(&line, known.length).and_then(|()| self.log.write(&line));
+        if let Err(error) = written {
+            let _ = file.set_len(known.length);
+            return Err(error);
+        }
+        known.memory = Arc::new(memory);
+        known.length += line.len() as u64;
+        known.lines += 1;
+        Ok(())
+    }
+
+    /// It is gone for good when this returns.
+    fn remove_file(&self, key: &EnvironmentKey) -> io::Result<()> {
+        match std::fs::remove_file(self.path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.folder)?.sync_all(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

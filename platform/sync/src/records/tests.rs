@@ -1,0 +1,148 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::view::Trigger;
+
+fn key() -> EnvironmentKey {
+    EnvironmentKey::new("seaway", "staging")
+}
+
+fn sync(id: u64, outcome: Outcome) -> Arc<SyncRecord> {
+    Arc::new(SyncRecord {
+        id,
+        release: format!("shop-{id}"),
+        revision: String::new(),
+        content: format!("content {id}"),
+        definition: Release::default(),
+        actor: "seaway".to_owned(),
+        trigger: Trigger::Release,
+        partial: false,
+        attempts: 1,
+        started: jiff::Timestamp::UNIX_EPOCH,
+        finished: None,
+        outcome,
+        message: "x".repeat(100),
+        commits: Vec::new(),
+        objects: Vec::new(),
+        waves: Vec::new(),
+        steps: Vec::new(),
+    })
+}
+
+/// Syncs from the first to the last one, each begun and ended.
+fn syncs(records: &Records, ids: std::ops::RangeInclusive<u64>) {
+    for id in ids {
+        for outcome in [Outcome::Running, Outcome::Succeeded] {
+            records.change(&key(), |memory| memory.put(sync(id, outcome))).unwrap();
+        }
+    }
+}
+
+fn ids(records: &Records) -> Vec<u64> {
+    let memory = records.get(&key()).unwrap();
+    assert!(memory.syncs.iter().all(|sync| sync.outcome == Outcome::Succeeded));
+    memory.syncs.iter().map(|sync| sync.id).collect()
+}
+
+fn open(folder: &tempfile::TempDir) -> Records {
+    Records::open(folder.path().to_owned()).unwrap()
+}
+
+#[test]
+fn what_is_remembered_is_there_after_a_start_and_its_file_stays_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder);
+    syncs(&records, 1..=220);
+    let expected: Vec<u64> = (21..=220).collect();
+    assert_eq!(ids(&records), expected);
+    drop(records);
+    let records = open(&folder);
+    assert_eq!(ids(&records), expected);
+    let text = std::fs::read_to_string(records.path(&key())).unwrap();
+    assert!(text.lines().count() < 200, "{} lines", text.lines().count());
+}
+
+#[test]
+fn what_the_environments_file_lost_with_the_power_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder);
+    syncs(&records, 1..=9);
+    let path = records.path(&key());
+    let whole = std::fs::read(&path).unwrap();
+    drop(records);
+    let zeros = [&whole[..whole.len() / 3], &vec![0; whole.len() / 3][..]].concat();
+    for left in [Vec::new(), whole[..whole.len() / 2].to_vec(), vec![0; whole.len()], zeros] {
+        std::fs::write(&path, &left).unwrap();
+        assert_eq!(ids(&open(&folder)), (1..=9).collect::<Vec<u64>>(), "{} bytes were left", left.len());
+    }
+    std::fs::remove_file(&path).unwrap();
+    let records = open(&folder);
+    assert_eq!(ids(&records).len(), 9);
+    syncs(&records, 10..=10);
+    drop(records);
+    assert_eq!(ids(&open(&folder)).len(), 10);
+}
+
+#[test]
+fn a_change_that_came_to_no_end_counts_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder);
+    syncs(&records, 1..=2);
+    let path = records.path(&key());
+    drop(records);
+    let mut text = std::fs::read(&path).unwrap();
+    text.extend([&b"{\"format\":2,\"suspended\":true,\""[..], &[b'x'; 2000]].concat());
+    std::fs::write(&path, text).unwrap();
+    let records = open(&folder);
+    assert_eq!(ids(&records), [1, 2]);
+    syncs(&records, 3..=3);
+    drop(records);
+    assert_eq!(ids(&open(&folder)), [1, 2, 3]);
+}
+
+#[test]
+fn an_environment_that_was_forgotten_does_not_come_back_and_another_one_of_its_name_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder);
+    syncs(&records, 1..=5);
+    records.forget(&key());
+    drop(records);
+    let records = open(&folder);
+    assert!(records.get(&key()).unwrap().syncs.is_empty() && !records.path(&key()).exists());
+    syncs(&records, 6..=7);
+    drop(records);
+    let records = open(&folder);
+    assert_eq!(ids(&records), [6, 7]);
+    std::fs::remove_file(records.path(&key())).unwrap();
+    drop(records);
+    assert_eq!(ids(&open(&folder)), [6, 7]);
+}
+
+#[test]
+fn files_of_the_last_release_are_read_and_damaged_ones_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seaway.staging.json");
+    let syncs_of_old = serde_json::to_string(&[sync(1, Outcome::Succeeded)]).unwrap();
+    let old = format!(
+        r#"{{"format":1,"environment":{{"namespace":"seaway","name":"staging"}},"inventory":[],"syncs":{syncs_of_old},"holds":[],"suspended":true}}"#
+    );
+    std::fs::write(&path, &old).unwrap();
+    let records = open(&folder);
+    assert_eq!(ids(&records), [1]);
+    syncs(&records, 2..=3);
+    drop(records);
+    let records = open(&folder);
+    assert_eq!(ids(&records), [1, 2, 3]);
+    assert!(records.get(&key()).unwrap().suspended);
+
+    for wrong in [old.replace("\"format\":1", "\"format\":99"), "damaged\n".to_owned()] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seaway.staging.json");
+        std::fs::write(&path, &wrong).unwrap();
+        let records = open(&folder);
+        let error = records.get(&key()).err().unwrap().to_string();
+        assert!(error.contains("seaway.staging.json"), "{error}");
+        assert!(records.change(&key(), |memory| memory.suspended = false).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), wrong);
+    }
+}
