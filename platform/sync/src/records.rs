@@ -10,13 +10,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::plan::InventoryEntry;
 use crate::release::Release;
-use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
+use crate::view::{Deployed, EnvironmentKey, Hold, Outcome, SyncRecord};
 
 /// The format of the files.
 const FORMAT: u32 = 1;
@@ -40,6 +41,20 @@ pub(crate) struct Memory {
     pub(crate) syncs: Vec<SyncRecord>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) suspended: bool,
+    /// The last sync that a person cancelled, until another one begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancelled: Option<Cancellation>,
+}
+
+/// A sync that a person cancelled: the same content is not begun again by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Cancellation {
+    pub(crate) sync: u64,
+    pub(crate) release: String,
+    pub(crate) content: String,
+    pub(crate) actor: String,
+    pub(crate) time: Timestamp,
 }
 
 impl Memory {
@@ -51,6 +66,7 @@ impl Memory {
             syncs: Vec::new(),
             holds: Vec::new(),
             suspended: false,
+            cancelled: None,
         }
     }
 
@@ -62,6 +78,33 @@ impl Memory {
     /// Syncs that brought a release as a whole, the latest first.
     pub(crate) fn good(&self) -> impl Iterator<Item = &SyncRecord> {
         self.syncs.iter().rev().filter(|sync| sync.outcome == Outcome::Succeeded && !sync.partial)
+    }
+
+    /// Who brought what runs: what came after it with the same content only kept it so.
+    pub(crate) fn deployed(&self) -> Option<Deployed> {
+        let newest = self.last_good()?;
+        let first = self.good().take_while(|sync| sync.content == newest.content).last()?;
+        let commit = first.commits.first();
+        Some(Deployed {
+            time: first.finished.unwrap_or(first.started),
+            actor: first.actor.clone(),
+            author: commit.map(|commit| commit.author.clone()),
+            subject: commit.map(|commit| commit.subject.clone()),
+        })
+    }
+
+    /// The cancellation of a sync.
+    pub(crate) fn cancellation_of(&self, sync: u64) -> Option<&Cancellation> {
+        self.cancelled.as_ref().filter(|cancelled| cancelled.sync == sync)
+    }
+
+    /// Why this content is not begun again by itself, for people.
+    pub(crate) fn cancelled_content(&self, content: &str) -> Option<String> {
+        let cancelled = self.cancelled.as_ref().filter(|cancelled| cancelled.content == content)?;
+        Some(format!(
+            "sync {} of release {} was cancelled by {}: it begins again when somebody asks for it, or with the next change",
+            cancelled.sync, cancelled.release, cancelled.actor
+        ))
     }
 
     /// The last good one that is not held.

@@ -8,7 +8,7 @@ use crate::candidate::{Candidate, view};
 use crate::error::Error;
 use crate::executor::Done;
 use crate::mailbox::Mail;
-use crate::records::Memory;
+use crate::records::{Cancellation, Memory};
 use crate::steps::{StepState, Steps};
 use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
 
@@ -65,7 +65,11 @@ impl Worker {
         };
         record.id = self.shared.journal.begin(&self.key, &record).await?;
         let remembered = record.clone();
-        self.shared.remember(&self.key, move |memory| memory.syncs.push(remembered)).await?;
+        let remember = move |memory: &mut Memory| {
+            memory.syncs.push(remembered);
+            memory.cancelled = None;
+        };
+        self.shared.remember(&self.key, remember).await?;
         Ok(record)
     }
 
@@ -109,14 +113,23 @@ impl Worker {
         let inventory: Vec<_> = done.inventory.into_values().collect();
         record.objects.extend(done.objects);
         record.waves.extend(done.waves);
-        match result {
-            Ok(()) => {
+        let cancelled =
+            self.shared.records.read(&self.key, |memory| memory.cancellation_of(record.id).cloned())?;
+        match (result, cancelled) {
+            (Ok(()), _) => {
                 steps.close(StepState::Succeeded);
                 record.outcome = Outcome::Succeeded;
                 record.finished = Some(Timestamp::now());
             }
-            Err(Error::Superseded) => {}
-            Err(error) => {
+            (Err(Error::Superseded), _) => {}
+            // Also one that fails just then: nobody wants it to be tried again.
+            (Err(_), Some(cancelled)) => {
+                steps.close(StepState::Cancelled);
+                record.outcome = Outcome::Cancelled;
+                record.message = cancelled_by(&cancelled);
+                record.finished = Some(Timestamp::now());
+            }
+            (Err(error), None) => {
                 steps.close(StepState::Failed);
                 record.outcome = Outcome::Failed;
                 record.message = error.to_string();
@@ -132,6 +145,10 @@ impl Worker {
             if touched {
                 memory.inventory = inventory;
             }
+            // It had ended before it could be stopped.
+            if remembered.outcome == Outcome::Succeeded && memory.cancellation_of(remembered.id).is_some() {
+                memory.cancelled = None;
+            }
             if let Some(open) = memory.syncs.iter_mut().find(|sync| sync.id == remembered.id) {
                 *open = remembered;
             }
@@ -143,13 +160,19 @@ impl Worker {
         Ok(record)
     }
 
-    /// A sync that was interrupted and is not gone on with has been superseded.
+    /// A sync that was interrupted and is not gone on with has been superseded, or cancelled.
     pub(super) async fn close_open(&self, memory: &Memory) -> Result<(), Error> {
         let Some(last) = memory.syncs.last().filter(|last| last.outcome == Outcome::Running) else {
             return Ok(());
         };
         let mut closed = last.clone();
-        closed.outcome = Outcome::Superseded;
+        match memory.cancellation_of(closed.id) {
+            Some(cancelled) => {
+                closed.outcome = Outcome::Cancelled;
+                closed.message = cancelled_by(cancelled);
+            }
+            None => closed.outcome = Outcome::Superseded,
+        }
         closed.finished = Some(Timestamp::now());
         self.shared.journal.finish(&self.key, &closed, None).await?;
         let close = move |memory: &mut Memory| {
@@ -159,4 +182,8 @@ impl Worker {
         };
         self.shared.remember(&self.key, close).await
     }
+}
+
+fn cancelled_by(cancelled: &Cancellation) -> String {
+    format!("cancelled by {}", cancelled.actor)
 }
