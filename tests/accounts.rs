@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use serde_json::{Value, json};
 use support::person::{PASSWORD, Person, join};
 use support::{Seaway, eventually};
 
@@ -87,4 +90,106 @@ spec: {stack: shop, class: production, destination: {namespace: shop}}
     let gone = admin.run("account delete ada --yes");
     assert!(gone.success, "{gone:?}");
     eventually("her namespace is gone", || !k.run("get namespace seaway-ada").success);
+}
+
+/// What a page does: sends a request with the cookie of its browser; head and body of the answer.
+fn as_page(server: &str, path: &str, cookie: &str, body: &Value) -> (String, String) {
+    let host = server.strip_prefix("http://").unwrap();
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nCookie: {cookie}\r\nX-Seaway-CSRF: 1\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+/// The value of a parameter of a link.
+fn parameter<'a>(link: &'a str, name: &str) -> &'a str {
+    let query = link.split_once('?').unwrap().1;
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap()
+}
+
+/// A developer with an account, and the cookie of a browser where she is logged in.
+fn in_a_browser(seaway: &Seaway) -> (String, String) {
+    let admin = Person::new(&seaway.folder.join("kubeconfig"));
+    let link = admin.json("account create ada --role developer -o json")["link"].as_str().unwrap().to_owned();
+    join(&link);
+    let server = link.split_once("/join#").unwrap().0.to_owned();
+    let (head, _) = as_page(&server, "/api/v1/login", "", &json!({"name": "ada", "password": PASSWORD}));
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    (server, cookie.split(';').next().unwrap().to_owned())
+}
+
+#[test]
+fn a_command_line_is_let_in_by_its_persons_browser() {
+    let seaway = Seaway::start();
+    let (server, cookie) = in_a_browser(&seaway);
+    let ada = Person::new(Path::new("/nonexistent"));
+
+    let mut child = ada.command(&["login", "--server", &server]).env("BROWSER", "true").spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut link = String::new();
+    while !link.contains("/command-line?") {
+        link.clear();
+        assert_ne!(said.read_line(&mut link).unwrap(), 0, "it prints the link");
+    }
+    let link = link.trim();
+    let (challenge, port) = (parameter(link, "challenge"), parameter(link, "port"));
+    let mut mark = String::new();
+    while !mark.contains("It shows") {
+        mark.clear();
+        assert_ne!(said.read_line(&mut mark).unwrap(), 0, "it prints what to compare");
+    }
+    assert!(mark.contains(&challenge[..4]), "{mark}");
+    let hand_over = |query: &str| {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        write!(stream, "GET /?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let (_, admitted) = as_page(&server, "/api/v1/command-lines", &cookie, &json!({"challenge": challenge}));
+    let code = serde_json::from_str::<Value>(&admitted).unwrap()["code"].as_str().unwrap().to_owned();
+    let stranger = hand_over(&format!("code={code}&state=of-another-page"));
+    assert!(stranger.starts_with("HTTP/1.1 404"), "{stranger}");
+    let answer = hand_over(&format!("code={code}&state={}", parameter(link, "state")));
+    assert!(answer.contains("You can close this page") && !answer.contains(&code), "{answer}");
+    let printed = child.wait_with_output().unwrap();
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(printed, format!("Logged in to {server} as ada.\n"));
+    assert!(ada.run("env list").success);
+    assert!(ada.run("logout").success);
+}
+
+#[test]
+fn where_the_browser_is_elsewhere_the_code_is_passed_by_hand() {
+    let seaway = Seaway::start();
+    let (server, cookie) = in_a_browser(&seaway);
+    let ada = Person::new(Path::new("/nonexistent"));
+    let mut child = ada.command(&["login", "--no-browser", "--server", &server]).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut link = String::new();
+    while !link.contains("/command-line?") {
+        link.clear();
+        assert_ne!(said.read_line(&mut link).unwrap(), 0, "it prints the link");
+    }
+    assert!(!link.contains("port="), "{link}");
+    let body = json!({"challenge": parameter(link.trim(), "challenge")});
+    let (_, admitted) = as_page(&server, "/api/v1/command-lines", &cookie, &body);
+    let code = serde_json::from_str::<Value>(&admitted).unwrap()["code"].as_str().unwrap().to_owned();
+    writeln!(child.stdin.take().unwrap(), "{code}").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(ada.run("env list").success);
+    // Another code is none for this command line.
+    let refused = ada.run_with(&["login", "--no-browser", "--server", &server], &format!("{code}\n"));
+    assert!(!refused.success && refused.stderr.contains("has been used"), "{refused:?}");
 }

@@ -34,6 +34,7 @@ fn script(name: &str) {
         .arg(name)
         .current_dir(&scripts)
         .env("LINK", &demo.link)
+        .env("SEAWAY", support::program().get_program())
         .env("KUBECTL", Kubectl::program())
         .env("KUBECONFIG", demo.kubeconfig())
         .env("CLONE", demo.clone_of_repository())
@@ -77,6 +78,11 @@ fn a_newcomer_sees_it_work() {
 #[test]
 fn a_developer_works_in_a_copy() {
     script("copies.mjs");
+}
+
+#[test]
+fn somebody_operates_an_environment() {
+    script("operate.mjs");
 }
 
 #[test]

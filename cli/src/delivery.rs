@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, WrapErr};
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, ClientFor, Kubernetes, Oidc, Server};
+use seaway_server::{Accounts, ClientFor, Counted, Kubernetes, Oidc, Server, Traffic};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -39,9 +39,14 @@ pub(crate) struct Settings {
     pub(crate) gateway_port: Option<u16>,
     /// Who vouches for people, besides their passwords here.
     pub(crate) oidc: Option<Oidc>,
+    /// What a gateway of ours has counted; absent: requests go through somebody else's.
+    pub(crate) counted: Option<Count>,
     /// How people reach the Kubernetes API.
     pub(crate) kubernetes: Option<Kubernetes>,
 }
+
+/// What a gateway has counted since it started.
+pub(crate) type Count = Box<dyn Fn() -> Vec<Counted> + Send + Sync>;
 
 /// How people reach the server: `https://seaway.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +130,7 @@ impl Delivery {
         server_client: kube::Client,
         people: ClientFor,
     ) -> miette::Result<Self> {
+        more_files();
         let folder = &settings.data_dir;
         let (ledger, written) = Ledger::open(&settings.ledger).await.into_diagnostic()?;
         let policy = settings.policy;
@@ -154,6 +160,9 @@ impl Delivery {
         server.policy = policy;
         server.url = settings.external.as_ref().map(|external| external.url.clone());
         server.kubernetes = settings.kubernetes;
+        if let Some(count) = settings.counted {
+            server.traffic = Some(Traffic::open(&folder.join("traffic.db"), count).await.into_diagnostic()?);
+        }
         server.https = settings.external.as_ref().is_some_and(|external| external.https);
         server.names = settings.external.iter().map(|external| external.host.clone()).collect();
         let tls = settings.tls.is_some();
@@ -192,6 +201,17 @@ impl Delivery {
         }
         drop(self.ledger);
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.written).await;
+    }
+}
+
+/// Each open page is a connection, and each of those a file: as many as the system allows, in place of the 1,024 that it
+/// gives at first.
+fn more_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the number of open files stays as it is");
     }
 }
 

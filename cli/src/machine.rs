@@ -13,10 +13,12 @@ use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use miette::{IntoDiagnostic, WrapErr};
 use seaway_apiserver::{ApiServer, Identity};
+use seaway_gateway::metrics::{SeriesKey, SeriesSnapshot};
 use seaway_gateway::{Gateway, GatewayOptions};
 use seaway_git::OutgoingPolicy;
 use seaway_node::image::{Credentials, LayoutFolder, RegistryOptions};
 use seaway_node::{Node, NodeOptions};
+use seaway_server::Counted;
 use seaway_workloads::Workloads;
 use serde_json::{Value, json};
 
@@ -112,8 +114,9 @@ impl Machine {
             .await
             .into_diagnostic()
             .wrap_err("the gateway did not start; choose another with --gateway-listen")?;
-        let counted = gateway.metrics();
-        server.serve_metrics(move || counted.text());
+        let metrics = gateway.metrics();
+        let text = metrics.clone();
+        server.serve_metrics(move || text.text());
         let clients = server.clients();
         let people: seaway_server::ClientFor =
             Arc::new(move |person| Ok(clients(Identity::user(person.name.clone(), person.groups.clone()))));
@@ -130,6 +133,7 @@ impl Machine {
             domain: "localhost".to_owned(),
             gateway_port: Some(gateway.local_addr().port()),
             oidc: options.oidc.clone(),
+            counted: Some(Box::new(move || metrics.snapshot().iter().map(counted).collect())),
             kubernetes: server.address().map(|address| seaway_server::Kubernetes {
                 url: format!("https://{}", kubeconfig::reachable(address)),
                 authority: Some(server.ca_pem().to_owned()),
@@ -154,6 +158,23 @@ impl Machine {
             node.shutdown().await;
         }
         self.server.stop().await;
+    }
+}
+
+/// A counter of the gateway, as the server keeps it.
+fn counted(series: &SeriesSnapshot) -> Counted {
+    let SeriesKey { route_namespace, route, rule, backend_namespace, backend, pod_template_hash } =
+        &series.key;
+    Counted {
+        series: [route_namespace, route, rule, backend_namespace, backend, pod_template_hash]
+            .map(String::as_str)
+            .join("/"),
+        namespace: route_namespace.clone(),
+        route: route.clone(),
+        requests: series.total(),
+        // 5xx is the last of its classes.
+        errors: series.requests.last().copied().unwrap_or_default(),
+        buckets: series.buckets,
     }
 }
 
@@ -268,6 +289,12 @@ pub(crate) fn bound(part: &str, rules: &[Value]) -> [Value; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_keeps_latencies_as_the_gateway_counts_them() {
+        assert_eq!(seaway_server::LATENCY_BOUNDS, seaway_gateway::metrics::BUCKETS);
+        assert_eq!(seaway_gateway::metrics::CLASSES.last(), Some(&"5xx"));
+    }
 
     /// An account's name is a user's in Kubernetes: one that has rights there must not be free to be taken.
     #[test]

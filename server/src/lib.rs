@@ -27,6 +27,7 @@ mod routes;
 mod schemas;
 mod streams;
 mod telemetry;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,12 +47,14 @@ pub use permissions::{account_rules, cluster_roles, group_bindings, roles_page};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use routes::{
     AccessToken, AccessTokenList, AccessTokenRequest, AccessTokenView, AccessView, AccountList,
-    AccountRequest, AccountState, AccountView, AuditList, CopyAnswer, CopyRequest, Done, EnvironmentList,
-    ExtendRequest, History, HoldRequest, Holds, InvitationView, JoinRequest, Kubernetes, Lifetime,
-    LoginMethod, LoginPage, LoginProvider, LoginRequest, May, NewAccessToken, OverrideRequest, Overrides,
-    ProposeAnswer, ProposeRequest, Rights, RoleRequest, RollbackRequest, SessionView, SetupRequest,
-    SyncAnswer, SyncRequest, TokenView, UsageList, WebhookAnswer, document,
+    AccountRequest, AccountState, AccountView, AdmissionView, AdmitRequest, AuditList, CancelRequest,
+    Cancelled, CopyAnswer, CopyRequest, Deploy, Done, EnvironmentList, ExtendRequest, History, HoldRequest,
+    Holds, InvitationView, JoinRequest, Kubernetes, Lifetime, LoginMethod, LoginPage, LoginProvider,
+    LoginRequest, May, NewAccessToken, OverrideRequest, Overrides, ProposeAnswer, ProposeRequest,
+    RedeemRequest, Rights, RoleRequest, RollbackRequest, SessionView, SetupRequest, SyncAnswer, SyncRequest,
+    TokenView, TrafficPoint, TrafficRoute, TrafficView, UsageList, WebhookAnswer, document,
 };
+pub use traffic::{BOUNDS as LATENCY_BOUNDS, Counted, Traffic, TrafficError};
 
 /// The port at which it listens when nothing else is said.
 pub const DEFAULT_PORT: u16 = 7420;
@@ -86,6 +89,8 @@ pub struct Options {
     pub gateway_port: Option<u16>,
     /// How people reach the Kubernetes API with kubectl, where that is known.
     pub kubernetes: Option<Kubernetes>,
+    /// What a gateway of ours counts; absent: requests go through somebody else's. Closed by [`Server::stop`].
+    pub traffic: Option<Traffic>,
 }
 
 impl Options {
@@ -113,6 +118,7 @@ impl Options {
             ledger,
             gateway_port: None,
             kubernetes: None,
+            traffic: None,
         }
     }
 }
@@ -138,6 +144,7 @@ pub enum Error {
 pub struct Server {
     address: SocketAddr,
     accounts: Arc<Accounts>,
+    measuring: Option<tokio::task::JoinHandle<()>>,
     stopping: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -160,6 +167,8 @@ impl Server {
         });
         let oidc = options.oidc.map(|settings| oidc::Provider::new(settings, options.policy, &url));
         let oidc = oidc.transpose().map_err(Error::Oidc)?;
+        let measuring = options.traffic.map(|traffic| traffic.start(stopping.clone()));
+        let (traffic, measuring) = measuring.unzip();
         let app = routes::App {
             accounts: accounts.clone(),
             https,
@@ -171,13 +180,16 @@ impl Server {
             client_for: options.client_for,
             gateway_port: options.gateway_port,
             kubernetes: options.kubernetes,
-            streams: Default::default(),
+            traffic,
+            streams: streams::Streams::new(streams::LOGS),
+            listeners: streams::Streams::new(streams::EVENTS),
+            admissions: Default::default(),
             metrics: Default::default(),
             stopping: stopping.clone(),
         };
         let router = routes::router(Arc::new(app), guard::Names::new(options.names));
         let serving = tokio::spawn(listener::serve(listener, tls, router, stopping.clone()));
-        Ok(Self { address, accounts, stopping, serving })
+        Ok(Self { address, accounts, measuring, stopping, serving })
     }
 
     /// Where it listens.
@@ -189,6 +201,9 @@ impl Server {
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
+        if let Some(measuring) = self.measuring {
+            let _ = measuring.await;
+        }
         self.accounts.close().await;
     }
 }

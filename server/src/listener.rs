@@ -18,8 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-/// Connections at the same time; more wait.
-const CONNECTIONS: usize = 1024;
+/// Connections at the same time; more wait. An open page is one: it listens for events.
+const CONNECTIONS: usize = 16 * 1024;
 /// Until the head of a request is there.
 const HEAD: Duration = Duration::from_secs(15);
 /// How long open answers may go on once the end is asked for.

@@ -152,7 +152,7 @@ const TABLE: [Right; 23] = [
     right(RESOURCE, "get", "see state, objects, history, plans and fidelity of one", true, EVERYBODY),
     right(RESOURCE, "list", "see which there are", true, EVERYBODY),
     right(RESOURCE, "watch", "be told of changes (`kubectl get --watch`)", false, EVERYBODY),
-    right(RESOURCE, "sync", "bring one to what Git says, now", true, ACTING),
+    right(RESOURCE, "sync", "bring one to what Git says, now; cancel that", true, ACTING),
     right(RESOURCE, "rollback", "bring one to an earlier release", true, ACTING),
     right(
         RESOURCE,

@@ -10,12 +10,17 @@ use serde_json::{Value, json};
 use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ArrayBuilder, Schema};
 
+const TRIGGERS: [&str; 5] = ["release", "drift", "person", "rollback", "retry"];
+const OUTCOMES: [&str; 5] = ["running", "succeeded", "failed", "superseded", "cancelled"];
+
 /// Every shape by its name.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
     let mut all = vec![
         ("EnvironmentKey", environment_key()),
         ("EnvironmentView", environment_view()),
         ("EnvironmentDetail", environment_detail()),
+        ("Deployed", deployed()),
+        ("LinkView", link_view()),
         ("ObjectRef", object_ref()),
         ("ObjectView", object_view()),
         ("Release", release()),
@@ -97,6 +102,20 @@ pub(crate) fn origin_ref() -> Ref {
     Ref::from_schema_name("Origin")
 }
 
+pub(crate) fn trigger_ref() -> Schema {
+    one_of_schema(&TRIGGERS)
+}
+
+pub(crate) fn outcome_ref() -> Schema {
+    one_of_schema(&OUTCOMES)
+}
+
+fn one_of_schema(values: &'static [&'static str]) -> Schema {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+    let values = Some(values.iter().copied());
+    Schema::Object(ObjectBuilder::new().schema_type(Type::String).enum_values(values).build())
+}
+
 pub(crate) fn sync() -> Ref {
     Ref::from_schema_name("SyncRecord")
 }
@@ -170,7 +189,7 @@ fn phase() -> Value {
 }
 
 fn outcome() -> Value {
-    one_of("How it ended.", &["running", "succeeded", "failed", "superseded"])
+    one_of("How it ended.", &OUTCOMES)
 }
 
 fn environment_key() -> Value {
@@ -192,6 +211,7 @@ fn summary() -> Vec<(&'static str, Value)> {
         ("copyOf?", text("What it is a copy of, as NAMESPACE/NAME.")),
         ("owner?", text("The person whose it is.")),
         ("expires?", text("From when on it is deleted (RFC 3339).")),
+        ("deployed?", shape("Deployed")),
     ]
 }
 
@@ -210,8 +230,28 @@ fn environment_detail() -> Value {
         ("lastSync", maybe("SyncRecord")),
         ("copy?", shape("CopyView")),
         ("overrides?", list(shape("OverrideView"))),
+        ("links?", list(shape("LinkView"))),
     ]);
     object("Everything about an environment.", &fields)
+}
+
+fn deployed() -> Value {
+    let fields = [
+        ("time", time("When that was done.")),
+        ("actor", text("Who asked: a person, or seaway, which follows Git.")),
+        ("author?", text("Who wrote the newest commit that came.")),
+        ("subject?", text("First line of that commit's message.")),
+    ];
+    object("Who brought what runs, and when.", &fields)
+}
+
+fn link_view() -> Value {
+    let fields = [
+        ("name", text("What is there.")),
+        ("component?", text("The component that it is about; absent: all of them.")),
+        ("url", text("Http or https.")),
+    ];
+    object("A page elsewhere about an environment: a link of its stack.", &fields)
 }
 
 fn object_ref() -> Value {
@@ -367,7 +407,7 @@ fn timeline() -> Value {
 
 fn step() -> Value {
     let kinds = ["fetch", "render", "plan", "wave", "object", "pod", "podStep", "prune"];
-    let states = ["waiting", "running", "succeeded", "failed"];
+    let states = ["waiting", "running", "succeeded", "failed", "cancelled"];
     let fields = [
         ("id", text("Unique within a sync, and the same in each sync that does the same.")),
         ("parent?", text("The step that it is a part of.")),
@@ -384,7 +424,7 @@ fn step() -> Value {
 }
 
 fn trigger() -> Value {
-    one_of("Why it began.", &["release", "drift", "person", "rollback", "retry"])
+    one_of("Why it began.", &TRIGGERS)
 }
 
 fn commit_view() -> Value {

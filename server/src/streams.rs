@@ -7,12 +7,17 @@ use parking_lot::Mutex;
 
 use crate::problem::Problem;
 
-/// Streams that a person may have open at once: more than anybody looks at.
-const MOST: usize = 20;
+/// Logs that a person may follow at once: more than anybody looks at.
+pub(crate) const LOGS: usize = 20;
+/// Streams of events that a person may have open at once: one for each page, and for each program that follows.
+pub(crate) const EVENTS: usize = 256;
 
 /// The open streams of all people, by user name.
-#[derive(Clone, Default)]
-pub(crate) struct Streams(Arc<Mutex<HashMap<String, usize>>>);
+#[derive(Clone)]
+pub(crate) struct Streams {
+    open: Arc<Mutex<HashMap<String, usize>>>,
+    most: usize,
+}
 
 /// One of them, until it is dropped.
 pub(crate) struct Open {
@@ -21,15 +26,20 @@ pub(crate) struct Open {
 }
 
 impl Streams {
+    /// Each person may have so many at once.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { open: Arc::default(), most }
+    }
+
     /// Counts one more.
     ///
     /// # Errors
     /// 429 when the person has too many.
     pub(crate) fn open(&self, who: &str) -> Result<Open, Problem> {
-        let mut streams = self.0.lock();
+        let mut streams = self.open.lock();
         let count = streams.entry(who.to_owned()).or_default();
-        if *count >= MOST {
-            return Err(Problem::too_many_streams(MOST));
+        if *count >= self.most {
+            return Err(Problem::too_many_streams(self.most));
         }
         *count += 1;
         Ok(Open { streams: self.clone(), who: who.to_owned() })
@@ -38,7 +48,7 @@ impl Streams {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut streams = self.streams.0.lock();
+        let mut streams = self.streams.open.lock();
         if let Some(count) = streams.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
@@ -55,11 +65,11 @@ mod tests {
 
     #[test]
     fn each_person_has_so_many_and_none_is_remembered() {
-        let streams = Streams::default();
-        let open: Vec<Open> = (0..MOST).map(|_| streams.open("ada").unwrap()).collect();
+        let streams = Streams::new(3);
+        let open: Vec<Open> = (0..3).map(|_| streams.open("ada").unwrap()).collect();
         assert_eq!(streams.open("ada").err().unwrap().status, 429);
         drop(streams.open("ben").unwrap());
         drop(open);
-        assert!(streams.0.lock().is_empty());
+        assert!(streams.open.lock().is_empty());
     }
 }

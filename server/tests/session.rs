@@ -495,6 +495,7 @@ async fn only_these_need_no_login() {
         "GET /api/v1/login",
         "GET /api/v1/oidc/callback",
         "GET /api/v1/oidc/login",
+        "POST /api/v1/command-lines/token",
         "POST /api/v1/join",
         "POST /api/v1/login",
         "POST /api/v1/setup",

@@ -39,7 +39,7 @@ const rights = await viewer.evaluate(async () => (await fetch("/api/v1/environme
 assert.deepEqual(rights, { sync: false, rollback: false, hold: false, update: false, delete: false });
 for (const name of ACTIONS) assert.equal(await viewer.getByRole("button", { name }).count(), 0, `a viewer sees no ${name}`);
 for (const name of ["People", "Audit"]) assert.equal(await viewer.getByRole("link", { name }).count(), 0, name);
-for (const action of ["sync", "rollback", "hold", "suspend", "resume"]) {
+for (const action of ["sync", "cancel", "rollback", "hold", "suspend", "resume"]) {
   assert.equal(await asked(viewer, "POST", `/api/v1/environments/seaway/staging/${action}`), 403, action);
 }
 assert.equal(await asked(viewer, "DELETE", "/api/v1/environments/seaway/staging"), 403);

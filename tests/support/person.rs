@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -23,16 +23,21 @@ impl Person {
         Self { config: tempfile::tempdir().unwrap(), kubeconfig: kubeconfig.to_owned() }
     }
 
-    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Printed {
-        let mut child = program()
+    /// The program as this person runs it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command
             .args(arguments)
             .env("XDG_CONFIG_HOME", self.config.path())
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Printed {
+        let mut child = self.command(arguments).spawn().unwrap();
         // Who does not read it has ended already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();

@@ -4,6 +4,7 @@ import { connection, startEvents } from "./live/events";
 import { Join, Login, Setup } from "./pages/access";
 import { Accounts } from "./pages/accounts";
 import { Audit } from "./pages/audit";
+import { CommandLine } from "./pages/command-line";
 import { EnvironmentPage } from "./pages/environment";
 import { Environments } from "./pages/environments";
 import { Tokens } from "./pages/tokens";
@@ -53,6 +54,7 @@ function Frame() {
   else if (first === "accounts" && names?.length === 1) view = <Accounts />;
   else if (first === "audit" && names?.length === 1) view = <Audit />;
   else if (first === "tokens" && names?.length === 1) view = <Tokens />;
+  else if (first === "command-line" && names?.length === 1) view = <CommandLine />;
   else if (first === "environments" && namespace && name && (names?.length ?? 0) <= 4) {
     view = <EnvironmentPage key={`${namespace}/${name}`} namespace={namespace} name={name} tab={tab ?? "tree"} />;
   }

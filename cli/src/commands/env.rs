@@ -56,6 +56,8 @@ enum Command {
     Plan(plan::Options),
     /// Bring an environment to what Git says, now
     Sync(actions::SyncOptions),
+    /// Stop the sync that goes on
+    Cancel(actions::CancelOptions),
     /// Show what was deployed when, by whom, and how that ended
     History(history::Options),
     /// Go back to an earlier release, and keep the present one out
@@ -90,6 +92,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         Command::Show(options) => show::run(&client, &options).await,
         Command::Plan(options) => plan::run(&client, &options).await,
         Command::Sync(options) => actions::sync(&client, &options).await,
+        Command::Cancel(options) => actions::cancel(&client, &options).await,
         Command::History(options) => history::run(&client, &options).await,
         Command::Rollback(options) => actions::rollback(&client, &options).await,
         Command::Hold(options) => actions::hold(&client, &options).await,

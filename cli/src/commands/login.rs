@@ -1,9 +1,10 @@
 //! `seaway login` and `seaway logout`: as whom the other commands ask.
 
-use std::io::IsTerminal;
+mod browser;
+
 use std::process::ExitCode;
 
-use miette::{WrapErr, miette};
+use miette::WrapErr;
 use seaway_server::{Done, LoginRequest, TokenView};
 use secrecy::ExposeSecret;
 
@@ -15,21 +16,27 @@ use crate::client::{Client, Login, Refused, ServerOptions, Token, counts_before_
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   seaway login
-  seaway login --server https://seaway.example.com --user ada
+  seaway login --server https://seaway.example.com
+  seaway login --no-browser
+  seaway login --user ada
   pass show seaway | seaway login --user ada --password-stdin
 
-Your account is made by an administrator with `seaway account create`; the link that it prints lets
-you choose the password. The login is kept in $XDG_CONFIG_HOME/seaway/login.json, for you alone. It
+Your browser asks whether this command line may act as you, also where you log in at a provider;
+with --user the password of the account is asked for here instead. An account is made by an
+administrator with `seaway account create`. The login is kept in $XDG_CONFIG_HOME/seaway/login.json, for you alone. It
 ends when it is not used for twelve hours, after a week, and with `seaway logout`; it is only ever
 sent to the server where you have logged in, over https or on this machine. While KUBECONFIG names
 a kubeconfig whose context names a Seaway server, that counts before the login.")]
 pub(crate) struct Options {
-    /// Name of your account [default: you are asked]
+    /// Name of your account: it is asked for its password here, and no browser is needed
     #[arg(short, long, value_name = "NAME")]
     user: Option<String>,
     /// Read the password from standard input
-    #[arg(long)]
+    #[arg(long, requires = "user")]
     password_stdin: bool,
+    /// Print the link for a browser on another machine, and read the code that it shows
+    #[arg(long, conflicts_with = "user")]
+    no_browser: bool,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -37,20 +44,18 @@ pub(crate) struct Options {
 /// Logs in and keeps that.
 pub(crate) async fn log_in(options: &Options) -> miette::Result<ExitCode> {
     let client = Client::to_log_in(&options.server)?;
-    let name = match &options.user {
-        Some(name) => name.clone(),
-        None if options.password_stdin || !std::io::stdin().is_terminal() => {
-            return Err(miette!(help = "give it with --user", "the name of the account is needed"));
+    let answer = match &options.user {
+        None => browser::log_in(&client, !options.no_browser).await?,
+        Some(name) => {
+            let who = format!("{} at {}", printable(name), client.url());
+            if options.password_stdin {
+                eprintln!("Logging in as {who}.");
+            }
+            let password = question::password(&format!("Password for {who}: "), options.password_stdin)?;
+            let request = LoginRequest { name: name.clone(), password };
+            client.post::<TokenView>("/api/v1/tokens", &request).await?
         }
-        None => question::line(&format!("Name at {}: ", client.url()))?,
     };
-    let who = format!("{} at {}", printable(&name), client.url());
-    if options.password_stdin {
-        eprintln!("Logging in as {who}.");
-    }
-    let password = question::password(&format!("Password for {who}: "), options.password_stdin)?;
-    let request = LoginRequest { name, password };
-    let answer: TokenView = client.post("/api/v1/tokens", &request).await?;
     let login = Login {
         server: client.url().clone(),
         user: answer.user,

@@ -173,6 +173,8 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         domain: options.domain,
         gateway_port: None,
         oidc,
+        // Requests go through the cluster's own gateway.
+        counted: None,
         kubernetes,
     };
     let people = seaway_server::impersonation(client.clone());

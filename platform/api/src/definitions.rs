@@ -137,6 +137,19 @@ fn repository(description: &str) -> Value {
     json!({"type": "string", "description": description, "minLength": 1, "maxLength": 2048, "pattern": "^[^-]"})
 }
 
+fn link() -> Value {
+    object(
+        "A page elsewhere.",
+        &["name", "url"],
+        json!({
+            "name": {"type": "string", "minLength": 1, "maxLength": 63, "description": "What is there."},
+            "url": {"type": "string", "maxLength": 2048, "pattern": "^https?://[^/?#]",
+                    "description": "Http or https. {environment}, {namespace}, {stack} and {class} stand for those of an \
+                                    environment; with {component} there is a link for each component."},
+        }),
+    )
+}
+
 fn stack() -> Value {
     let source = object(
         "Where its manifests are.",
@@ -212,6 +225,8 @@ fn stack() -> Value {
                                    "What stays in production, each with its stand-in.".into()),
             "copies": copies(),
             "ignore": {"type": "array", "maxItems": 256, "items": ignore},
+            "links": with(list("name", 32, link()), "description",
+                          "Pages elsewhere about each environment, such as dashboards and logs.".into()),
         }),
     )
 }

@@ -9,6 +9,7 @@
 
 mod definitions;
 pub mod environment;
+mod links;
 pub mod stack;
 mod validation;
 
@@ -16,6 +17,7 @@ pub use definitions::crds;
 pub use environment::{
     Environment, EnvironmentSpec, EnvironmentStatus, SHARED_NAMESPACE, owner, personal_namespace,
 };
+pub use links::{Link, LinkValues};
 pub use stack::{Stack, StackSpec, StackStatus};
 pub use validation::{FieldError, validate_environment, validate_place, validate_stack};
 

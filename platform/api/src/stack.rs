@@ -6,6 +6,8 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::links::Link;
+
 /// What a stack is made of.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -37,6 +39,9 @@ pub struct StackSpec {
     /// Fields that others may write: neither drift nor overwritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<IgnoreRule>,
+    /// Pages elsewhere about each environment, such as dashboards and logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
 }
 
 /// A part of a stack.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
+use crate::links;
 use crate::stack::{ProductionOnly, StackSpec, StandIn};
 
 /// A field that breaks a rule.
@@ -74,6 +75,7 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
     }
     validate_copies(spec, &mut errors);
     validate_egress(spec, &mut errors);
+    errors.extend(links::errors(&spec.links));
     for (index, rule) in spec.ignore.iter().enumerate() {
         let at = format!("spec.ignore[{index}]");
         if rule.json_pointers.is_empty() && rule.field_managers.is_empty() {

@@ -46,8 +46,10 @@ pub enum SyncOutcome {
     Failed,
     /// A newer revision came before the end.
     Superseded,
-    /// The process ended, or a person stopped it.
+    /// The process ended.
     Interrupted,
+    /// A person cancelled it.
+    Cancelled,
 }
 
 /// A commit that a sync brought.

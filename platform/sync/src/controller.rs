@@ -27,14 +27,17 @@ use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
 use crate::plan::{ObjectRef, Plan};
 use crate::queue::Turns;
-use crate::records::{Memory, Records};
+use crate::records::{Cancellation, Memory, Records};
 use crate::rendering::RenderCache;
 use crate::shared::{Known, Shared};
 use crate::sources::Sources;
 use crate::stacks;
 use crate::status::Summary;
 use crate::steps::Steps;
-use crate::view::{EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, Outcome, Progress, SyncRecord};
+use crate::subject::Subject;
+use crate::view::{
+    EnvironmentDetail, EnvironmentKey, EnvironmentView, Hold, LinkView, Outcome, Progress, SyncRecord,
+};
 
 /// How syncs are run.
 pub struct SyncOptions {
@@ -180,6 +183,7 @@ impl Sync {
         };
         // A copy that cannot be is shown with the reason, and without what it would be called.
         let subject = self.shared.subject(&environment).ok();
+        let links = subject.as_ref().map(links).unwrap_or_default();
         let copy = subject
             .and_then(|subject| copies::view(&subject, summary.naming.as_deref(), summary.open.clone()));
         let overrides = copies::overrides(
@@ -199,6 +203,7 @@ impl Sync {
             last_sync: memory.last().cloned().map(SyncRecord::without_steps),
             copy,
             overrides,
+            links,
         })
     }
 
@@ -407,11 +412,50 @@ impl Sync {
 
     async fn set_suspended(&self, key: &EnvironmentKey, suspended: bool, actor: &str) -> Result<(), Error> {
         let (_, mailbox) = self.known(key)?;
-        self.shared.records.change(key, |memory| memory.suspended = suspended)?;
+        self.shared.records.change(key, |memory| {
+            memory.suspended = suspended;
+            // Who lets it go on asks for what was cancelled as well.
+            if !suspended {
+                memory.cancelled = None;
+            }
+        })?;
         let action = if suspended { "environment.suspend" } else { "environment.resume" };
         self.shared.journal.did(key, actor, action).await?;
         mailbox.put(Mail::Records);
         Ok(())
+    }
+
+    /// Cancels the sync that goes on, or with `sync` that one alone: it stops before its next wave, wait or deletion.
+    /// What is applied stays. The same content is not begun again by itself, also not as drift, until a person asks, the
+    /// environment is resumed, or what is to run is something else. Answers once that is on disk, with the sync's id; an
+    /// instant later it may end well nevertheless, when it was done already.
+    ///
+    /// # Errors
+    /// When no sync goes on.
+    pub async fn cancel(&self, key: &EnvironmentKey, sync: Option<u64>, actor: &str) -> Result<u64, Error> {
+        let (_, mailbox) = self.known(key)?;
+        let time = jiff::Timestamp::now();
+        let id = self.shared.records.change(key, |memory| {
+            let running = memory.syncs.last().filter(|last| last.outcome == Outcome::Running);
+            let Some(running) = running.filter(|running| sync.is_none_or(|sync| sync == running.id)) else {
+                return Err(Error::NoRelease(match sync {
+                    Some(sync) => format!("sync {sync} of {key} does not go on"),
+                    None => format!("no sync of {key} goes on"),
+                }));
+            };
+            let id = running.id;
+            memory.cancelled = Some(Cancellation {
+                sync: id,
+                release: running.release.clone(),
+                content: running.content.clone(),
+                actor: actor.to_owned(),
+                time,
+            });
+            Ok(id)
+        })??;
+        self.shared.journal.did(key, actor, "environment.cancel").await?;
+        mailbox.cancel(id);
+        Ok(id)
     }
 
     /// A forge tells of a push: the repository is asked at once, and nothing else of it is believed. How many
@@ -446,6 +490,30 @@ impl Sync {
     }
 }
 
+/// The stack's links, for this environment.
+fn links(subject: &Subject) -> Vec<LinkView> {
+    let values = seaway_api::LinkValues {
+        environment: &subject.key.name,
+        namespace: &subject.spec.destination.namespace,
+        stack: &subject.spec.stack,
+        class: subject.spec.class.as_str(),
+    };
+    let components = || subject.stack.components.iter().map(|component| component.name.as_str());
+    let mut links = Vec::new();
+    for link in &subject.stack.links {
+        if link.is_of_components() {
+            links.extend(components().map(|component| LinkView {
+                name: link.name.clone(),
+                component: Some(component.to_owned()),
+                url: link.url_for(&values, component),
+            }));
+        } else {
+            links.push(LinkView { name: link.name.clone(), component: None, url: link.url_for(&values, "") });
+        }
+    }
+    links
+}
+
 fn view(environments: &BTreeMap<EnvironmentKey, Known>, known: &Known) -> EnvironmentView {
     let summary = known.summary.lock();
     let environment = &known.environment;
@@ -465,5 +533,6 @@ fn view(environments: &BTreeMap<EnvironmentKey, Known>, known: &Known) -> Enviro
         copy_of: original.map(|key| key.to_string()),
         owner: environment.metadata.namespace.as_deref().and_then(seaway_api::owner).map(str::to_owned),
         expires: environment.spec.expires.clone(),
+        deployed: summary.deployed.clone(),
     }
 }

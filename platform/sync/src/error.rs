@@ -72,6 +72,9 @@ pub enum Error {
     /// Something newer takes its place.
     #[error("something newer takes its place")]
     Superseded,
+    /// A person has cancelled it.
+    #[error("a person has cancelled it")]
+    Cancelled,
     /// The history has nothing to go back to.
     #[error("{0}")]
     NoRelease(String),
@@ -98,6 +101,7 @@ impl Error {
             Self::Cluster { .. } => "ApplyFailed",
             Self::Unhealthy(_) => "NotHealthy",
             Self::Superseded => "Superseded",
+            Self::Cancelled => "Cancelled",
             Self::NoRelease(_) => "NoRelease",
             Self::Records(_) => "RecordsUnavailable",
             Self::Stopping => "Stopping",

@@ -36,6 +36,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) cache: &'a Arc<Cache>,
     pub(crate) objects: &'a Objects,
     pub(crate) mailbox: &'a Mailbox,
+    /// Its id: a person may cancel it.
+    pub(crate) sync: u64,
     pub(crate) apply_set: &'a str,
     /// The sync and its attempt: a hook that ran for it does not run again.
     pub(crate) run: String,
@@ -83,7 +85,7 @@ impl Executor<'_> {
         let result = self.apply_components(planned, components, done).await;
         match result {
             Ok(()) => self.prune(planned, done).await,
-            Err(Error::Superseded) => Err(Error::Superseded),
+            Err(stopped @ (Error::Superseded | Error::Cancelled)) => Err(stopped),
             Err(error) => {
                 if self.hooks {
                     self.failure_hooks(planned, components, done).await;
@@ -185,6 +187,7 @@ impl Executor<'_> {
         stage: &Stage,
         done: &Mutex<Done>,
     ) -> Result<(), Error> {
+        self.goes_on()?;
         let began = Instant::now();
         let step = Wave { id: wave_id(component, stage), title: wave_title(component, stage) };
         if stage.groups.iter().flatten().any(|index| self.writes(&planned[*index])) {
@@ -196,8 +199,8 @@ impl Executor<'_> {
                 self.steps.succeed(&step.id, "");
                 waited_for.clone()
             }
-            // The next look goes on with it.
-            Err(Error::Superseded) => None,
+            // The next look goes on with it, or a person has stopped it: nothing went wrong.
+            Err(Error::Superseded | Error::Cancelled) => None,
             Err(error) => {
                 self.steps.fail(&step.id, &error.to_string());
                 Some(error.to_string())
@@ -226,6 +229,7 @@ impl Executor<'_> {
         done: &Mutex<Done>,
     ) -> Result<Option<String>, Error> {
         for group in &stage.groups {
+            self.goes_on()?;
             let requests: Vec<_> =
                 group.iter().map(|index| self.one(&planned[*index], stage.phase, step, done)).collect();
             let results: Vec<Result<(), Error>> =
@@ -235,6 +239,11 @@ impl Executor<'_> {
         let members: Vec<&PlannedObject> =
             stage.groups.iter().flatten().map(|index| &planned[*index]).filter(|o| self.counts(o)).collect();
         self.wait(component, stage, step, &members).await
+    }
+
+    /// Between requests: whether nobody has cancelled it.
+    fn goes_on(&self) -> Result<(), Error> {
+        if self.mailbox.is_cancelled(self.sync) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Whether an object costs a request.
@@ -423,6 +432,7 @@ impl Executor<'_> {
             }
             tokio::select! {
                 () = self.mailbox.preempts() => return Err(Error::Superseded),
+                () = self.mailbox.cancelled(self.sync) => return Err(Error::Cancelled),
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
         }
@@ -468,6 +478,7 @@ impl Executor<'_> {
             }
             tokio::select! {
                 () = self.mailbox.preempts() => return Err(Error::Superseded),
+                () = self.mailbox.cancelled(self.sync) => return Err(Error::Cancelled),
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(left.min(LOOK_AGAIN)) => {}
             }
@@ -524,6 +535,7 @@ impl Executor<'_> {
             (object.options.prune_last, std::cmp::Reverse((object.wave, rank)))
         });
         for object in gone {
+            self.goes_on()?;
             let began = Instant::now();
             self.steps.begin(PRUNE, None, StepKind::Prune, "Delete what left Git", None);
             let step = format!("{PRUNE}/{}", object.object.id());

@@ -57,6 +57,7 @@ impl Journal {
             Outcome::Succeeded => SyncOutcome::Succeeded,
             Outcome::Failed => SyncOutcome::Failed,
             Outcome::Superseded => SyncOutcome::Superseded,
+            Outcome::Cancelled => SyncOutcome::Cancelled,
             Outcome::Running => SyncOutcome::Interrupted,
         };
         let inventory = inventory.map(|entries| {
@@ -221,6 +222,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Succeeded => "succeeded",
         Outcome::Failed => "failed",
         Outcome::Superseded => "superseded",
+        Outcome::Cancelled => "cancelled",
     }
 }
 

@@ -54,6 +54,8 @@ impl Letters {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     letters: Mutex<Letters>,
+    /// The sync that a person has cancelled.
+    cancelled: Mutex<Option<u64>>,
     wake: Notify,
 }
 
@@ -79,21 +81,37 @@ impl Mailbox {
 
     /// Waits until there is something to take.
     pub(crate) async fn has_mail(&self) {
-        self.until(|letters| !letters.is_empty()).await;
+        self.until(|| !self.letters.lock().is_empty()).await;
     }
 
     /// Waits until there is something for which a sync that goes on must end.
     pub(crate) async fn preempts(&self) {
-        self.until(Letters::preempts).await;
+        self.until(|| self.letters.lock().preempts()).await;
     }
 
-    async fn until(&self, holds: impl Fn(&Letters) -> bool) {
+    /// A sync is to stop where it can.
+    pub(crate) fn cancel(&self, sync: u64) {
+        *self.cancelled.lock() = Some(sync);
+        self.wake.notify_waiters();
+    }
+
+    /// Whether a sync is to stop.
+    pub(crate) fn is_cancelled(&self, sync: u64) -> bool {
+        *self.cancelled.lock() == Some(sync)
+    }
+
+    /// Waits until a sync is to stop.
+    pub(crate) async fn cancelled(&self, sync: u64) {
+        self.until(|| self.is_cancelled(sync)).await;
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
         loop {
             let woken = self.wake.notified();
             let mut woken = std::pin::pin!(woken);
             // Listens before it looks, so that nothing can come in between.
             woken.as_mut().enable();
-            if holds(&self.letters.lock()) {
+            if holds() {
                 return;
             }
             woken.await;
@@ -118,5 +136,16 @@ mod tests {
         let letters = mailbox.take();
         assert!(letters.spec && letters.source && !letters.records);
         assert!(mailbox.has_mail().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sync_is_cancelled_and_no_other() {
+        let mailbox = Mailbox::default();
+        assert!(mailbox.cancelled(7).now_or_never().is_none());
+        mailbox.cancel(7);
+        mailbox.cancelled(7).await;
+        assert!(mailbox.is_cancelled(7) && !mailbox.is_cancelled(8));
+        assert!(mailbox.cancelled(8).now_or_never().is_none());
+        assert!(mailbox.has_mail().now_or_never().is_none(), "it is no news for the next look");
     }
 }

@@ -61,6 +61,8 @@ impl Release {
         components.sort_by(|a, b| a.name.cmp(&b.name));
         let mut images = BTreeMap::new();
         objects.into_iter().for_each(|object| collect_images(object, &mut images));
+        // Where people look at it decides nothing of what runs.
+        let spec = StackSpec { links: Vec::new(), ..spec.clone() };
         let spec = serde_json::to_value(spec).unwrap_or_default();
         Self { stack: stack.to_owned(), spec: digest(&spec), components, images }
     }
@@ -140,6 +142,14 @@ mod tests {
         assert!(name.starts_with("shop-") && name.len() == "shop-".len() + 12, "{name}");
         assert_ne!(name, release("c2", "x:1").name());
         assert_ne!(name, release("c1", "x:2").name());
+    }
+
+    #[test]
+    fn links_make_no_other_release() {
+        let link = seaway_api::Link { name: "Logs".into(), url: "https://logs.example.com".into() };
+        let spec = StackSpec { links: vec![link], ..StackSpec::default() };
+        let linked = Release::new("shop", &spec, Vec::new(), []);
+        assert_eq!(linked.name(), Release::new("shop", &StackSpec::default(), Vec::new(), []).name());
     }
 
     #[test]

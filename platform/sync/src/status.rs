@@ -19,7 +19,7 @@ use crate::health::{Health, HealthStatus, health};
 use crate::plan::{Action, Plan};
 use crate::release::Release;
 use crate::steps::Steps;
-use crate::view::{ObjectView, SyncStatus};
+use crate::view::{Deployed, ObjectView, SyncStatus};
 
 /// More warnings are counted and not named.
 const MAX_WARNINGS: usize = 10;
@@ -48,6 +48,10 @@ pub(crate) struct Summary {
     /// Why a repository does not answer now, though what was known of it runs.
     pub(crate) unreachable: Option<String>,
     pub(crate) held: Option<String>,
+    /// Why what Git says is not begun again by itself: a person cancelled it.
+    pub(crate) cancelled: Option<String>,
+    /// Who brought what runs.
+    pub(crate) deployed: Option<Deployed>,
     pub(crate) suspended: bool,
     /// What became of the objects of what this is a copy of.
     pub(crate) naming: Option<Arc<Naming>>,
@@ -110,6 +114,7 @@ impl Summary {
             .or_else(|| self.plan.blocked.clone())
             .or_else(|| self.problem())
             .or_else(|| self.running.clone())
+            .or_else(|| self.cancelled.clone())
             .or_else(|| self.held.clone())
             .or_else(|| self.conflicts.values().next().cloned())
             .or_else(|| self.unreachable.clone())
@@ -171,7 +176,10 @@ impl Summary {
         conditions.push(match (&self.failed, self.sync) {
             (Some((reason, message)), _) => condition("Synced", Some(false), reason, message),
             (None, SyncStatus::Synced) => condition("Synced", Some(true), "Synced", ""),
-            (None, SyncStatus::OutOfSync) => condition("Synced", Some(false), "OutOfSync", &why),
+            (None, SyncStatus::OutOfSync) => match &self.cancelled {
+                Some(cancelled) => condition("Synced", Some(false), "Cancelled", cancelled),
+                None => condition("Synced", Some(false), "OutOfSync", &why),
+            },
             (None, SyncStatus::Unknown) => condition("Synced", None, "Unknown", &self.message()),
         });
         let healthy = match self.health.status {

@@ -51,6 +51,8 @@ pub enum StepState {
     Succeeded,
     /// It went wrong.
     Failed,
+    /// A person cancelled the sync before it was done.
+    Cancelled,
 }
 
 /// One step of a sync.

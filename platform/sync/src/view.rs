@@ -100,6 +100,38 @@ pub struct EnvironmentView {
     /// From when on it is deleted (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Who brought what runs, and when; absent: nothing was deployed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<Deployed>,
+}
+
+/// Who brought what runs, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployed {
+    /// When that was done.
+    pub time: Timestamp,
+    /// Who asked: a person, or `seaway`, which follows Git.
+    pub actor: String,
+    /// Who wrote the newest commit that came, as the commit says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The first line of that commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// A page elsewhere about an environment, such as a dashboard: a link of its stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkView {
+    /// What is there.
+    pub name: String,
+    /// The component that it is about; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// Http or https.
+    pub url: String,
 }
 
 /// One object of an environment.
@@ -142,6 +174,9 @@ pub struct EnvironmentDetail {
     /// Deviations from the stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<OverrideView>,
+    /// The stack's links, filled in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkView>,
 }
 
 /// What a copy is called, and what it has of what it copies.
@@ -298,6 +333,8 @@ pub enum Outcome {
     Failed,
     /// Something newer took its place.
     Superseded,
+    /// A person cancelled it.
+    Cancelled,
 }
 
 /// Why a sync began.

@@ -5,6 +5,8 @@
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
+use seaway_sync::SyncChoice;
+use seaway_sync::steps::StepState;
 use seaway_sync::view::Outcome;
 use serde_json::{Value, json};
 use support::{Repository, World, config};
@@ -106,6 +108,98 @@ async fn a_wave_that_hangs_does_not_stop_the_fix() {
     let history = world.sync().history(&key, 10).unwrap();
     let outcomes: Vec<Outcome> = history.iter().map(|sync| sync.outcome).collect();
     assert_eq!(outcomes, [Outcome::Succeeded, Outcome::Superseded]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_sync_stops_and_is_not_begun_again_by_itself() {
+    let repository = Repository::new();
+    let stuck = job("stuck", "argocd.argoproj.io/sync-wave: \"-1\"");
+    repository.push(
+        "main",
+        "Hangs",
+        &[("deploy/a.yaml", Some(&config("a", "one"))), ("deploy/job.yaml", Some(&stuck))],
+    );
+    let mut world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    let waits = async |world: &World| {
+        let timeline = world.sync().timeline(&key, None);
+        timeline.is_ok_and(|timeline| {
+            timeline.outcome == Outcome::Running
+                && timeline.steps.iter().any(|step| step.id.starts_with("wave/"))
+        })
+    };
+    world.until("it waits for the first wave", waits).await;
+    let running = world.sync().history(&key, 1).unwrap()[0].id;
+    assert!(world.sync().cancel(&key, Some(running + 1), "ada").await.is_err(), "another one");
+    assert_eq!(world.sync().cancel(&key, Some(running), "ada").await.unwrap(), running);
+    let ended =
+        async |world: &World, outcome: Outcome| world.sync().history(&key, 1).unwrap()[0].outcome == outcome;
+    world.until("it ends as cancelled", async |world| ended(world, Outcome::Cancelled).await).await;
+    let last = world.sync().history(&key, 1).unwrap().remove(0);
+    assert_eq!((last.id, last.message.as_str()), (running, "cancelled by ada"));
+    assert!(world.sync().cancel(&key, None, "ada").await.is_err(), "nothing goes on any more");
+    let steps = world.sync().timeline(&key, None).unwrap().steps;
+    assert!(steps.iter().any(|step| step.state == StepState::Cancelled), "{steps:?}");
+    assert!(steps.iter().all(|step| step.state != StepState::Failed), "{steps:?}");
+
+    // Neither the Job's end, nor a commit that changes nothing there, nor a restart begins it again.
+    end_job(&world, "stuck", "Complete").await;
+    repository.push("main", "Elsewhere", &[("README", Some("nothing that is deployed"))]);
+    world.sync.take().unwrap().stop().await;
+    world.start().await;
+    let told =
+        async |world: &World| world.view().is_some_and(|view| view.message.contains("was cancelled by ada"));
+    world.until("it is said why nothing goes on", told).await;
+    assert_eq!(world.sync().history(&key, 10).unwrap().len(), 1);
+    assert_eq!(world.value("a", "key").await, None, "the wave after it was not begun");
+    let condition = async |world: &World| {
+        let found = world.get("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await.unwrap();
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["type"] == "Synced" && one["reason"] == "Cancelled")
+    };
+    world.until("its condition says so", condition).await;
+
+    // Something else is to run: that is deployed.
+    let other = repository.push("main", "Other", &[("deploy/a.yaml", Some(&config("a", "two")))]);
+    world.synced(&other).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("two"));
+    let ledger = world.ledger().await;
+    let filter = seaway_ledger::EventFilter { action: Some("environment.sync".into()), ..Default::default() };
+    let events = ledger.events(&filter, 10).await.unwrap().items;
+    let outcomes: Vec<&str> = events.iter().rev().map(|event| event.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["cancelled", "succeeded"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_gets_the_cancelled_sync_after_all() {
+    let repository = Repository::new();
+    let stuck = job("stuck", "argocd.argoproj.io/sync-wave: \"-1\"");
+    let first = repository.push(
+        "main",
+        "Hangs",
+        &[("deploy/a.yaml", Some(&config("a", "one"))), ("deploy/job.yaml", Some(&stuck))],
+    );
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.until("it goes on", async |world| world.sync().cancel(&key, None, "ada").await.is_ok()).await;
+    let outcome = async |world: &World| world.sync().history(&key, 1).unwrap()[0].outcome;
+    world.until("it is cancelled", async |world| outcome(world).await == Outcome::Cancelled).await;
+    let asked = world.sync().sync(&key, SyncChoice::default(), "ben");
+    let (record, ()) = tokio::join!(asked, end_job(&world, "stuck", "Complete"));
+    let record = record.unwrap().unwrap();
+    assert_eq!((record.outcome, record.actor.as_str()), (Outcome::Succeeded, "ben"));
+    world.synced(&first).await;
+    let deployed = world.view().unwrap().deployed.unwrap();
+    assert_eq!((deployed.actor.as_str(), deployed.subject.as_deref()), ("ben", Some("Hangs")));
+    assert_eq!(deployed.author.as_deref(), Some("Ada"));
+
+    // Later drift is reverted as ever, and who brought what runs is still who did.
+    world.patch("v1", "ConfigMap", "shop", "a", "kubectl-edit", json!({"data": {"key": "x"}})).await;
+    world.until("reverted", async |world| world.value("a", "key").await.as_deref() == Some("one")).await;
+    world.until("that is recorded", async |world| world.sync().history(&key, 9).unwrap().len() == 3).await;
+    assert_eq!(world.view().unwrap().deployed.unwrap().actor, "ben");
     world.stop().await;
 }
 

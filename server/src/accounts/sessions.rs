@@ -45,6 +45,13 @@ pub(crate) struct SessionKey {
     pub(super) carrier: Carrier,
 }
 
+impl SessionKey {
+    /// Whether it is that of a browser, where its person sees what is asked.
+    pub(crate) fn is_of_browser(self) -> bool {
+        self.carrier == Carrier::Cookie
+    }
+}
+
 /// 32 random bytes, as a text. It cannot be printed.
 #[derive(Debug)]
 pub(crate) struct Secret(SecretString);

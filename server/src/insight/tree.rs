@@ -250,6 +250,7 @@ mod tests {
             last_sync: None,
             copy: None,
             overrides: Vec::new(),
+            links: Vec::new(),
         }
     }
 

@@ -195,6 +195,45 @@ pub(super) async fn hold(
     Ok(Json(Holds { holds: vec![hold] }))
 }
 
+/// Which sync is to stop.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct CancelRequest {
+    /// Its id; absent: whichever goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<u64>,
+}
+
+/// The sync that stops.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cancelled {
+    /// Its id.
+    pub sync: u64,
+}
+
+/// Cancels the sync that goes on: it stops before its next wave, wait or deletion, and what is applied stays. The same
+/// content is not begun again by itself until somebody syncs or resumes the environment, or something else is to run.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{namespace}/{name}/cancel", tag = "actions", request_body = CancelRequest,
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = Cancelled),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(place): Path<(String, String)>,
+    body: Body,
+) -> Result<Json<Cancelled>, Problem> {
+    let asked: CancelRequest = request::body(body)?;
+    let key = allowed(&app, &person, (Verb::Sync, "cancel"), place, json!({"sync": asked.sync})).await?;
+    let sync = app.sync.cancel(&key, asked.sync, &person.identity.name).await?;
+    Ok(Json(Cancelled { sync }))
+}
+
 /// Applies nothing until the environment is resumed.
 #[utoipa::path(
     post, path = "/api/v1/environments/{namespace}/{name}/suspend", tag = "actions",

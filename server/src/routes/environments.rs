@@ -38,7 +38,7 @@ pub(super) struct ListQuery {
     sync: Option<String>,
     /// Those in this health: `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`.
     health: Option<String>,
-    /// Those whose namespace, name, stack, release, revision or message holds this text, in any case.
+    /// Those whose namespace, name, stack, release, revision, message or who deployed them holds this text, in any case.
     search: Option<String>,
     /// Elements of a page, at most 500.
     #[param(minimum = 1, maximum = 500, default = 100)]
@@ -65,11 +65,14 @@ impl ListQuery {
 }
 
 fn holds(environment: &EnvironmentView, text: &str) -> bool {
-    let EnvironmentView { namespace, name, stack, release, revision, message, .. } = environment;
+    let EnvironmentView { namespace, name, stack, release, revision, message, deployed, .. } = environment;
+    let deployed = deployed.as_ref();
     [namespace, name, stack, message]
         .into_iter()
         .chain(release)
         .chain(revision)
+        .chain(deployed.map(|deployed| &deployed.actor))
+        .chain(deployed.and_then(|deployed| deployed.author.as_ref()))
         .any(|field| field.to_lowercase().contains(text))
 }
 

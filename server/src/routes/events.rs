@@ -56,6 +56,8 @@ impl EventQuery {
     responses(
         (status = 200, description = "The data of an `event` is an Event, that of a `progress` a Progress",
          body = ref("#/components/schemas/Event"), content_type = "text/event-stream"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "The person has too many of them open"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -75,13 +77,14 @@ pub(super) async fn events(
             id.ok_or_else(|| Problem::bad_request("Last-Event-ID is not the id of an event"))?
         }
     };
+    let open = app.listeners.open(&person.identity.name)?;
     let progress = app.sync.subscribe();
     // Says where to go on, also when nothing happens for a while.
     let first = Event::default().id(last.to_string()).comment("connected");
     let reader = Reader { app, person, query, last, newest, progress, ready: VecDeque::from([first]) };
-    let events = stream::unfold(reader, async |mut reader| {
+    let events = stream::unfold((reader, open), async |(mut reader, open)| {
         let event = reader.next().await?;
-        Some((Ok(event), reader))
+        Some((Ok(event), (reader, open)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }

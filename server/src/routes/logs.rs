@@ -51,6 +51,8 @@ pub(super) struct LogsQuery {
     /// Lines of each container from before now, at most 5000.
     #[param(minimum = 0, maximum = 5000, default = 200)]
     tail: Option<i64>,
+    /// Only lines from that second on (RFC 3339), as for a reader that was away: it knows some of them.
+    since: Option<String>,
 }
 
 /// A line that a container printed.
@@ -115,6 +117,11 @@ pub(super) async fn logs(
             "pods names one to {MAX_CONTAINERS} pods, separated by commas"
         )));
     }
+    let since = query.since.as_deref().map(|since| {
+        let since = since.parse::<jiff::Timestamp>();
+        since.map_err(|_| Problem::bad_request("since is no time of RFC 3339, such as 2030-01-31T12:00:00Z"))
+    });
+    let since = since.transpose()?;
     let open = app.streams.open(&person.identity.name)?;
     let api: Api<Pod> = Api::namespaced(person.client.clone(), &query.namespace);
     let mut sources = SelectAll::new();
@@ -124,7 +131,7 @@ pub(super) async fn logs(
             Ok(found) => {
                 for container in containers(&found, query.container.as_deref()) {
                     if sources.len() < MAX_CONTAINERS {
-                        sources.push(source(&api, pod, container, &query).await);
+                        sources.push(source(&api, pod, container, &query, since).await);
                     }
                 }
             }
@@ -178,6 +185,7 @@ async fn source(
     pod: &str,
     container: String,
     query: &LogsQuery,
+    since: Option<jiff::Timestamp>,
 ) -> BoxStream<'static, Event> {
     let parameters = LogParams {
         container: Some(container.clone()),
@@ -185,6 +193,7 @@ async fn source(
         previous: query.previous,
         tail_lines: Some(query.tail.unwrap_or(TAIL).clamp(0, LARGEST_TAIL)),
         timestamps: true,
+        since_time: since,
         ..LogParams::default()
     };
     let pod = pod.to_owned();

@@ -6,6 +6,7 @@ mod accounts;
 mod actions;
 mod audit;
 mod audit_log;
+pub(crate) mod command_line;
 mod copies;
 mod environments;
 mod events;
@@ -17,6 +18,7 @@ mod request;
 mod session;
 mod timeline;
 mod tokens;
+mod traffic;
 mod tree;
 mod usage;
 mod webhooks;
@@ -46,8 +48,11 @@ pub use access_tokens::{AccessTokenList, AccessTokenRequest, AccessTokenView, Ne
 pub use accounts::{
     AccountList, AccountRequest, AccountState, AccountView, InvitationView, JoinRequest, RoleRequest,
 };
-pub use actions::{Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
+pub use actions::{
+    CancelRequest, Cancelled, Done, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest,
+};
 pub use audit_log::AuditList;
+pub use command_line::{AdmissionView, AdmitRequest, RedeemRequest};
 pub use copies::{
     CopyAnswer, CopyRequest, ExtendRequest, Lifetime, OverrideRequest, Overrides, ProposeAnswer,
     ProposeRequest,
@@ -56,6 +61,7 @@ pub use environments::{EnvironmentList, History, Rights};
 pub(crate) use oidc::CALLBACK as OIDC_CALLBACK;
 pub use session::{LoginMethod, LoginPage, LoginProvider, LoginRequest, May, SessionView, SetupRequest};
 pub use tokens::TokenView;
+pub use traffic::{Deploy, TrafficPoint, TrafficRoute, TrafficView};
 pub use usage::UsageList;
 pub use webhooks::WebhookAnswer;
 
@@ -77,7 +83,14 @@ pub(crate) struct App {
     pub(crate) client_for: ClientFor,
     pub(crate) gateway_port: Option<u16>,
     pub(crate) kubernetes: Option<Kubernetes>,
+    /// What the gateway has counted; absent where it is somebody else's.
+    pub(crate) traffic: Option<crate::traffic::Reader>,
+    /// Logs that are followed.
     pub(crate) streams: Streams,
+    /// Streams of events.
+    pub(crate) listeners: Streams,
+    /// Command lines that were let in by a page.
+    pub(crate) admissions: command_line::Admissions,
     pub(crate) metrics: Arc<telemetry::Metrics>,
     pub(crate) stopping: CancellationToken,
 }
@@ -118,7 +131,9 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(object::object))
         .routes(routes!(logs::logs))
         .routes(routes!(timeline::timeline))
+        .routes(routes!(traffic::traffic))
         .routes(routes!(actions::sync))
+        .routes(routes!(actions::cancel))
         .routes(routes!(actions::rollback))
         .routes(routes!(actions::hold))
         .routes(routes!(actions::suspend))
@@ -136,6 +151,8 @@ fn described() -> (Router<Arc<App>>, Value) {
         .routes(routes!(oidc::login))
         .routes(routes!(oidc::callback))
         .routes(routes!(tokens::create))
+        .routes(routes!(command_line::admit))
+        .routes(routes!(command_line::redeem))
         .routes(routes!(access_tokens::list, access_tokens::create))
         .routes(routes!(access_tokens::revoke))
         .routes(routes!(metrics::metrics))

@@ -19,6 +19,9 @@ use crate::cookie;
 use crate::listener::Peer;
 use crate::problem::Problem;
 
+/// Longest text about a body that is no good, in bytes.
+const LONGEST_QUOTE: usize = 300;
+
 impl FromRequestParts<Arc<App>> for Person {
     type Rejection = Problem;
 
@@ -110,7 +113,11 @@ pub(super) fn body<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejec
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("the body: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        // It quotes what was sent, however long.
+        let said = error.to_string();
+        Problem::bad_request(format!("the body: {}", &said[..said.floor_char_boundary(LONGEST_QUOTE)]))
+    })
 }
 
 /// Names of Kubernetes (RFC 1123): anything else is no environment, and goes no further.

@@ -26,7 +26,7 @@ use seaway_apiserver::{
 use seaway_git::{Mirrors, OutgoingPolicy};
 use seaway_ledger::Ledger;
 use seaway_object::redact::HashKey;
-use seaway_server::{Accounts, Identity, Oidc, Server};
+use seaway_server::{Accounts, Counted, Identity, Oidc, Server, Traffic};
 use seaway_sync::{Sync, SyncOptions};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ pub(crate) struct World {
     http: Client<HttpConnector, Full<Bytes>>,
     folder: tempfile::TempDir,
 }
+
+/// What a gateway says that it has counted.
+pub(crate) type Counters = Arc<parking_lot::Mutex<Vec<Counted>>>;
 
 /// An answer.
 #[derive(Debug)]
@@ -73,15 +76,20 @@ impl World {
     /// Seaway with the people `admin`, `viewer`, `developer`, `approver`, `operator` and `owner` (each with that role in the namespace
     /// `seaway`) and `nobody`, who has no rights. Each one's token is `token-of-` and the name.
     pub(crate) async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, None).await
     }
 
     /// As [`World::start`], with a provider of OpenID Connect that may be asked under this policy.
     pub(crate) async fn start_with_oidc(provider: Oidc, policy: OutgoingPolicy) -> Self {
-        Self::start_with(Some((provider, policy))).await
+        Self::start_with(Some((provider, policy)), None).await
     }
 
-    async fn start_with(oidc: Option<(Oidc, OutgoingPolicy)>) -> Self {
+    /// As [`World::start`], with a gateway that has counted this.
+    pub(crate) async fn start_measured(counters: Counters) -> Self {
+        Self::start_with(None, Some(counters)).await
+    }
+
+    async fn start_with(oidc: Option<(Oidc, OutgoingPolicy)>, counters: Option<Counters>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cluster =
             ApiServer::start(seaway_apiserver::Options::new(folder.path().join("cluster"))).await.unwrap();
@@ -127,7 +135,7 @@ impl World {
         });
         let sync = Arc::new(sync.unwrap());
         let clock = Arc::new(AtomicI64::new(0));
-        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, false, oidc).await;
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, false, oidc, counters).await;
         let http = Client::builder(TokioExecutor::new()).build_http();
         Self { server, sync, cluster, ledger, setup, clock, http, folder }
     }
@@ -136,7 +144,7 @@ impl World {
     pub(crate) async fn restart(self, https: bool) -> Self {
         let Self { server, sync, cluster, ledger, clock, http, folder, .. } = self;
         server.stop().await;
-        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, https, None).await;
+        let (server, setup) = serve(&folder, &sync, &ledger, &cluster, &clock, https, None, None).await;
         Self { server, sync, cluster, ledger, setup, clock, http, folder }
     }
 
@@ -193,6 +201,12 @@ impl World {
     /// The status of an answer; one that goes on is left at that.
     pub(crate) async fn status(&self, request: Request<Full<Bytes>>) -> u16 {
         self.http.request(request).await.unwrap().status().as_u16()
+    }
+
+    /// The status of an answer that goes on, and its body.
+    pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> (u16, Incoming) {
+        let (head, body) = self.http.request(request).await.unwrap().into_parts();
+        (head.status.as_u16(), body)
     }
 
     pub(crate) async fn stream(&self, request: Request<Full<Bytes>>) -> Incoming {
@@ -278,6 +292,7 @@ fn accounts(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("accounts.db")
 }
 
+#[allow(clippy::too_many_arguments)]
 async fn serve(
     folder: &tempfile::TempDir,
     sync: &Arc<Sync>,
@@ -286,6 +301,7 @@ async fn serve(
     clock: &Arc<AtomicI64>,
     https: bool,
     oidc: Option<(Oidc, OutgoingPolicy)>,
+    counters: Option<Counters>,
 ) -> (Server, Option<String>) {
     let authenticate: seaway_server::Authenticate = Arc::new(|token| {
         let name = token.expose().strip_prefix("token-of-").map(identity);
@@ -301,6 +317,11 @@ async fn serve(
         seaway_server::Options::new(sync.clone(), ledger.clone(), accounts, authenticate, people);
     options.listen.set_port(0);
     options.https = https;
+    if let Some(counters) = counters {
+        let file = folder.path().join("traffic.db");
+        let traffic = Traffic::open(&file, move || counters.lock().clone()).await.unwrap();
+        options.traffic = Some(traffic.paced(Duration::from_millis(20)));
+    }
     if let Some((provider, policy)) = oidc {
         options.oidc = Some(provider);
         options.policy = policy;
@@ -355,6 +376,13 @@ impl Repository {
             .output()
             .unwrap();
         assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Commits another file to `main`.
+    pub(crate) fn add(&self, name: &str, content: &Value) {
+        std::fs::write(self.folder.join(name), content.to_string()).unwrap();
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "-m", &format!("Add {name}")]);
     }
 
     /// Commits another value of the ConfigMap to a branch.

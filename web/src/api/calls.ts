@@ -3,6 +3,7 @@ import { request, type Query } from "./client";
 import type {
   AccessTokenList,
   Account,
+  Admission,
   AccountList,
   AuditList,
   CopyAnswer,
@@ -29,6 +30,7 @@ import type {
   Session,
   SyncAnswer,
   Timeline,
+  Traffic,
   Tree,
 } from "./contract";
 
@@ -46,6 +48,8 @@ export const join = (code: string, password: string) =>
   request<Session>("POST", "/join", { body: { code, password } });
 export const session = (signal?: Signal) => request<Session>("GET", "/session", { signal });
 export const logout = () => request<unknown>("DELETE", "/session");
+
+export const admit = (challenge: string) => request<Admission>("POST", "/command-lines", { body: { challenge } });
 
 export const accessTokens = (signal?: Signal) => request<AccessTokenList>("GET", "/access-tokens", { signal });
 export const createAccessToken = (name: string, scopes: Scope[], expires: string) =>
@@ -97,12 +101,15 @@ export const object = (key: EnvironmentKey, { group, version, kind, namespace, n
   request<ObjectDetail>("GET", `${path(key)}/object`, { query: { group, version, kind, namespace, name }, signal });
 export const timeline = (key: EnvironmentKey, sync?: number, signal?: Signal) =>
   request<Timeline>("GET", `${path(key)}/timeline`, { query: { sync }, signal });
+export const traffic = (key: EnvironmentKey, minutes: number, signal?: Signal) =>
+  request<Traffic>("GET", `${path(key)}/traffic`, { query: { minutes }, signal });
 export const history = (key: EnvironmentKey, query: { limit?: number; continue?: number }, signal?: Signal) =>
   request<History>("GET", `${path(key)}/history`, { query, signal });
 export const plan = (key: EnvironmentKey, revision: string | undefined, signal?: Signal) =>
   request<Plan>("GET", `${path(key)}/plan`, { query: { revision }, signal });
 
 export const sync = (key: EnvironmentKey) => request<SyncAnswer>("POST", `${path(key)}/sync`, { body: {} });
+export const cancel = (key: EnvironmentKey, sync: number) => request<unknown>("POST", `${path(key)}/cancel`, { body: { sync } });
 export const rollback = (key: EnvironmentKey, to: string | undefined, reason: string | undefined) =>
   request<Holds>("POST", `${path(key)}/rollback`, { body: { to, reason } });
 export const hold = (key: EnvironmentKey, release: string | undefined, reason: string | undefined) =>

@@ -159,6 +159,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/command-lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets in a command line that shows this digest, as the person who is logged in in a browser. A token lets nobody in. */
+        post: operations["admit_command_line"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/command-lines/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Logs in a command line that was let in: a session as that of `POST /api/v1/tokens`. */
+        post: operations["redeem_command_line"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments": {
         parameters: {
             query?: never;
@@ -212,6 +246,26 @@ export interface paths {
         post: operations["access_token"];
         /** Ends every token that was given for a copy. New ones can be asked for. */
         delete: operations["revoke_access"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{namespace}/{name}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancels the sync that goes on: it stops before its next wave, wait or deletion, and what is applied stays. The same
+         *     content is not begun again by itself until somebody syncs or resumes the environment, or something else is to run.
+         */
+        post: operations["cancel"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -478,6 +532,26 @@ export interface paths {
          *     their pods as long as those are there.
          */
         get: operations["timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{namespace}/{name}/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Request rate, errors and latency of an environment for up to twelve hours, as Seaway's own gateway measured them, and
+         *     what was deployed meanwhile.
+         */
+        get: operations["traffic"];
         put?: never;
         post?: never;
         delete?: never;
@@ -814,6 +888,19 @@ export interface components {
          * @enum {string}
          */
         Action: "create" | "change" | "unchanged" | "prune" | "conflict" | "forbidden" | "invalid" | "hook";
+        /** @description What the command line needs besides its secret. It cannot be printed, and is shown once. */
+        Admission: {
+            /**
+             * Format: password
+             * @description Good once, for five minutes.
+             */
+            code: string;
+        };
+        /** @description A command line that wants to be let in. */
+        AdmitRequest: {
+            /** @description The SHA-256 of its secret, in base64 for URLs without padding. */
+            challenge: string;
+        };
         /** @description A page of what was done. */
         AuditList: {
             /**
@@ -822,6 +909,23 @@ export interface components {
              */
             continue?: number | null;
             items: components["schemas"]["Event"][];
+        };
+        /** @description Which sync is to stop. */
+        CancelRequest: {
+            /**
+             * Format: int64
+             * @description Its id; absent: whichever goes on.
+             * @default null
+             */
+            sync: number | null;
+        };
+        /** @description The sync that stops. */
+        Cancelled: {
+            /**
+             * Format: int64
+             * @description Its id.
+             */
+            sync: number;
         };
         /** @description A commit that a sync brought. */
         CommitView: {
@@ -960,6 +1064,48 @@ export interface components {
             };
             warnings?: string[];
         };
+        /** @description A deploy. */
+        Deploy: {
+            /** @description Who asked. */
+            actor: string;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished?: string | null;
+            /** @enum {string} */
+            outcome: "running" | "succeeded" | "failed" | "superseded" | "cancelled";
+            /** @description The release. */
+            release: string;
+            /** @description Its commits, shortened. */
+            revision: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started: string;
+            /**
+             * Format: int64
+             * @description Id of the sync.
+             */
+            sync: number;
+            /** @enum {string} */
+            trigger: "release" | "drift" | "person" | "rollback" | "retry";
+        };
+        /** @description Who brought what runs, and when. */
+        Deployed: {
+            /** @description Who asked: a person, or seaway, which follows Git. */
+            actor: string;
+            /** @description Who wrote the newest commit that came. */
+            author?: string;
+            /** @description First line of that commit's message. */
+            subject?: string;
+            /**
+             * Format: date-time
+             * @description When that was done.
+             */
+            time: string;
+        };
         /** @description Nothing more is to be said: it is done. */
         Done: Record<string, never>;
         /** @description A field that somebody has changed in the cluster. */
@@ -993,6 +1139,7 @@ export interface components {
             /** @description What it is a copy of, as NAMESPACE/NAME. */
             copyOf?: string;
             current: null | components["schemas"]["Release"];
+            deployed?: components["schemas"]["Deployed"];
             /** @description From when on it is deleted (RFC 3339). */
             expires?: string;
             /**
@@ -1002,6 +1149,7 @@ export interface components {
             health: "Healthy" | "Suspended" | "Progressing" | "Missing" | "Degraded" | "Unknown";
             holds: components["schemas"]["Hold"][];
             lastSync: null | components["schemas"]["SyncRecord"];
+            links?: components["schemas"]["LinkView"][];
             /** @description What a person should know first. */
             message: string;
             /** @description Name. */
@@ -1051,6 +1199,7 @@ export interface components {
             class: "production" | "staging" | "preview" | "personal";
             /** @description What it is a copy of, as NAMESPACE/NAME. */
             copyOf?: string;
+            deployed?: components["schemas"]["Deployed"];
             /** @description From when on it is deleted (RFC 3339). */
             expires?: string;
             /**
@@ -1280,6 +1429,15 @@ export interface components {
         Link: {
             object: components["schemas"]["ObjectRef"];
             /** @description For the browser. */
+            url: string;
+        };
+        /** @description A page elsewhere about an environment: a link of its stack. */
+        LinkView: {
+            /** @description The component that it is about; absent: all of them. */
+            component?: string;
+            /** @description What is there. */
+            name: string;
+            /** @description Http or https. */
             url: string;
         };
         /** @description A line that a container printed. */
@@ -1654,7 +1812,7 @@ export interface components {
              * @description How it ended.
              * @enum {string}
              */
-            outcome?: "running" | "succeeded" | "failed" | "superseded";
+            outcome?: "running" | "succeeded" | "failed" | "superseded" | "cancelled";
             /**
              * Format: int64
              * @description The sync, once there is one.
@@ -1707,6 +1865,19 @@ export interface components {
             repo: string;
             /** @description Whether the branch had this content already. */
             unchanged: boolean;
+        };
+        /** @description A command line that was let in. */
+        RedeemRequest: {
+            /**
+             * Format: password
+             * @description What the page was given.
+             */
+            code: string;
+            /**
+             * Format: password
+             * @description Its secret: 43 to 128 characters.
+             */
+            verifier: string;
         };
         /** @description Everything that decides what runs. */
         Release: {
@@ -1865,7 +2036,7 @@ export interface components {
              * @description How far it is.
              * @enum {string}
              */
-            state: "waiting" | "running" | "succeeded" | "failed";
+            state: "waiting" | "running" | "succeeded" | "failed" | "cancelled";
             /** @description For people. */
             title: string;
         };
@@ -1905,7 +2076,7 @@ export interface components {
              * @description How it ended.
              * @enum {string}
              */
-            outcome: "running" | "succeeded" | "failed" | "superseded";
+            outcome: "running" | "succeeded" | "failed" | "superseded" | "cancelled";
             /** @description Whether only chosen objects were synced. */
             partial?: boolean;
             /** @description The release. */
@@ -1955,7 +2126,7 @@ export interface components {
              * @description How it ended.
              * @enum {string}
              */
-            outcome: "running" | "succeeded" | "failed" | "superseded";
+            outcome: "running" | "succeeded" | "failed" | "superseded" | "cancelled";
             /** @description The release. */
             release: string;
             /** @description Its commits, shortened. */
@@ -1991,6 +2162,77 @@ export interface components {
             token: string;
             /** @description Whose it is: the user name in Kubernetes. */
             user: string;
+        };
+        /** @description The requests of a step. */
+        TrafficPoint: {
+            /**
+             * Format: int64
+             * @description Those that were answered with a status of 500 or above.
+             */
+            errors: number;
+            /**
+             * Format: double
+             * @description Half of the requests were answered within so many milliseconds; absent: there were none.
+             */
+            p50?: number | null;
+            /**
+             * Format: double
+             * @description Of 100 requests 95.
+             */
+            p95?: number | null;
+            /**
+             * Format: double
+             * @description Of 100 requests 99.
+             */
+            p99?: number | null;
+            /**
+             * Format: int64
+             * @description All requests.
+             */
+            requests: number;
+            /**
+             * Format: double
+             * @description How many seconds are known of it: all of them, but for the last one.
+             */
+            seconds: number;
+            /**
+             * Format: date-time
+             * @description When it begins.
+             */
+            time: string;
+        };
+        /** @description A route of an environment. */
+        TrafficRoute: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its namespace. */
+            namespace: string;
+        };
+        /** @description The requests of an environment. */
+        TrafficView: {
+            /** @description What was deployed within that time, oldest first. */
+            deploys: components["schemas"]["Deploy"][];
+            /**
+             * Format: date-time
+             * @description When the first point begins.
+             */
+            from: string;
+            /** @description Whether requests are measured here: only Seaway's own gateway tells of them. */
+            measured: boolean;
+            /** @description Oldest first, without a gap. */
+            points: components["schemas"]["TrafficPoint"][];
+            /** @description The routes that are summed up. */
+            routes: components["schemas"]["TrafficRoute"][];
+            /**
+             * Format: int64
+             * @description From the beginning of a point to that of the next one.
+             */
+            stepSeconds: number;
+            /**
+             * Format: date-time
+             * @description Up to when requests are known.
+             */
+            to: string;
         };
         /** @description What an environment consists of. */
         Tree: {
@@ -2431,6 +2673,77 @@ export interface operations {
             };
         };
     };
+    admit_command_line: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdmitRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Admission"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_command_line: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedeemRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            /** @description There is no such code, or it is somebody else's */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list: {
         parameters: {
             query?: {
@@ -2446,7 +2759,7 @@ export interface operations {
                 sync?: string;
                 /** @description Those in this health: `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`. */
                 health?: string;
-                /** @description Those whose namespace, name, stack, release, revision or message holds this text, in any case. */
+                /** @description Those whose namespace, name, stack, release, revision, message or who deployed them holds this text, in any case. */
                 search?: string;
                 /** @description Elements of a page, at most 500. */
                 limit?: number;
@@ -2660,6 +2973,40 @@ export interface operations {
             };
         };
     };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CancelRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cancelled"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     extend: {
         parameters: {
             query?: never;
@@ -2812,6 +3159,8 @@ export interface operations {
                 previous?: boolean;
                 /** @description Lines of each container from before now, at most 5000. */
                 tail?: number;
+                /** @description Only lines from that second on (RFC 3339), as for a reader that was away: it knows some of them. */
+                since?: string;
             };
             header?: never;
             path: {
@@ -3187,6 +3536,39 @@ export interface operations {
             };
         };
     };
+    traffic: {
+        parameters: {
+            query?: {
+                /** @description Minutes before now, at most 720. */
+                minutes?: number;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficView"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     tree: {
         parameters: {
             query?: never;
@@ -3241,6 +3623,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Event"];
+                };
+            };
+            /** @description The person has too many of them open */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             "4XX": {

@@ -45,6 +45,11 @@ export function exact(time: number): string {
   );
 }
 
+/** The clock where the reader is, to the second: `10:02:03`. */
+export function clockSecond(time: string): string {
+  return clockTime(time).slice(0, 8);
+}
+
 /** The hours of a log line's time, with milliseconds. */
 export function clockTime(time: string): string {
   const date = new Date(time);

@@ -78,20 +78,15 @@ export function startEvents(): () => void {
         lost = true;
         close();
       }, HIDDEN);
-    } else if (stream) {
-      stream.hurry();
     } else {
       open();
     }
   };
-  const online = () => stream?.hurry();
   document.addEventListener("visibilitychange", visibility);
-  window.addEventListener("online", online);
   open();
   return () => {
     clearTimeout(hiddenTimer);
     document.removeEventListener("visibilitychange", visibility);
-    window.removeEventListener("online", online);
     lost = false;
     close();
   };

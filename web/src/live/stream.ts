@@ -11,22 +11,48 @@ import { SseParser, type SseMessage } from "./sse";
 export type StreamState = "connecting" | "open" | "reconnecting" | "closed";
 
 export interface StreamOptions {
+  /** More of the query, asked for before each attempt: where to go on. */
+  resume?(): string;
   onMessage(message: SseMessage): void;
   onState?(state: StreamState): void;
   /** The stream was refused; it ends when this answers false. */
   onRefused?(problem: ProblemError): boolean;
-  /** Called at the end of a stream; it ends for good when this answers false. */
-  onEnd?(): boolean;
+  /** Called at the end of a stream; answers how many milliseconds to wait at least before it is asked for again. */
+  onEnd?(): number;
 }
 
 export interface Stream {
   close(): void;
-  /** Tries at once rather than at the end of the wait. */
+  /** Tries at once rather than at the end of a wait, and takes a silent connection for lost. */
   hurry(): void;
 }
 
 /** The server says something every 15 seconds; after this silence it is taken for gone. */
 const SILENCE = 45_000;
+/** Who comes back (from sleep, from another tab) does not wait so long: the server should have spoken by then. */
+const OVERDUE = 20_000;
+/** Timers stand still while a machine sleeps: one that comes so much later than it should says that it slept. */
+const TICK = 5_000;
+const SLEPT = 15_000;
+
+const open = new Set<Stream>();
+
+function hurryAll(): void {
+  for (const stream of [...open]) stream.hurry();
+}
+
+/** Lets each stream look at once whether it still lives, when the machine wakes or the page is looked at again. */
+export function watchForSleep(): void {
+  let last = Date.now();
+  setInterval(() => {
+    const now = Date.now();
+    if (now - last > TICK + SLEPT) hurryAll();
+    last = now;
+  }, TICK);
+  document.addEventListener("visibilitychange", () => !document.hidden && hurryAll());
+  window.addEventListener("online", hurryAll);
+  window.addEventListener("pageshow", hurryAll);
+}
 
 export function openStream(path: string, options: StreamOptions): Stream {
   let closed = false;
@@ -34,6 +60,7 @@ export function openStream(path: string, options: StreamOptions): Stream {
   let lastId: string | undefined;
   let controller = new AbortController();
   let wake: () => void = () => {};
+  let heard = Date.now();
 
   const state = (state: StreamState) => options.onState?.(state);
 
@@ -42,13 +69,15 @@ export function openStream(path: string, options: StreamOptions): Stream {
     controller = new AbortController();
     let timer = setTimeout(() => controller.abort(), SILENCE);
     const alive = () => {
+      heard = Date.now();
       clearTimeout(timer);
       timer = setTimeout(() => controller.abort(), SILENCE);
     };
     try {
       const headers: Record<string, string> = { Accept: "text/event-stream" };
       if (lastId !== undefined) headers["Last-Event-ID"] = lastId;
-      const response = await fetch(API + path, {
+      heard = Date.now();
+      const response = await fetch(API + path + (options.resume?.() ?? ""), {
         headers,
         credentials: "same-origin",
         cache: "no-store",
@@ -86,11 +115,12 @@ export function openStream(path: string, options: StreamOptions): Stream {
         problem = !aborted(error) && error instanceof Error && "problem" in error ? (error as ProblemError) : unreachable();
       }
       if (closed) break;
-      const goesOn = problem && problem.status >= 400 ? (options.onRefused?.(problem) ?? true) : (options.onEnd?.() ?? true);
-      if (!goesOn) break;
-      state("reconnecting");
+      if (problem && problem.status >= 400 && !(options.onRefused?.(problem) ?? true)) break;
+      const least = problem ? 0 : (options.onEnd?.() ?? 0);
+      // What has ended well is not lost.
+      state(least > 0 ? "connecting" : "reconnecting");
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, backoff(attempt++, Math.random()));
+        const timer = setTimeout(resolve, Math.max(least, backoff(attempt++, Math.random())));
         wake = () => {
           clearTimeout(timer);
           resolve();
@@ -98,18 +128,23 @@ export function openStream(path: string, options: StreamOptions): Stream {
       });
     }
     closed = true;
+    open.delete(stream);
     state("closed");
   }
 
-  void run();
-  return {
+  const stream: Stream = {
     close() {
       closed = true;
+      open.delete(stream);
       controller.abort();
       wake();
     },
     hurry() {
       wake();
+      if (Date.now() - heard > OVERDUE) controller.abort();
     },
   };
+  open.add(stream);
+  void run();
+  return stream;
 }

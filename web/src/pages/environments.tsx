@@ -1,7 +1,7 @@
 /** All environments: of a long list only what is in view is asked for and drawn. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as calls from "../api/calls";
-import type { Class, EnvironmentKey, EnvironmentView } from "../api/contract";
+import type { Class, Deployed, EnvironmentKey, EnvironmentView } from "../api/contract";
 import { SOON } from "../format/lifetime";
 import { short } from "../format/names";
 import { block, visible } from "../format/window";
@@ -12,7 +12,7 @@ import { slowNow } from "../state/clock";
 import { useResource } from "../state/resource";
 import { ProblemBox } from "../ui/problem";
 import { HealthMark, SyncMark } from "../ui/status";
-import { Until } from "../ui/time";
+import { Time, Until } from "../ui/time";
 
 /** Environments are asked for in multiples of this. */
 const BLOCK = 100;
@@ -114,7 +114,7 @@ export function Environments() {
           <table class="rows window" aria-rowcount={known.total + 1}>
             <caption class="sr">Environments</caption>
             <thead><tr><th scope="col">Environment</th><th scope="col">Health</th><th scope="col">Sync</th>
-              <th scope="col">Stack</th><th scope="col">Release</th><th scope="col">What to know</th></tr></thead>
+              <th scope="col">Stack</th><th scope="col">Release</th><th scope="col">Deployed</th><th scope="col">What to know</th></tr></thead>
             <tbody ref={body}>
               <Gap rows={first} />
               {rows.map((one, index) => <Row key={keyOf(one)} one={one} index={first + index} />)}
@@ -129,7 +129,7 @@ export function Environments() {
 
 /** Rows that are not drawn, so that the page is as long as the list. */
 function Gap({ rows }: { rows: number }) {
-  return rows > 0 ? <tr class="gap" aria-hidden="true" style={{ height: `${rows * ROW}px` }}><td colSpan={6} /></tr> : null;
+  return rows > 0 ? <tr class="gap" aria-hidden="true" style={{ height: `${rows * ROW}px` }}><td colSpan={7} /></tr> : null;
 }
 
 function Row({ one, index }: { one: EnvironmentView; index: number }) {
@@ -148,9 +148,16 @@ function Row({ one, index }: { one: EnvironmentView; index: number }) {
       <td><SyncMark sync={one.sync} /></td>
       <td>{one.stack}</td>
       <td class="mono">{one.release ? short(one.release) : "–"}{one.revision && <span class="quiet"> {one.revision}</span>}</td>
-      <td class="wide"><div class="two">{one.message}</div></td>
+      <td class="who-when"><div class="two">{one.deployed ? <Who deployed={one.deployed} /> : <span class="quiet">never</span>}</div></td>
+      <td class="wide"><div class="two" title={one.message || undefined}>{one.message}</div></td>
     </tr>
   );
+}
+
+/** Who deployed what when, in two lines: the commit's message says what. */
+function Who({ deployed }: { deployed: Deployed }) {
+  const name = deployed.actor === "seaway" && deployed.author ? deployed.author : deployed.actor;
+  return <>{name} · <Time at={deployed.time} />{deployed.subject && <span class="quiet one" title={deployed.subject}>{deployed.subject}</span>}</>;
 }
 
 function Empty({ filtered }: { filtered: boolean }) {

@@ -21,6 +21,7 @@ const OUTCOME: Record<Outcome, [string, string, string]> = {
   succeeded: ["✓", "good", "Succeeded"],
   failed: ["✕", "bad", "Failed"],
   superseded: ["↷", "quiet", "Superseded"],
+  cancelled: ["■", "warn", "Cancelled"],
 };
 
 const STEP: Record<StepState, [string, string, string]> = {
@@ -28,6 +29,7 @@ const STEP: Record<StepState, [string, string, string]> = {
   running: ["◐", "busy", "Running"],
   succeeded: ["✓", "good", "Done"],
   failed: ["✕", "bad", "Failed"],
+  cancelled: ["■", "warn", "Cancelled"],
 };
 
 function Mark({ icon, tone, word }: { icon: string; tone: string; word: string }) {

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use miette::miette;
-use seaway_server::{Done, History, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest};
+use seaway_server::{
+    CancelRequest, Cancelled, Done, History, HoldRequest, Holds, RollbackRequest, SyncAnswer, SyncRequest,
+};
 use seaway_sync::plan::{ObjectRef, Plan};
 use seaway_sync::view::{EnvironmentDetail, EnvironmentKey, Outcome, SyncRecord};
 
@@ -85,6 +87,22 @@ pub(super) struct HoldOptions {
     /// How to print what is held, or not any more
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+}
+
+/// Options of `seaway env cancel`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  seaway env cancel staging
+  seaway env cancel staging --sync 12
+
+The sync stops before its next wave, wait or deletion; what is applied stays. The same content is
+not begun again by itself: `seaway env sync` or `seaway env resume` asks for it.")]
+pub(super) struct CancelOptions {
+    #[command(flatten)]
+    which: Which,
+    /// Only if it is this one that goes on; `seaway env history` shows its number
+    #[arg(long, value_name = "NUMBER")]
+    sync: Option<u64>,
 }
 
 /// Options of `seaway env suspend` and `seaway env resume`.
@@ -283,6 +301,17 @@ fn holds(
         Format::Name => answer.holds.iter().map(|hold| format!("{}\n", printable(&hold.release))).collect(),
         Format::Table | Format::Wide => answer.holds.iter().map(|hold| line(hold) + "\n").collect(),
     })
+}
+
+pub(super) async fn cancel(client: &Client, options: &CancelOptions) -> miette::Result<ExitCode> {
+    let key = options.which.find(client).await?;
+    let request = CancelRequest { sync: options.sync };
+    let answer: Cancelled = client.post(&path(&key, "/cancel"), &request).await?;
+    print(&format!(
+        "{key}: sync {} is cancelled. It begins again with `seaway env sync {}`, or with the next change.\n",
+        answer.sync, key.name
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn suspend(client: &Client, options: &Plain) -> miette::Result<ExitCode> {

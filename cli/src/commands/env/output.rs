@@ -104,6 +104,7 @@ impl From<Outcome> for Cell {
             Outcome::Succeeded => ("Succeeded", Tone::Good),
             Outcome::Failed => ("Failed", Tone::Bad),
             Outcome::Superseded => ("Superseded", Tone::Faint),
+            Outcome::Cancelled => ("Cancelled", Tone::Bad),
         };
         Self(word.to_owned(), tone)
     }

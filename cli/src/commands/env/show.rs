@@ -83,6 +83,12 @@ fn description(paint: Paint, wide: bool, detail: &EnvironmentDetail, now: Timest
     }
     line("Release", &paint.cell(summary.release.as_deref()));
     line("Revision", &paint.cell(summary.revision.as_deref()));
+    if let Some(deployed) = &summary.deployed {
+        let by = deployed.author.as_deref().map(|author| format!(", by {author}")).unwrap_or_default();
+        let subject = deployed.subject.as_deref().map(|text| format!(" ({text}{by})")).unwrap_or_default();
+        let when = age(deployed.time, now);
+        line("Deployed", &printable(&format!("{when} ago, asked for by {}{subject}", deployed.actor)));
+    }
     line("Sync", &paint.cell(summary.sync));
     line("Health", &paint.cell(summary.health));
     if detail.suspended {
@@ -111,6 +117,11 @@ fn description(paint: Paint, wide: bool, detail: &EnvironmentDetail, now: Timest
         for (from, to) in copy.namespaces.iter().chain(&copy.hosts) {
             line("Instead of", &printable(&format!("{from} → {to}")));
         }
+    }
+    for link in &detail.links {
+        let component =
+            link.component.as_deref().map(|component| format!(" of {component}")).unwrap_or_default();
+        line("Link", &printable(&format!("{}{component}: {}", link.name, link.url)));
     }
     if !detail.overrides.is_empty() {
         text.push('\n');

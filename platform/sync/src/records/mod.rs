@@ -15,14 +15,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::log::Log;
 use crate::error::Error;
 use crate::plan::InventoryEntry;
 use crate::release::Release;
-use crate::view::{EnvironmentKey, Hold, Outcome, SyncRecord};
+use crate::view::{Deployed, EnvironmentKey, Hold, Outcome, SyncRecord};
 
 /// The format of the files: of one line in the first one, of a line for each change since the second one.
 const FORMAT: u32 = 2;
@@ -50,6 +51,19 @@ pub(crate) struct Memory {
     pub(crate) syncs: Vec<Arc<SyncRecord>>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) suspended: bool,
+    /// The last sync that a person cancelled, until another one begins.
+    pub(crate) cancelled: Option<Cancellation>,
+}
+
+/// A sync that a person cancelled: the same content is not begun again by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Cancellation {
+    pub(crate) sync: u64,
+    pub(crate) release: String,
+    pub(crate) content: String,
+    pub(crate) actor: String,
+    pub(crate) time: Timestamp,
 }
 
 /// A change of what is remembered, as it is written: what is absent stays as it was. A file of the first format is a
@@ -70,14 +84,26 @@ struct Change {
     holds: Option<Vec<Hold>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspended: Option<bool>,
+    /// `null`: there is none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    cancelled: Option<Option<Cancellation>>,
     /// The environment is forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     gone: bool,
 }
 
+/// A field that is there, whatever it says.
+fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<Cancellation>>, D::Error> {
+    Option::deserialize(field).map(Some)
+}
+
 impl Change {
     fn is_empty(&self) -> bool {
-        self.inventory.is_none() && self.syncs.is_empty() && self.holds.is_none() && self.suspended.is_none()
+        self.inventory.is_none()
+            && self.syncs.is_empty()
+            && self.holds.is_none()
+            && self.suspended.is_none()
+            && self.cancelled.is_none()
     }
 
     fn line(&self) -> io::Result<Vec<u8>> {
@@ -96,6 +122,7 @@ impl Memory {
             syncs: Vec::new(),
             holds: Vec::new(),
             suspended: false,
+            cancelled: None,
         }
     }
 
@@ -109,6 +136,7 @@ impl Memory {
             syncs: self.syncs.clone(),
             holds: Some(self.holds.clone()),
             suspended: Some(self.suspended),
+            cancelled: Some(self.cancelled.clone()),
             gone: false,
         }
     }
@@ -127,6 +155,7 @@ impl Memory {
             syncs: self.syncs.iter().filter(|sync| !is_known(sync)).cloned().collect(),
             holds: (self.holds != before.holds).then(|| self.holds.clone()),
             suspended: (self.suspended != before.suspended).then_some(self.suspended),
+            cancelled: (self.cancelled != before.cancelled).then(|| self.cancelled.clone()),
             gone: false,
         }
     }
@@ -146,6 +175,9 @@ impl Memory {
         }
         if let Some(suspended) = change.suspended {
             self.suspended = suspended;
+        }
+        if let Some(cancelled) = change.cancelled {
+            self.cancelled = cancelled;
         }
         self.shorten();
     }
@@ -172,6 +204,33 @@ impl Memory {
     pub(crate) fn good(&self) -> impl Iterator<Item = &SyncRecord> {
         let syncs = self.syncs.iter().rev().map(|sync| &**sync);
         syncs.filter(|sync| sync.outcome == Outcome::Succeeded && !sync.partial)
+    }
+
+    /// Who brought what runs: what came after it with the same content only kept it so.
+    pub(crate) fn deployed(&self) -> Option<Deployed> {
+        let newest = self.last_good()?;
+        let first = self.good().take_while(|sync| sync.content == newest.content).last()?;
+        let commit = first.commits.first();
+        Some(Deployed {
+            time: first.finished.unwrap_or(first.started),
+            actor: first.actor.clone(),
+            author: commit.map(|commit| commit.author.clone()),
+            subject: commit.map(|commit| commit.subject.clone()),
+        })
+    }
+
+    /// The cancellation of a sync.
+    pub(crate) fn cancellation_of(&self, sync: u64) -> Option<&Cancellation> {
+        self.cancelled.as_ref().filter(|cancelled| cancelled.sync == sync)
+    }
+
+    /// Why this content is not begun again by itself, for people.
+    pub(crate) fn cancelled_content(&self, content: &str) -> Option<String> {
+        let cancelled = self.cancelled.as_ref().filter(|cancelled| cancelled.content == content)?;
+        Some(format!(
+            "sync {} of release {} was cancelled by {}: it begins again when somebody asks for it, or with the next change",
+            cancelled.sync, cancelled.release, cancelled.actor
+        ))
     }
 
     /// The last good one that is not held.

@@ -20,7 +20,7 @@ use crate::queue::Turn;
 use crate::status::problem;
 use crate::steps::Steps;
 use crate::subject::Subject;
-use crate::view::{SyncRecord, SyncStatus, Trigger};
+use crate::view::{Outcome, SyncRecord, SyncStatus, Trigger};
 
 /// Until this deadline a wave may become healthy, if the environment says nothing else.
 const WAVE_DEADLINE: Duration = Duration::from_secs(300);
@@ -121,6 +121,11 @@ impl Worker {
                     self.healing = Some(Healing { times, last: now });
                 }
             }
+            // Who cancelled it wants no other attempt.
+            Err(_) if record.outcome == Outcome::Cancelled => {
+                self.failure = None;
+                self.summary.lock().failed = None;
+            }
             Err(error) => {
                 self.forget_account();
                 let before = self.failure.as_ref().filter(|failure| failure.content == candidate.content);
@@ -142,6 +147,8 @@ impl Worker {
         summary.running = None;
         // The records have them.
         summary.steps = Steps::default();
+        summary.cancelled = memory.cancelled_content(&candidate.content);
+        summary.deployed = memory.deployed();
         if let Some(good) = memory.last_good() {
             summary.release = Some(good.definition.clone());
         }
@@ -187,6 +194,7 @@ impl Worker {
             cache: &shared.cache,
             objects,
             mailbox: &self.mailbox,
+            sync: record.id,
             apply_set: &apply_set,
             run: format!("{}.{}", record.id, record.attempts),
             hooks: trigger != Trigger::Drift && !record.partial,

@@ -316,6 +316,8 @@ impl Worker {
         {
             let mut summary = self.summary.lock();
             summary.release = release;
+            summary.deployed = memory.deployed();
+            summary.cancelled = memory.cancelled_content(&candidate.content);
             summary.broken = broken.map(|error| (error.reason().to_owned(), error.to_string()));
             summary.held = held;
             summary.warnings = candidate.warnings.clone();
@@ -441,6 +443,9 @@ impl Worker {
         }
         if !requests.is_empty() {
             return Decision::Apply(Trigger::Person);
+        }
+        if memory.cancelled_content(&candidate.content).is_some() {
+            return Decision::Nothing;
         }
         let policy = &subject.spec.sync;
         let last = memory.last();

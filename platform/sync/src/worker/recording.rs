@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::executor::Done;
 use crate::mailbox::Mail;
 use crate::plan::InventoryEntry;
-use crate::records::Memory;
+use crate::records::{Cancellation, Memory};
 use crate::sources::MAX_COMMITS;
 use crate::steps::{StepState, Steps};
 use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
@@ -66,7 +66,11 @@ impl Worker {
         };
         record.id = self.shared.journal.begin(&self.key, &record).await?;
         let remembered = Arc::new(record.clone());
-        self.shared.remember(&self.key, move |memory| memory.put(remembered)).await?;
+        let remember = move |memory: &mut Memory| {
+            memory.put(remembered);
+            memory.cancelled = None;
+        };
+        self.shared.remember(&self.key, remember).await?;
         Ok(record)
     }
 
@@ -110,14 +114,23 @@ impl Worker {
         let inventory: Vec<_> = done.inventory.into_values().collect();
         record.objects.extend(done.objects);
         record.waves.extend(done.waves);
-        match result {
-            Ok(()) => {
+        let cancelled =
+            self.shared.records.read(&self.key, |memory| memory.cancellation_of(record.id).cloned())?;
+        match (result, cancelled) {
+            (Ok(()), _) => {
                 steps.close(StepState::Succeeded);
                 record.outcome = Outcome::Succeeded;
                 record.finished = Some(Timestamp::now());
             }
-            Err(Error::Superseded) => {}
-            Err(error) => {
+            (Err(Error::Superseded), _) => {}
+            // Also one that fails just then: nobody wants it to be tried again.
+            (Err(_), Some(cancelled)) => {
+                steps.close(StepState::Cancelled);
+                record.outcome = Outcome::Cancelled;
+                record.message = cancelled_by(&cancelled);
+                record.finished = Some(Timestamp::now());
+            }
+            (Err(error), None) => {
                 steps.close(StepState::Failed);
                 record.outcome = Outcome::Failed;
                 record.message = error.to_string();
@@ -140,6 +153,10 @@ impl Worker {
             if touched {
                 memory.inventory = Arc::new(inventory);
             }
+            // It had ended before it could be stopped.
+            if remembered.outcome == Outcome::Succeeded && memory.cancellation_of(remembered.id).is_some() {
+                memory.cancelled = None;
+            }
             memory.put(remembered);
         };
         self.shared.remember(&self.key, remember).await?;
@@ -149,15 +166,25 @@ impl Worker {
         Ok(record)
     }
 
-    /// A sync that was interrupted and is not gone on with has been superseded.
+    /// A sync that was interrupted and is not gone on with has been superseded, or cancelled.
     pub(super) async fn close_open(&self, memory: &Memory) -> Result<(), Error> {
         let Some(last) = memory.last().filter(|last| last.outcome == Outcome::Running) else {
             return Ok(());
         };
         let mut closed = last.clone();
-        closed.outcome = Outcome::Superseded;
+        match memory.cancellation_of(closed.id) {
+            Some(cancelled) => {
+                closed.outcome = Outcome::Cancelled;
+                closed.message = cancelled_by(cancelled);
+            }
+            None => closed.outcome = Outcome::Superseded,
+        }
         closed.finished = Some(Timestamp::now());
         self.shared.journal.finish(&self.key, &closed, None).await?;
         self.shared.remember(&self.key, move |memory| memory.put(Arc::new(closed))).await
     }
+}
+
+fn cancelled_by(cancelled: &Cancellation) -> String {
+    format!("cancelled by {}", cancelled.actor)
 }

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as calls from "../../api/calls";
-import type { EnvironmentDetail, EnvironmentKey, Tree } from "../../api/contract";
+import type { EnvironmentDetail, EnvironmentKey, LinkView, Tree } from "../../api/contract";
 import { count, fullLabel, short, value } from "../../format/names";
 import { concerns, useLive } from "../../live/events";
 import { throttle } from "../../live/throttle";
@@ -12,7 +12,7 @@ import { asProblem, useResource, type Resource } from "../../state/resource";
 import { session } from "../../state/session";
 import { ProblemBox } from "../../ui/problem";
 import { HealthMark, SyncMark } from "../../ui/status";
-import { Time } from "../../ui/time";
+import { DeployedBy, Time } from "../../ui/time";
 import { DeleteDialog } from "./delete";
 import { MakeCopy } from "./copy/make";
 import { OverridesView } from "./copy/overrides";
@@ -22,12 +22,14 @@ import { HistoryView, RollbackDialog } from "./history";
 import { LogsView } from "./logs";
 import { PlanView } from "./plan";
 import { TimelineView } from "./timeline";
+import { TrafficPage } from "./traffic";
 import { TreeView } from "./tree";
 
 const TABS = {
   tree: "Tree",
   timeline: "Timeline",
   history: "History",
+  traffic: "Traffic",
   plan: "Plan",
   overrides: "Overrides",
   fidelity: "Fidelity",
@@ -71,6 +73,7 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
   if (tab === "tree") view = <TreeView {...props} />;
   else if (tab === "timeline") view = <TimelineView {...props} />;
   else if (tab === "history") view = <HistoryView {...props} />;
+  else if (tab === "traffic") view = <TrafficPage {...props} />;
   else if (tab === "plan") view = <PlanView {...props} />;
   else if (tab === "overrides") view = <OverridesView {...props} />;
   else if (tab === "fidelity") view = <FidelityView {...props} />;
@@ -126,9 +129,11 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
       <p class="facts">
         Stack <strong>{detail.stack}</strong> · release <span class="mono">{detail.release ? short(detail.release) : "none yet"}</span>
         {detail.revision && <> · <span class="mono">{detail.revision}</span></>}
+        {detail.deployed && <> · <DeployedBy deployed={detail.deployed} /></>}
         {detail.lastSync && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
       </p>
-      {detail.message && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
+      <Links links={detail.links ?? []} />
+      {detail.message && !saidByHold(detail) && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
       <CopyStrip env={env} detail={detail} links={links} done={reload} />
       <Holds detail={detail} />
       <Drift detail={detail} />
@@ -136,6 +141,27 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
       {asked === "back" && <RollbackDialog env={env} close={close} done={reload} />}
       {asked === "delete" && <DeleteDialog detail={detail} close={close} />}
     </>
+  );
+}
+
+/** The message of a held release is that of the strip below, which can do something about it. */
+function saidByHold(detail: EnvironmentDetail): boolean {
+  return detail.holds.some((hold) => detail.message.startsWith(`release ${hold.release} `) && detail.message.includes(" is held by "));
+}
+
+/** Pages elsewhere, as the stack names them. */
+function Links({ links }: { links: LinkView[] }) {
+  // What is no address for a browser cannot be in a stack; a page must not fall over it all the same.
+  const good = links.filter((link) => /^https?:\/\//.test(link.url) && URL.canParse(link.url));
+  if (good.length === 0) return null;
+  return (
+    <ul class="links" aria-label="Links">
+      {good.map((link) => (
+        <li key={link.name + (link.component ?? "")}>
+          <a href={link.url} target="_blank" rel="noreferrer noopener">{link.name}{link.component && ` of ${link.component}`} <span aria-hidden="true">↗</span></a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -3,12 +3,15 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { logsPath } from "../../api/calls";
 import type { EnvironmentKey, LogLine, LogProblem, TreeNode } from "../../api/contract";
 import { clockTime } from "../../format/time";
-import { openStream } from "../../live/stream";
+import { LogPlaces } from "../../live/lines";
+import { openStream, type StreamState } from "../../live/stream";
 import type { ViewProps } from "./index";
 import { podsOf } from "./rows";
 
 /** Older lines are dropped: what runs for days must not fill the browser. */
 const MOST = 5000;
+/** Milliseconds before a log that has ended is asked for again: its container may have been started anew. */
+const ENDED = 5000;
 
 export function LogsView({ env, tree }: ViewProps) {
   const workloads = (tree.data?.components ?? []).flatMap((one) => one.objects).filter((node) => podsOf(node).length > 0);
@@ -23,7 +26,7 @@ export function LogsView({ env, tree }: ViewProps) {
       <label>Logs of <select value={id(node)} onChange={(event) => setChosen(event.currentTarget.value)}>
         {choices.map((choice) => <option key={id(choice)} value={id(choice)}>{choice.object.kind} {choice.object.name}</option>)}
       </select></label>
-      <LogStream env={env} namespace={node.object.namespace ?? ""} pods={pods} />
+      <LogStream key={id(node)} env={env} namespace={node.object.namespace ?? ""} pods={pods} />
     </>
   );
 }
@@ -36,8 +39,15 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
   const [follow, setFollow] = useState(true);
   const box = useRef<HTMLDivElement>(null);
   const names = [...pods].sort().join(",");
+  const [state, setState] = useState<StreamState>("connecting");
+  // What was read stays when pods come and go, and when the stream breaks off; another question begins anew.
+  const places = useRef({ of: previous, known: new LogPlaces() });
   useEffect(() => {
-    setLines([]);
+    if (places.current.of !== previous) {
+      places.current = { of: previous, known: new LogPlaces() };
+      setLines([]);
+    }
+    const known = places.current.known;
     setProblems([]);
     let waiting: LogLine[] = [];
     const timer = setInterval(() => {
@@ -46,23 +56,45 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
       waiting = [];
       setLines((last) => [...last, ...arrived].slice(-MOST));
     }, 150);
-    const query = new URLSearchParams({ namespace, pods: names, follow: "true", tail: "500" });
+    const query = new URLSearchParams({ namespace, pods: names, follow: "true" });
     if (previous) {
       query.set("previous", "true");
       query.set("follow", "false");
     }
+    let ended = false;
     const stream = openStream(`${logsPath(env)}?${query}`, {
+      resume() {
+        const since = known.since();
+        known.again();
+        return since === undefined ? "&tail=500" : `&tail=${MOST}&since=${encodeURIComponent(since)}`;
+      },
+      onState(state) {
+        // Problems are told again by the stream that follows.
+        if (state === "open") setProblems([]);
+        setState(state);
+      },
       onMessage({ event, data }) {
-        if (event === "line") waiting.push(JSON.parse(data) as LogLine);
+        if (event === "line") {
+          const line = JSON.parse(data) as LogLine;
+          if (known.isNew(line)) waiting.push(line);
+        }
         else if (event === "problem") setProblems((last) => [...last, JSON.parse(data) as LogProblem].slice(-20));
-        else if (event === "end") stream.close();
+        else if (event === "end") {
+          // A container that is started again goes on; one that has ended for good is seldom asked about.
+          ended = true;
+          if (previous) stream.close();
+        }
       },
       onRefused(problem) {
         setProblems([{ pod: "", container: "", message: problem.message }]);
-        return false;
+        // Whoever may not read it now may not do so in a moment either; a server that is starting is asked again.
+        return problem.status === 429 || problem.status >= 500;
       },
-      // What was read would come again: the reader asks.
-      onEnd: () => false,
+      onEnd() {
+        const pause = ended ? ENDED : 0;
+        ended = false;
+        return pause;
+      },
     });
     return () => {
       clearInterval(timer);
@@ -81,7 +113,7 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
         <label><span class="sr">Search logs</span><input type="search" placeholder="Search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} /></label>
         <label><input type="checkbox" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} /> Follow</label>
         <label><input type="checkbox" checked={previous} onChange={(event) => setPrevious(event.currentTarget.checked)} /> Previous container</label>
-        <span class="quiet">{shown.length} lines</span>
+        <span class="quiet" role="status">{shown.length} lines{state === "reconnecting" && " · the stream broke off: reconnecting…"}</span>
       </p>
       {problems.map((problem, index) => <p key={index} class="strip warn">{[problem.pod, problem.container].filter(Boolean).join("/")}: {problem.message}</p>)}
       <div class="log" role="log" aria-label="Log lines" tabIndex={0} ref={box} onScroll={(event) => {

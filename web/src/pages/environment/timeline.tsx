@@ -1,19 +1,21 @@
 /** A sync, step by step, while it happens and afterwards. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import * as calls from "../../api/calls";
 import type { Step, Timeline } from "../../api/contract";
 import { short, trigger } from "../../format/names";
 import { duration } from "../../format/time";
 import { location } from "../../router";
 import { fastNow, useFastClock } from "../../state/clock";
-import { useResource } from "../../state/resource";
+import { complain, say } from "../../state/notices";
+import { asProblem, useResource } from "../../state/resource";
+import { may } from "../../state/rights";
 import { ProblemBox } from "../../ui/problem";
 import { OutcomeMark, StepMark } from "../../ui/status";
 import { Time } from "../../ui/time";
 import type { ViewProps } from "./index";
 import { ordered } from "./order";
 
-export function TimelineView({ env, beat }: ViewProps) {
+export function TimelineView({ env, detail, beat, reload }: ViewProps) {
   const asked = Number(location.value.query.get("sync")) || undefined;
   const timeline = useResource(`timeline ${env.namespace}/${env.name} ${asked ?? ""}`, (signal) => calls.timeline(env, asked, signal));
   const running = timeline.data?.outcome === "running";
@@ -27,16 +29,27 @@ export function TimelineView({ env, beat }: ViewProps) {
     return () => clearInterval(timer);
   }, [running, timeline.reload]);
   useFastClock(running);
+  async function cancel(sync: number): Promise<void> {
+    try {
+      await calls.cancel(env, sync);
+      say(`Sync ${sync} is cancelled: it stops before its next step`);
+    } catch (error) {
+      complain("Cancel", asProblem(error));
+    }
+    timeline.reload();
+    reload();
+  }
   if (timeline.problem?.status === 404 && !timeline.data) return <p>{timeline.problem.message}. It begins as soon as there is something to deploy.</p>;
   return (
     <>
       {timeline.problem && <ProblemBox problem={timeline.problem} retry={timeline.reload} />}
-      {timeline.data && <Steps timeline={timeline.data} />}
+      {timeline.data && <Steps timeline={timeline.data} stop={may("sync", detail) && running ? cancel : undefined} />}
     </>
   );
 }
 
-function Steps({ timeline }: { timeline: Timeline }) {
+function Steps({ timeline, stop }: { timeline: Timeline; stop?: (sync: number) => Promise<void> }) {
+  const [stopping, setStopping] = useState(0);
   const running = timeline.outcome === "running";
   const now = running ? fastNow.value : 0;
   const starts = timeline.steps.flatMap((step) => (step.started ? [Date.parse(step.started)] : []));
@@ -49,12 +62,16 @@ function Steps({ timeline }: { timeline: Timeline }) {
         <OutcomeMark outcome={timeline.outcome} />
         <h2>Sync {timeline.sync}</h2>
         <span class="mono">{short(timeline.release)}</span> <span class="mono quiet">{timeline.revision}</span>
+        {stop && <button type="button" disabled={stopping === timeline.sync} onClick={() => {
+          setStopping(timeline.sync);
+          void stop(timeline.sync).finally(() => setStopping(0));
+        }}>Cancel this sync</button>}
       </div>
       <p class="quiet">
         {trigger(timeline.trigger)} by {timeline.actor} · <Time at={timeline.started} /> · {duration(end - begin)}
         {running && timeline.expectedMilliseconds != null && <> · usually {duration(timeline.expectedMilliseconds)}</>}
       </p>
-      {timeline.message && <p class="strip bad">{timeline.message}</p>}
+      {timeline.message && <p class={`strip ${timeline.outcome === "cancelled" ? "warn" : "bad"}`}>{timeline.message}</p>}
       <ol class="steps" aria-label="Steps">
         {ordered(timeline.steps).map(({ step, level }) => (
           <StepRow key={step.id} step={step} level={level} begin={begin} total={total} now={end} />
