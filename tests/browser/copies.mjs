@@ -188,6 +188,16 @@ await look("environments-tablet", jane);
 await jane.setViewportSize({ width: 1280, height: 800 });
 await look("environments", jane);
 
+// What copies ask for, and for how long: Jane sees her own, operations see everybody's.
+for (const [page, shot] of [[jane, "copies-own"], [admin, "copies-all"]]) {
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Copies" }).click();
+  const copies = page.getByRole("table", { name: "Copies" });
+  await copies.getByRole("row").filter({ hasText: COPY }).getByText("in 8 days").waitFor();
+  await page.getByRole("table", { name: "By person" }).getByRole("row").filter({ hasText: "jane" }).getByText("1 copy").waitFor();
+  await look(shot, page);
+}
+await jane.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Environments" }).click();
+
 // The override ends, and then the copy.
 await jane.getByRole("link", { name: COPY }).click();
 await tab(jane, "Overrides");

@@ -4,6 +4,7 @@ import { connection, startEvents } from "./live/events";
 import { Join, Login, Setup } from "./pages/access";
 import { Accounts } from "./pages/accounts";
 import { Audit } from "./pages/audit";
+import { Copies } from "./pages/copies";
 import { CommandLine } from "./pages/command-line";
 import { EnvironmentPage } from "./pages/environment";
 import { Environments } from "./pages/environments";
@@ -53,6 +54,7 @@ function Frame() {
   if (names?.length === 0) view = <Environments />;
   else if (first === "accounts" && names?.length === 1) view = <Accounts />;
   else if (first === "audit" && names?.length === 1) view = <Audit />;
+  else if (first === "copies" && names?.length === 1) view = <Copies />;
   else if (first === "tokens" && names?.length === 1) view = <Tokens />;
   else if (first === "command-line" && names?.length === 1) view = <CommandLine />;
   else if (first === "environments" && namespace && name && (names?.length ?? 0) <= 4) {
@@ -65,6 +67,7 @@ function Frame() {
         <a class="brand" href="/">Seaway</a>
         <nav aria-label="Main">
           <a href="/" aria-current={names?.length === 0 ? "page" : undefined}>Environments</a>
+          <a href="/copies" aria-current={first === "copies" ? "page" : undefined}>Copies</a>
           {session.value?.may.accounts && (
             <a href="/accounts" aria-current={first === "accounts" ? "page" : undefined}>People</a>
           )}

@@ -32,6 +32,7 @@ import type {
   Timeline,
   Traffic,
   Tree,
+  UsageList,
 } from "./contract";
 
 type Signal = AbortSignal | undefined;
@@ -50,6 +51,8 @@ export const session = (signal?: Signal) => request<Session>("GET", "/session", 
 export const logout = () => request<unknown>("DELETE", "/session");
 
 export const admit = (challenge: string) => request<Admission>("POST", "/command-lines", { body: { challenge } });
+
+export const usage = (signal?: Signal) => request<UsageList>("GET", "/usage", { signal });
 
 export const accessTokens = (signal?: Signal) => request<AccessTokenList>("GET", "/access-tokens", { signal });
 export const createAccessToken = (name: string, scopes: Scope[], expires: string) =>

@@ -114,8 +114,7 @@ impl Worker {
         let inventory: Vec<_> = done.inventory.into_values().collect();
         record.objects.extend(done.objects);
         record.waves.extend(done.waves);
-        let cancelled =
-            self.shared.records.read(&self.key, |memory| memory.cancellation_of(record.id).cloned())?;
+        let cancelled = self.shared.records.get(&self.key)?.cancellation_of(record.id).cloned();
         match (result, cancelled) {
             (Ok(()), _) => {
                 steps.close(StepState::Succeeded);
