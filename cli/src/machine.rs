@@ -108,10 +108,7 @@ impl Machine {
         }
         let workloads = Workloads::start(account("workloads"), seaway_workloads::Options::default()).await;
         let gateway = GatewayOptions::new(account("gateway"), options.gateway, dial(node.as_deref()));
-        let gateway = Gateway::start(gateway)
-            .await
-            .into_diagnostic()
-            .wrap_err("the gateway did not start; choose another with --gateway-listen")?;
+        let gateway = Gateway::start(gateway).await.into_diagnostic()?;
         let counted = gateway.metrics();
         server.serve_metrics(move || counted.text());
         let clients = server.clients();
