@@ -55,6 +55,24 @@ fn where_the_host_forbids_namespaces_the_api_works_and_the_reason_is_told() {
 }
 
 #[test]
+fn a_gateways_address_that_is_taken_is_told_once_with_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = program()
+        .args(["up", "--node", "none", "--kube-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"])
+        .args(["--gateway-listen", &address, "--data-dir"])
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in [address.as_str(), "--gateway-listen", "in use"] {
+        assert_eq!(said.matches(part).count(), 1, "{part}: {said}");
+    }
+}
+
+#[test]
 fn one_pods_fault_does_not_disturb_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let layout = folder.path().join("images");
@@ -94,13 +112,13 @@ spec:
     let shows = |what: &str, path: &str, wanted: &str| {
         eventually(what, || k.run(&format!("get pod {what} -o jsonpath={path}")).stdout.contains(wanted));
     };
-    k.ok("wait --for=condition=Ready pod/good pod/deaf --timeout=60s");
+    k.ok("wait --for=condition=Ready pod/good pod/deaf --timeout=180s");
     shows("exits", "{.status.containerStatuses[0].state.waiting.reason}", "CrashLoopBackOff");
     shows("exits", "{.status.containerStatuses[0].lastState.terminated.exitCode}", "3");
     shows("absent", "{.status.containerStatuses[0].state.waiting.reason}", "ImagePullBackOff");
     shows("huge", "{.status.conditions[0].message}", "Insufficient memory");
     shows("greedy", "{.status.reason}", "Evicted");
-    k.ok("delete pod deaf exits absent huge greedy --timeout=30s");
+    k.ok("delete pod deaf exits absent huge greedy --timeout=180s");
     k.prints("get pod good -o jsonpath={.status.containerStatuses[0].restartCount}", "0");
     assert_eq!(k.ok("exec good -- wget -q -O - http://127.0.0.1/index.html").stdout, "version 1\n");
     assert!(seaway.terminate().success());

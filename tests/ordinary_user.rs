@@ -34,7 +34,8 @@ spec:
       - name: web
         image: registry.test/web:1
         ports: [{name: http, containerPort: 80}]
-        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+        env: [{name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10}
         volumeMounts: [{name: scratch, mountPath: /scratch}]
       - name: other
         image: registry.test/web:1
@@ -84,14 +85,29 @@ fn as_user(folder: &Path) -> Option<Command> {
     // The program may lie where only root looks.
     let mut try_it = Command::new("setpriv");
     try_it.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
-    let can = try_it.arg(program().get_program()).arg("--version").output();
-    if !can.is_ok_and(|output| output.status.success()) {
+    let can =
+        try_it.arg(program().get_program()).arg("--version").env("XDG_CONFIG_HOME", "/nonexistent").output();
+    if !can.as_ref().is_ok_and(|output| output.status.success()) {
         println!(
-            "skipped: another user cannot start the program here (setpriv of util-linux is needed as well)"
+            "skipped: another user cannot start the program here (setpriv of util-linux is needed as well): {can:?}"
         );
         return None;
     }
     Some(command)
+}
+
+#[test]
+fn a_home_that_is_somebody_elses_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["images", "home", "roots"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let Some(mut command) = as_user(folder.path()) else { return };
+    let roots = folder.path().join("roots");
+    std::fs::set_permissions(&roots, PermissionsExt::from_mode(0o700)).unwrap();
+    let output = command.arg(program().get_program()).arg("--version").env("HOME", roots);
+    let output = output.env_remove("XDG_CONFIG_HOME").env_remove("SEAWAY_CONFIG").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -113,7 +129,7 @@ fn an_ordinary_users_pods_run_answer_and_are_back_after_a_kill() {
         return;
     }
     k.apply(MANIFEST);
-    k.ok("rollout status deployment/web --timeout=120s");
+    k.ok("rollout status deployment/web --timeout=180s");
     let gateway = seaway.gateway();
     eventually("the gateway answers", || answer(gateway).is_ok_and(|text| text.ends_with("version 1\n")));
     assert_eq!(k.ok("logs deployment/web -c other").stdout, "");
@@ -122,13 +138,30 @@ fn an_ordinary_users_pods_run_answer_and_are_back_after_a_kill() {
     let names =
         k.ok("exec deployment/web -c other -- wget -q -O - http://web.default.svc.cluster.local:8080/");
     assert_eq!(names.stdout, "version 1\n");
-    // What the user may not see, his pods may not either.
-    let script =
-        format!("cat {} /etc/shadow; ls {}; echo end", data.join("kubeconfig").display(), data.display());
+    // What belongs to the user himself his pods do not see, whatever they are root of: Seaway's folder and keys, his other
+    // files, the files and processes of his other pods, and what listens on this machine alone.
+    std::fs::write(home.join("diary"), "LEAK").unwrap();
+    k.ok("run neighbour --image=registry.test/web:1 --env=OWN=LEAK --command -- sh -c echo${IFS}LEAK>/own;exec${IFS}sleep${IFS}1000");
+    k.ok("wait --for=condition=Ready pod/neighbour --timeout=180s");
+    let alone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [alone.local_addr().unwrap().port(), gateway.port()];
+    let script = format!(
+        "exec 2>/dev/null; cat {data}/kubeconfig {data}/pki/* {home}/diary /etc/shadow; ls {data} {home}; \
+         for each in /proc/[0-9]*; do cat $each/root{home}/diary $each/cwd{home}/diary; \
+         tr '\\0' '\\n' < $each/environ | grep LEAK; done; cat /own; find / -xdev -name diary -o -xdev -name kubeconfig; \
+         for port in {one} {other}; do nc -w 1 127.0.0.1 $port </dev/null && echo LEAK; \
+         nc -w 1 $HOST_IP $port </dev/null && echo LEAK; done; \
+         mknod /dev/disk b 254 0 && echo LEAK; mount -t tmpfs x /tmp && echo LEAK; echo end",
+        data = data.display(),
+        home = home.display(),
+        one = ports[0],
+        other = ports[1],
+    );
     let seen = k.args(&["exec", "deployment/web", "-c", "web", "--", "sh", "-c", &script], "");
     assert_eq!(seen.stdout, "end\n", "{seen:?}");
+    k.ok("delete pod neighbour --grace-period=1");
     k.ok("set image deployment/web *=registry.test/web:2");
-    k.ok("rollout status deployment/web --timeout=120s");
+    k.ok("rollout status deployment/web --timeout=180s");
     eventually("the other image answers", || answer(gateway).is_ok_and(|text| text.ends_with("version 2\n")));
 
     let mark = data.display().to_string();

@@ -218,7 +218,7 @@ fn exec_gives_streams_a_terminal_and_the_exit_code() {
     let mut until = |what: &str, part: &str| {
         while !text.contains(part) {
             text += &shown
-                .recv_timeout(Duration::from_secs(20))
+                .recv_timeout(Duration::from_secs(60))
                 .unwrap_or_else(|e| panic!("{what}: {e}: {text:?}"));
         }
         text.clear();

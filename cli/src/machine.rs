@@ -110,10 +110,7 @@ impl Machine {
         }
         let workloads = Workloads::start(account("workloads"), seaway_workloads::Options::default()).await;
         let gateway = GatewayOptions::new(account("gateway"), options.gateway, dial(node.as_deref()));
-        let gateway = Gateway::start(gateway)
-            .await
-            .into_diagnostic()
-            .wrap_err("the gateway did not start; choose another with --gateway-listen")?;
+        let gateway = Gateway::start(gateway).await.into_diagnostic()?;
         let metrics = gateway.metrics();
         let text = metrics.clone();
         server.serve_metrics(move || text.text());

@@ -32,6 +32,14 @@ fn find(arguments: &[OsString]) -> miette::Result<Option<(PathBuf, String)>> {
     match read(&path) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // Somebody else's home, as `sudo -u` may leave it in HOME: nothing there was meant for this user.
+        Err(error)
+            if named.is_none()
+                && error.kind() == std::io::ErrorKind::PermissionDenied
+                && path.parent().is_none_or(|folder| folder.metadata().is_err()) =>
+        {
+            Ok(None)
+        }
         Err(error) => {
             Err(error).into_diagnostic().wrap_err_with(|| format!("{} cannot be read", path.display()))
         }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The listening address is taken, forbidden or not on this machine.
-    #[error("cannot listen on {address}: {source}; choose another address with --gateway-listen")]
+    #[error("cannot listen on {address}; choose another with --gateway-listen")]
     Listen {
         /// The address asked for.
         address: SocketAddr,

@@ -52,6 +52,13 @@ pub(crate) struct Group {
     memory_events: Option<PathBuf>,
 }
 
+impl Limits {
+    /// Whether there is something to enforce.
+    pub(crate) fn any(&self) -> bool {
+        self.memory.is_some() || self.cpu_milli.is_some()
+    }
+}
+
 impl Trees {
     fn detect(node: &str) -> Self {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -78,7 +85,10 @@ impl Trees {
         }
         let make = |name: &str| {
             let folder = ours(root.join(name));
-            std::fs::create_dir_all(&folder).map(|()| folder)
+            std::fs::create_dir_all(&folder)?;
+            // Somebody else's Seaway may have made it.
+            nix::unistd::access(&folder, nix::unistd::AccessFlags::W_OK)?;
+            Ok::<_, std::io::Error>(folder)
         };
         match make("memory") {
             Ok(memory) if memory.join("memory.limit_in_bytes").exists() => {
@@ -118,7 +128,7 @@ impl Cgroups {
         }
     }
 
-    /// Makes a container's groups and opens the files by which its process joins them.
+    /// Makes a container's groups and opens the files by which its process joins them; no group where none can be made.
     pub(crate) fn create(&self, id: &str, limits: Limits) -> std::io::Result<(Option<Group>, Vec<OwnedFd>)> {
         let mut group = Group { folders: Vec::new(), memory_events: None };
         let mut add = |tree: &Path| {

@@ -39,6 +39,29 @@ async fn a_container_that_forks_without_end_meets_its_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_that_nobody_keeps_are_told_at_the_pod_that_sets_them() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let trees = ["/sys/fs/cgroup/memory/seaway", "/sys/fs/cgroup/seaway"].map(std::path::Path::new);
+    if trees.iter().any(|tree| tree.join(&cluster.name).exists()) {
+        println!("skipped: this user may make control groups, so limits are kept");
+        return cluster.end().await;
+    }
+    let mut limited = pod(SLEEP);
+    limited["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}});
+    cluster.run("limited", limited).await;
+    cluster.run("free", pod(SLEEP)).await;
+    for name in ["limited", "free"] {
+        cluster.until_ready(name).await;
+    }
+    let message = cluster.until_event("limited", "LimitsNotEnforced").await;
+    assert!(message.starts_with("Limits of memory and CPU are not enforced: /sys/fs/cgroup/"), "{message}");
+    cluster.until_event(&cluster.name, "LimitsNotEnforced").await;
+    let events = cluster.events("free").await;
+    assert!(events.iter().all(|(reason, _)| reason != "LimitsNotEnforced"), "{events:?}");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_writes_more_than_it_may_is_evicted_with_the_reason() {
     let often = |options: &mut seaway_node::NodeOptions| options.disk_interval = Duration::from_millis(200);
     let Some(cluster) = Cluster::start_with(often).await else { return };
@@ -238,4 +261,14 @@ async fn pods_do_not_see_each_other_or_the_node() {
     let (_, text) = cluster.exec("curious", "ls /own /scratch; hostname; ls -d /proc/[0-9]* | wc -l").await;
     assert!(text.contains("curious\n") && !text.contains("file\n"), "{text}");
     cluster.end().await;
+}
+
+#[test]
+fn an_ordinary_users_pods_keep_their_faults_to_themselves_as_well() {
+    support::as_an_ordinary_user(&[
+        "pods_do_not_see_each_other_or_the_node",
+        "limits_that_nobody_keeps_are_told_at_the_pod_that_sets_them",
+        "a_pod_that_writes_more_than_it_may_is_evicted_with_the_reason",
+        "probes_that_take_too_long_have_failed",
+    ]);
 }

@@ -110,3 +110,11 @@ async fn postgresql_initialises_and_answers() {
     assert_eq!((code, text.lines().last()), (0, Some("42")), "{text}");
     cluster.end().await;
 }
+
+#[test]
+fn an_ordinary_user_runs_them_as_well() {
+    support::as_an_ordinary_user(&[
+        "two_nginx_pods_listen_on_port_80_side_by_side",
+        "postgresql_initialises_and_answers",
+    ]);
+}

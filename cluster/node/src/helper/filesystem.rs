@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Uid, chdir, chown, fchdir, pivot_root, symlinkat};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -219,7 +220,13 @@ impl Root {
         }
         let is_folder = is_folder(&source).map_err(because(&what))?;
         let target = if is_folder { self.folder(&volume.target, false)? } else { self.file(&volume.target)? };
-        place(&source, &target, users).map_err(because(&what))?;
+        place(&source, &target, users).map_err(|errno| match (errno, users.base()) {
+            (Errno::EINVAL, Some(_)) => format!(
+                "{what}: the file system of {} cannot map the owners of its files; set hostUsers: true in the pod",
+                volume.source.display()
+            ),
+            (other, _) => because(&what)(other),
+        })?;
         // Opened again: the name now leads to what was mounted.
         let mounted = self.resolve(Path::new(&volume.target), false).map_err(because(&what))?;
         let mut restrictions = MsFlags::MS_NODEV;
@@ -303,12 +310,17 @@ impl Root {
     }
 }
 
-/// Mounts what is open at what is open, with the owners of its files as the pod knows them. Where the file system cannot
-/// do that, they belong to nobody whom the pod knows; what everybody may do there, the pod may.
+/// Mounts what is open at what is open, with the owners of its files as the pod knows them. An error where the file system
+/// cannot do that: what the pod wrote there would belong to users that another pod has later. Memory goes with the pod, so
+/// there it is enough that everybody may write (tmpfs can do it since Linux 6.3).
 fn place(source: &OwnedFd, target: &OwnedFd, users: &Users) -> nix::Result<()> {
+    if users.base().is_none() {
+        return bind(&name(source), &name(target));
+    }
     match users.mapped(Some(source), Path::new("")) {
         Ok(tree) => attach(&tree, &name(target)),
-        Err(_) => bind(&name(source), &name(target)),
+        Err(_) if fstatfs(source)?.filesystem_type() == TMPFS_MAGIC => bind(&name(source), &name(target)),
+        Err(errno) => Err(errno),
     }
 }
 

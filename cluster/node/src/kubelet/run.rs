@@ -113,14 +113,19 @@ impl ContainerRun {
         std::fs::set_permissions(&message, open).map_err(Error::io("open up", &message))?;
 
         let group_name = format!("{}-{}-{}", self.key.uid, container.name, self.run);
-        let (group, joins) = match shared.cgroups.create(&group_name, limits(container)) {
-            Ok((group, joins)) => (group.map(Arc::new), joins),
-            Err(e) => {
-                let message = format!("limits are not enforced: {e}");
-                shared.events.pod(&self.pod, Some(&container.name), true, "LimitsNotEnforced", message);
-                (None, Vec::new())
-            }
+        let limits = limits(container);
+        let made = shared.cgroups.create(&group_name, limits);
+        let problem = match &made {
+            Ok((None, _)) if limits.any() => shared.cgroups.problem().map(str::to_owned),
+            Ok(_) => None,
+            Err(e) => Some(e.to_string()),
         };
+        if let Some(problem) = problem {
+            let message = format!("Limits of memory and CPU are not enforced: {problem}");
+            shared.events.pod(&self.pod, Some(&container.name), true, "LimitsNotEnforced", message);
+        }
+        let (group, joins) = made.unwrap_or_default();
+        let group = group.map(Arc::new);
         let folder = shared.log_folder(&self.key).join(&container.name);
         let log = LogFile::create(&folder, self.run, shared.options.log_rotation).await?;
         self.remove_old_logs(&folder);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 pub mod cluster;
+pub mod sandbox;
 
 use seaway_node::image::{ImageConfig, LayoutWriter};
 use std::path::Path;
@@ -115,4 +116,32 @@ pub fn programs_layer(programs: &[&str], folders: &[&str]) -> Vec<u8> {
         layer = layer.file(file.trim_start_matches('/'), mode, &content);
     }
     layer.build()
+}
+
+/// Runs tests of the same file once more, as a user whom nobody else is. Who is no root has run them so already.
+pub fn as_an_ordinary_user(tests: &[&str]) {
+    const USER: u32 = 64_723;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let home = tempfile::TempDir::new().unwrap();
+    std::os::unix::fs::chown(home.path(), Some(USER), Some(USER)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("setpriv");
+        let (user, group) = (format!("--reuid={USER}"), format!("--regid={USER}"));
+        command.args([user.as_str(), group.as_str(), "--clear-groups"]).arg(std::env::current_exe().unwrap());
+        command.args(arguments).env("HOME", home.path()).env("TMPDIR", home.path());
+        command.output()
+    };
+    let can = run(&["--list"]);
+    if !can.as_ref().is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped: another user cannot start this program (setpriv of util-linux is needed as well): {can:?}"
+        );
+        return;
+    }
+    let output = run(&[&["--exact", "--nocapture", "--test-threads=2"], tests].concat()).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(&format!("{} passed", tests.len())), "{said}");
 }
