@@ -497,7 +497,15 @@ fn components(context: &mut Context, file: &File<'_>, gathered: &mut Accumulator
             let problem = format!("expected kind 'Component' for path '{path}' but got '{kind}'");
             return Err(Problem(problem).at(place).into());
         }
-        *gathered = accumulate(context, &inner, std::mem::take(gathered))?;
+        let mut whole = accumulate(context, &inner, std::mem::take(gathered))?;
+        // kustomize adds all of it to nothing, where two fields may clash that did not before.
+        let config = whole.config.take();
+        config
+            .iter()
+            .try_for_each(|config| add_config(&mut whole.config, config))
+            .and_then(|()| whole.map.check_unique())
+            .map_err(|problem| problem.at(place))?;
+        *gathered = whole;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::node::{Kind, Node, Scalar};
 use crate::remote::RemoteBase;
 use crate::resmap::ResMap;
 use crate::resource::{BuildOrigin, Resource};
@@ -65,15 +66,20 @@ impl BuildMetadata {
 }
 
 fn set_managed_by(resource: &mut Resource) {
-    use crate::node::{Kind, Node};
-    if let Some(metadata) = resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut()) {
-        let labels = metadata.entry("labels", Kind::Map);
-        if labels.is_null() {
-            *labels = Kind::Map.empty();
-        }
-        if let Some(labels) = labels.as_map_mut() {
-            labels.insert(MANAGED_BY, Node::text("kustomize-v5.6.0"));
-        }
+    let Some(metadata) = resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut())
+    else {
+        return;
+    };
+    let labels = metadata.entry("labels", Kind::Map);
+    if labels.is_null() {
+        *labels = Kind::Map.empty();
+    }
+    let Some(labels) = labels.as_map_mut() else { return };
+    let link = labels.get(MANAGED_BY).and_then(Node::as_scalar).map_or(0, |label| label.link);
+    let label = Scalar { link, ..Scalar::text("kustomize-v5.6.0") };
+    labels.insert(MANAGED_BY, Node::Scalar(label.clone()));
+    if link != 0 {
+        resource.node.write_linked(&label);
     }
 }
 

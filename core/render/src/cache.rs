@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use seaway_source::{FileTree, Inputs};
+use seaway_source::{Changes, FileTree, Inputs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -23,6 +23,8 @@ use folder::Folder;
 const VARIANTS: usize = 8;
 /// Trees that a result is known to hold in.
 const TREES: usize = 16;
+/// Pairs of trees whose difference is known.
+const DIFFERENCES: usize = 64;
 
 /// About what a value takes beside its text, and an answer with its path and digest, in bytes.
 const NODE: usize = 64;
@@ -128,9 +130,19 @@ pub struct Cache {
     source: Arc<str>,
 }
 
+/// Where a tree differs from an earlier one: many requests ask for it when a commit arrives.
+#[derive(Debug)]
+struct Difference {
+    old: String,
+    new: String,
+    /// `None`: that cannot be told.
+    changes: Option<Arc<Changes>>,
+}
+
 #[derive(Debug)]
 struct Shared {
     memory: Mutex<Memory>,
+    differences: Mutex<VecDeque<Difference>>,
     limit: usize,
     folder: Option<Folder>,
 }
@@ -176,7 +188,8 @@ impl Cache {
     }
 
     fn new(limit: usize, folder: Option<Folder>) -> Self {
-        Self { shared: Arc::new(Shared { memory: Mutex::default(), limit, folder }), source: Arc::from("") }
+        let shared = Shared { memory: Mutex::default(), differences: Mutex::default(), limit, folder };
+        Self { shared: Arc::new(shared), source: Arc::from("") }
     }
 
     /// As [`crate::render`], from what is kept when that still holds. Errors are not kept, nor is what was asked to be
@@ -218,7 +231,9 @@ impl Cache {
             return Some((Arc::clone(&variant.kept), Found::Memory));
         }
         // The tree is asked without the lock: others go on meanwhile.
-        if let Some(variant) = variants.iter().find(|variant| variant.kept.inputs().hold_in(tree)) {
+        if let Some(variant) =
+            variants.iter().find(|variant| self.holds_in(variant, tree, identity.as_deref()))
+        {
             let mut memory = self.lock();
             if let (Some(identity), Some(variants)) = (identity, memory.variants(key))
                 && let Some(same) = variants.iter_mut().find(|other| Arc::ptr_eq(&other.kept, &variant.kept))
@@ -234,6 +249,32 @@ impl Cache {
         let kept = Arc::new(kept);
         self.lock().insert(*key, Arc::clone(&kept), identity, self.shared.limit);
         Some((kept, Found::Folder))
+    }
+
+    /// Whether a result holds in a tree that it is not known to hold in.
+    fn holds_in(&self, variant: &Variant, tree: &dyn FileTree, identity: Option<&str>) -> bool {
+        let inputs = variant.kept.inputs();
+        let changes = match (identity, variant.trees.back()) {
+            (Some(new), Some(old)) => self.changes(tree, old, new),
+            _ => None,
+        };
+        match changes {
+            Some(changes) => inputs.hold_after(tree, &changes),
+            None => inputs.hold_in(tree),
+        }
+    }
+
+    fn changes(&self, tree: &dyn FileTree, old: &str, new: &str) -> Option<Arc<Changes>> {
+        let mut known = self.shared.differences.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(difference) = known.iter().find(|it| it.old == old && it.new == new) {
+            return difference.changes.clone();
+        }
+        let changes = tree.changes_since(old).map(Arc::new);
+        if known.len() >= DIFFERENCES {
+            known.pop_front();
+        }
+        known.push_back(Difference { old: old.to_owned(), new: new.to_owned(), changes: changes.clone() });
+        changes
     }
 
     /// The request's name; `None` when its result cannot be kept.

@@ -12,6 +12,7 @@ use crate::id::Gvk;
 use crate::transformers::sort::kind_order;
 
 mod defaults;
+mod openapi;
 
 /// The fields that hold the name of another object.
 #[derive(Debug, Clone)]
@@ -128,7 +129,7 @@ impl Config {
     pub(crate) fn parse(value: &Value) -> Result<Self, Problem> {
         let mut value = value.clone();
         spell(&mut value);
-        let file: ConfigFile = crate::kustomization::read(&value)?;
+        let file: ConfigFile = crate::kustomization::read_exactly(value)?;
         let specs = |specs: Vec<RawSpec>| specs.into_iter().map(RawSpec::into_spec).collect::<Vec<_>>();
         Ok(Self {
             name_prefix: specs(file.name_prefix),
@@ -167,14 +168,7 @@ impl Config {
             ));
         };
         for (name, definition) in definitions {
-            let schema = definition.get("Schema");
-            if !(definition.is_object() || definition.is_null())
-                || schema.is_some_and(|schema| !(schema.is_object() || schema.is_null()))
-            {
-                return Err(Problem(format!(
-                    "{name} is no OpenAPI definition with a Schema: see the kustomize field `crds`"
-                )));
-            }
+            openapi::check(name, definition)?;
             let properties = properties(definitions, name);
             let is_object =
                 |names: &[&str]| properties.is_some_and(|it| names.iter().all(|name| it.contains_key(*name)));
@@ -235,7 +229,7 @@ fn properties<'a>(
     definitions: &'a serde_json::Map<String, Value>,
     name: &str,
 ) -> Option<&'a serde_json::Map<String, Value>> {
-    definitions.get(name)?.get("Schema")?.get("properties")?.as_object()
+    openapi::field(definitions.get(name)?, "Schema")?.get("properties")?.as_object()
 }
 
 /// A field in a configuration file.

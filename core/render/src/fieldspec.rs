@@ -2,7 +2,7 @@
 
 use crate::error::Problem;
 use crate::id::{Gvk, split_api_version};
-use crate::node::{Kind, Node};
+use crate::node::{Kind, Node, Tag};
 
 /// A field of some kinds of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,12 @@ pub(crate) struct FieldSpec {
 
 impl FieldSpec {
     pub(crate) fn new(gvk: Gvk, path: &str, create: bool) -> Self {
-        Self { gvk, parts: split_path(path), path: path.to_owned(), create }
+        Self { gvk, parts: split_path(path.strip_prefix('/').unwrap_or(path)), path: path.to_owned(), create }
+    }
+
+    /// The same field, made when it is missing.
+    pub(crate) fn creating(&self) -> Self {
+        Self { create: true, ..self.clone() }
     }
 
     /// Whether `other` says nothing new: it selects this one and names the same path.
@@ -82,6 +87,9 @@ impl FieldSpec {
                     Some(name) => (name, true),
                     None => (part.as_str(), false),
                 };
+                if name.is_empty() {
+                    return Err(Problem("cannot set or create an empty field name".to_owned()));
+                }
                 let kind = match create {
                     _ if is_list => None,
                     Some(kind) if rest.is_empty() => Some(kind),
@@ -98,7 +106,13 @@ impl FieldSpec {
                 if field.is_null()
                     && let Some(kind) = kind.or(is_list.then_some(Kind::Seq))
                 {
-                    *field = kind.empty();
+                    match field {
+                        // The word stays, and is a text from now on.
+                        Node::Scalar(null) if kind == Kind::Scalar && !null.text.is_empty() => {
+                            null.tag = Tag::Implicit;
+                        }
+                        _ => *field = kind.empty(),
+                    }
                 }
                 self.visit(field, rest, create, set)
             }

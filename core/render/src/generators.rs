@@ -73,7 +73,7 @@ pub(crate) fn generate(
         }
     }
     if options.immutable {
-        let scalar = Scalar { text: "true".to_owned(), tag: Tag::Bool, style: Style::Plain };
+        let scalar = Scalar { text: "true".to_owned(), tag: Tag::Bool, style: Style::Plain, link: 0 };
         root.insert("immutable", Node::Scalar(scalar));
     }
     let origin = Origin { file: place.file.clone(), line: place.line.unwrap_or_default() };

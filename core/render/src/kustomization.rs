@@ -1,5 +1,7 @@
 //! The kustomization file.
 
+mod names;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -8,6 +10,8 @@ use serde_json::Value;
 
 use crate::config::RawSpec;
 use crate::error::Problem;
+pub(crate) use names::Type;
+use names::{Unknown, spell};
 
 /// The file names that make a directory a kustomization; exactly one may be there.
 pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -19,7 +23,7 @@ pub(crate) struct Kustomization {
     pub(crate) api_version: String,
     pub(crate) kind: String,
     #[serde(rename = "metadata")]
-    _metadata: Option<Value>,
+    _metadata: Option<Metadata>,
     pub(crate) openapi: BTreeMap<String, String>,
     pub(crate) name_prefix: String,
     pub(crate) name_suffix: String,
@@ -44,7 +48,7 @@ pub(crate) struct Kustomization {
     pub(crate) config_map_generator: Vec<GeneratorArgs>,
     pub(crate) secret_generator: Vec<GeneratorArgs>,
     #[serde(rename = "helmGlobals")]
-    _helm_globals: Option<Value>,
+    _helm_globals: Option<HelmGlobals>,
     pub(crate) helm_charts: Vec<Value>,
     pub(crate) helm_chart_inflation_generator: Vec<Value>,
     pub(crate) generator_options: Option<GeneratorOptions>,
@@ -53,6 +57,30 @@ pub(crate) struct Kustomization {
     pub(crate) transformers: Vec<String>,
     pub(crate) validators: Vec<String>,
     pub(crate) build_metadata: Vec<String>,
+}
+
+/// What a kustomization says of itself. Nothing uses it, but what is no metadata is refused.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Metadata {
+    #[serde(rename = "name")]
+    _name: String,
+    #[serde(rename = "namespace")]
+    _namespace: String,
+    #[serde(rename = "labels")]
+    _labels: BTreeMap<String, String>,
+    #[serde(rename = "annotations")]
+    _annotations: BTreeMap<String, String>,
+}
+
+/// Settings for `helmCharts`, which are not inflated here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct HelmGlobals {
+    #[serde(rename = "chartHome")]
+    _chart_home: String,
+    #[serde(rename = "configHome")]
+    _config_home: String,
 }
 
 /// An entry of `labels`.
@@ -177,7 +205,6 @@ pub(crate) struct VarObject {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct VarField {
-    #[serde(alias = "fieldPath")]
     pub(crate) fieldpath: String,
 }
 
@@ -240,9 +267,16 @@ impl GeneratorOptions {
     }
 }
 
-/// Read a value strictly, as Go does: null means nothing, an unknown field is an error that names it.
-pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+/// Read a value as Go does: null means nothing, and names of fields are matched without regard to case. Fields that the
+/// type does not have are ignored: only the kustomization file itself is read more strictly.
+pub(crate) fn read<T: DeserializeOwned>(value: &Value, of: Type) -> Result<T, Problem> {
     let mut value = value.clone();
+    spell(&mut value, of, Unknown::Ignored)?;
+    read_exactly(value)
+}
+
+/// The same for names that are spelled right; an unknown field is an error that names it.
+pub(crate) fn read_exactly<T: DeserializeOwned>(mut value: Value) -> Result<T, Problem> {
     drop_nulls(&mut value);
     serde_json::from_value(value).map_err(|error| Problem(error.to_string()))
 }
@@ -339,15 +373,9 @@ impl Kustomization {
         if !matches!(value, Value::Object(_) | Value::Null) {
             return Err(Problem("is not a map of fields".to_owned()));
         }
+        spell(&mut value, Type::Kustomization, Unknown::Refused)?;
         drop_nulls(&mut value);
-        if let Value::Object(object) = &mut value {
-            // Go matches field names without regard to case.
-            if object.keys().any(|key| !FIELDS.contains(&key.as_str())) {
-                *object = std::mem::take(object)
-                    .into_iter()
-                    .map(|(key, value)| (canonical_field(&key).map_or(key, str::to_owned), value))
-                    .collect();
-            }
+        if let Value::Object(object) = &value {
             for (field, instead) in [
                 ("bases", "resources"),
                 ("imageTags", "images"),
@@ -401,48 +429,6 @@ fn is_empty(value: &Value) -> bool {
             matches!(key.as_str(), "apiVersion" | "kind") || value.as_str().is_some_and(str::is_empty)
         })
     })
-}
-
-/// The fields of the file, as they are spelled.
-const FIELDS: &[&str] = &[
-    "apiVersion",
-    "kind",
-    "metadata",
-    "openapi",
-    "namePrefix",
-    "nameSuffix",
-    "namespace",
-    "commonLabels",
-    "labels",
-    "commonAnnotations",
-    "patchesStrategicMerge",
-    "patchesJson6902",
-    "patches",
-    "images",
-    "imageTags",
-    "replacements",
-    "replicas",
-    "vars",
-    "sortOptions",
-    "resources",
-    "components",
-    "crds",
-    "bases",
-    "configMapGenerator",
-    "secretGenerator",
-    "helmGlobals",
-    "helmCharts",
-    "helmChartInflationGenerator",
-    "generatorOptions",
-    "configurations",
-    "generators",
-    "transformers",
-    "validators",
-    "buildMetadata",
-];
-
-fn canonical_field(name: &str) -> Option<&'static str> {
-    FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name)).copied()
 }
 
 /// Which field a problem is about, as a JSON pointer: the one without which the file could be read.

@@ -10,12 +10,11 @@
 //! - what follows a document without a `---` line between is an error; kustomize drops it silently;
 //! - a value that one replacement copies into an annotation and into another field stays what it is in the other field;
 //!   kustomize makes a text of both;
+//! - YAML is YAML 1.2 where yaml.v3 is a version behind: `\/` in quotes is a slash, U+0085 and U+2028 are no line breaks,
+//!   keys in braces may go on in the next line; a byte order mark inside of a file is an error;
+//! - where kustomize panics, there is an error or a result;
 //! - `managedByLabel` says `kustomize-v5.6.0`, as the kustomize program does (inside of kubectl it says `(devel)`);
 //! - sizes, depths and numbers have limits, and what exceeds one is an error that names the file.
-//!
-//! One difference is not yet mended: a label that a kustomization adds to several fields of an object is one value to
-//! kustomize, and whoever changes it later in one of them (labels without selectors, a merge patch, a replacement)
-//! changes all of them, selectors too. Here only the field that is named changes.
 //!
 //! What it never does: touch the network, a clock or a process. A remote base that is not there yet is an answer
 //! ([`Outcome::Needs`]), not a request. It runs no plugins.
@@ -28,6 +27,7 @@ mod build_metadata;
 mod cache;
 mod config;
 mod error;
+mod field_path;
 mod fieldspec;
 mod generators;
 mod hash;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::error::Problem;
 use crate::id::Gvk;
-use crate::node::{Map, Node};
+use crate::node::{Map, Node, Scalar};
 use crate::schema::{ListMerge, Schema, Schemas};
 
 /// What merging needs to know.
@@ -23,7 +23,12 @@ pub(crate) struct Merging {
 /// Merge `patch` into `object`; `None` when the patch deletes it.
 pub(crate) fn merge(object: Node, patch: Node, merging: &Merging) -> Result<Option<Node>, Problem> {
     merging.begun.set(true);
-    walk(Some(object), Some(patch), None, &mut Path { names: Vec::new(), schemas: &merging.schemas })
+    let mut path = Path { names: Vec::new(), schemas: &merging.schemas, linked: Vec::new() };
+    let mut merged = walk(Some(object), Some(patch), None, &mut path)?;
+    for scalar in &path.linked {
+        merged.iter_mut().for_each(|node| node.write_linked(scalar));
+    }
+    Ok(merged)
 }
 
 /// `$patch` of a map.
@@ -79,6 +84,8 @@ impl Directive {
 struct Path<'a> {
     names: Vec<String>,
     schemas: &'a Schemas,
+    /// What was written into a field that is one with others: see [`Scalar::link`].
+    linked: Vec<Scalar>,
 }
 
 impl Path<'_> {
@@ -125,7 +132,7 @@ fn walk(
     match first {
         // A null that the patch does not mention stays, unless it is nothing at all.
         None => Ok(match (object, patch) {
-            (Some(null), None) if !null.raw_text().is_empty() => Some(Node::implicit(null.raw_text())),
+            (Some(null), None) if !null.raw_text().is_empty() => Some(null),
             _ => None,
         }),
         Some(Node::Map(_)) => walk_map(object, patch, schema, path),
@@ -146,7 +153,15 @@ fn walk(
                     return Err(mismatch(path, "a scalar", other));
                 }
             }
-            Ok(patch.or(object).filter(|node| !node.is_null()))
+            let link = object.as_ref().and_then(Node::as_scalar).map_or(0, |old| old.link);
+            let mut merged = patch.or(object).filter(|node| !node.is_null());
+            if let Some(Node::Scalar(new)) = &mut merged
+                && new.link != link
+            {
+                new.link = link;
+                path.linked.push(new.clone());
+            }
+            Ok(merged)
         }
     }
 }
@@ -343,7 +358,7 @@ fn merge_elements(
         path.pop();
         match result {
             Some(result) if !result.is_null_or_empty() => {
-                if let Some(at) = mine {
+                if let Some(at) = mine.filter(|_| !theirs.is_some_and(replaces)) {
                     object[at] = result.clone();
                 }
                 replace(&mut merged, &used, values, Some(result));
@@ -357,6 +372,12 @@ fn merge_elements(
         replace(&mut merged, &used, &values, Some(item));
     }
     Ok(merged)
+}
+
+/// Whether an element of a patch says that it takes the place of the object's. In lists kustomize forgets about that
+/// when it puts both lists together: the object's element stays as it was.
+fn replaces(element: &Node) -> bool {
+    element.get(DIRECTIVE).is_some_and(|directive| directive.raw_text() == "replace")
 }
 
 /// What only the patch has comes first, then the object's elements in their order. An element without some keys
@@ -386,6 +407,7 @@ fn merge_by_several(
         path.pop();
         match result {
             Some(result) if !result.is_null_or_empty() => match mine {
+                Some(_) if theirs.is_some_and(replaces) => {}
                 Some(at) => object[at] = result,
                 None => merged.push(result),
             },

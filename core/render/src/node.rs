@@ -10,6 +10,8 @@ use std::sync::Arc;
 use seaway_object::yaml::{self, Dialect, NodeKind, Position, ScalarStyle};
 use serde_json::Value;
 
+use crate::error::Problem;
+
 /// What a scalar counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
@@ -42,6 +44,9 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) tag: Tag,
     pub(crate) style: Style,
+    /// Scalars of one object with the same number are one to kustomize, which added it to several fields at once: what
+    /// is written into one of them is in all. 0: it is alone.
+    pub(crate) link: u32,
 }
 
 /// Keys and values in the order in which they came.
@@ -69,9 +74,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn empty(self) -> Node {
         match self {
-            Self::Scalar => {
-                Node::Scalar(Scalar { text: String::new(), tag: Tag::Implicit, style: Style::Plain })
-            }
+            Self::Scalar => Node::implicit(""),
             Self::Seq => Node::Seq(Vec::new()),
             Self::Map => Node::Map(Map::default()),
         }
@@ -152,6 +155,11 @@ impl FromIterator<(String, Node)> for Map {
 }
 
 impl Scalar {
+    /// Text, whatever it looks like, and one with no other.
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), tag: Tag::Text, style: Style::Plain, link: 0 }
+    }
+
     /// What the text means where nothing else says so, and its value unless that is the text.
     fn meaning(text: &str) -> (Tag, Option<Value>) {
         const TEXT: (Tag, Option<Value>) = (Tag::Text, None);
@@ -250,12 +258,12 @@ fn refold(text: &str) -> String {
 
 impl Node {
     pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self::Scalar(Scalar { text: text.into(), tag: Tag::Text, style: Style::Plain })
+        Self::Scalar(Scalar::text(text))
     }
 
     /// A scalar whose text decides what it is.
     pub(crate) fn implicit(text: impl Into<String>) -> Self {
-        Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style: Style::Plain })
+        Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style: Style::Plain, link: 0 })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -314,6 +322,13 @@ impl Node {
         }
     }
 
+    pub(crate) fn expect_scalar(&self) -> Result<(), Problem> {
+        match self {
+            Self::Scalar(_) => Ok(()),
+            other => Err(Problem(format!("expected a scalar, found {}", other.kind().name()))),
+        }
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.as_map()?.get(key)
     }
@@ -324,8 +339,27 @@ impl Node {
 
     /// Write a text into a scalar as transformers do that do not say what it is; quotes stay.
     pub(crate) fn set_implicit(&mut self, text: impl Into<String>) {
-        let style = self.as_scalar().map(|scalar| scalar.style).unwrap_or_default();
-        *self = Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style });
+        let (style, link) = self.as_scalar().map(|scalar| (scalar.style, scalar.link)).unwrap_or_default();
+        *self = Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style, link });
+    }
+
+    /// Write into every scalar with the link of `scalar`: see [`Scalar::link`].
+    pub(crate) fn write_linked(&mut self, scalar: &Scalar) {
+        match self {
+            Self::Scalar(own) if own.link == scalar.link => own.clone_from(scalar),
+            Self::Scalar(_) => {}
+            Self::Seq(items) => items.iter_mut().for_each(|item| item.write_linked(scalar)),
+            Self::Map(map) => map.values_mut().for_each(|(_, value)| value.write_linked(scalar)),
+        }
+    }
+
+    /// Make every scalar one of its own.
+    pub(crate) fn unlink(&mut self) {
+        match self {
+            Self::Scalar(scalar) => scalar.link = 0,
+            Self::Seq(items) => items.iter_mut().for_each(Self::unlink),
+            Self::Map(map) => map.values_mut().for_each(|(_, value)| value.unlink()),
+        }
     }
 
     /// A document of a file. Keys must be text, and no key may stand twice in one map.
@@ -355,7 +389,7 @@ impl Node {
     }
 
     pub(crate) fn from_value(value: &Value) -> Self {
-        let scalar = |text: String, tag| Self::Scalar(Scalar { text, tag, style: Style::Plain });
+        let scalar = |text: String, tag| Self::Scalar(Scalar { text, tag, style: Style::Plain, link: 0 });
         match value {
             Value::Null => scalar("null".to_owned(), Tag::Null),
             Value::Bool(value) => scalar(value.to_string(), Tag::Bool),
@@ -433,11 +467,11 @@ fn scalar_from_yaml(node: yaml::Node, in_flow: bool) -> Result<Scalar, seaway_ob
         _ => Style::Quoted,
     };
     if in_flow && is_empty {
-        return Ok(Scalar { text: String::new(), tag: Tag::Null, style: Style::Quoted });
+        return Ok(Scalar { text: String::new(), tag: Tag::Null, style: Style::Quoted, link: 0 });
     }
     if let Some(decoded) = binary {
         let text = decoded.as_str().unwrap_or_default().to_owned();
-        return Ok(Scalar { text, tag: Tag::Text, style });
+        return Ok(Scalar { text, tag: Tag::Text, style, link: 0 });
     }
     let tag = match node.tag.as_deref() {
         None if quoted => Tag::Text,
@@ -453,7 +487,7 @@ fn scalar_from_yaml(node: yaml::Node, in_flow: bool) -> Result<Scalar, seaway_ob
     };
     // In a flow collection yaml.v3 prints what has a colon in quotes, and so a time comes back as text.
     let tag = if in_flow && tag == Tag::Timestamp && text.contains(':') { Tag::Text } else { tag };
-    Ok(Scalar { text, tag, style })
+    Ok(Scalar { text, tag, style, link: 0 })
 }
 
 type YamlEntry = (Arc<yaml::Node>, Arc<yaml::Node>);

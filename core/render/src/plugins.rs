@@ -12,7 +12,7 @@ use crate::config::RawSpec;
 use crate::error::{Error, Place, Problem, Stop};
 use crate::fieldspec::FieldSpec;
 use crate::generators::{self, Made};
-use crate::kustomization::{GeneratorArgs, Image, Patch, ReplacementField, Replica, Target};
+use crate::kustomization::{self, GeneratorArgs, Image, Patch, ReplacementField, Replica, Target, Type};
 use crate::loader::Loader;
 use crate::merge2::Merging;
 use crate::node::Node;
@@ -66,7 +66,7 @@ struct AccountName {
 struct Fields {
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
-    field_specs: Vec<RawSpec>,
+    field_specs: Option<Vec<RawSpec>>,
     unset_only: bool,
     set_role_binding_subjects: String,
     prefix: String,
@@ -97,17 +97,17 @@ pub(crate) fn configure(config: &Resource, loader: &Loader<'_>, place: &Place) -
         .into());
     }
     let fail = |problem: Problem| Stop::from(problem.at(place.clone()));
-    let mut value = config.to_value().map_err(fail)?;
+    let value = config.to_value().map_err(fail)?;
     let kind = config.kind();
     if let Some(made) = match kind {
         "ConfigMapGenerator" => Some(Made::ConfigMap),
         "SecretGenerator" => Some(Made::Secret),
         _ => None,
     } {
-        return generator(made, config, &mut value).map_err(fail);
+        return generator(made, config, &value).map_err(fail);
     }
     if kind == "IAMPolicyGenerator" {
-        let account: Account = read_some(kind, &value).map_err(fail)?;
+        let account: Account = kustomization::read(&value, Type::Account).map_err(fail)?;
         if account.cloud != "gke" {
             let problem = format!("cloud provider {} not supported: only gke is", account.cloud);
             return Err(fail(Problem(problem)));
@@ -136,9 +136,10 @@ pub(crate) fn configure(config: &Resource, loader: &Loader<'_>, place: &Place) -
         targets,
         target_file_path,
     } = read_some(kind, &value).map_err(fail)?;
-    let specs: Vec<FieldSpec> = field_specs.into_iter().map(RawSpec::into_spec).collect();
+    let are_absent = field_specs.is_none();
+    let specs: Vec<FieldSpec> = field_specs.into_iter().flatten().map(RawSpec::into_spec).collect();
     let needs_specs = || {
-        if specs.is_empty() {
+        if are_absent {
             Err(fail(Problem("fieldSpecs is not expected to be nil".to_owned())))
         } else {
             Ok(())
@@ -231,25 +232,19 @@ fn read_some<T: DeserializeOwned>(kind: &str, value: &Value) -> Result<T, Proble
         "ImageTagTransformer" => &["imageTag", "fieldSpecs"],
         "ReplicaCountTransformer" => &["replica", "fieldSpecs"],
         "ReplacementTransformer" => &["replacements"],
-        "IAMPolicyGenerator" => &["cloud", "kubernetesService", "serviceAccount"],
         "ValueAddTransformer" => &["value", "targets", "targetFilePath"],
         _ => &[],
     };
     let object = value.as_object().into_iter().flatten();
     let some: serde_json::Map<String, Value> = object
-        .filter(|(key, _)| used.contains(&key.as_str()))
+        .filter(|(key, _)| used.iter().any(|name| name.eq_ignore_ascii_case(key)))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    crate::kustomization::read(&Value::Object(some))
+    kustomization::read(&Value::Object(some), Type::Plugin)
 }
 
-fn generator(made: Made, config: &Resource, value: &mut Value) -> Result<Plugin, Problem> {
-    const USED: [&str; 9] =
-        ["name", "namespace", "behavior", "type", "literals", "files", "envs", "env", "options"];
-    if let Some(object) = value.as_object_mut() {
-        object.retain(|key, _| USED.contains(&key.as_str()));
-    }
-    let mut args: GeneratorArgs = crate::kustomization::read(value)?;
+fn generator(made: Made, config: &Resource, value: &Value) -> Result<Plugin, Problem> {
+    let mut args: GeneratorArgs = kustomization::read(value, Type::Generator)?;
     if args.name.is_empty() {
         config.name().clone_into(&mut args.name);
     }
@@ -267,7 +262,7 @@ fn value_targets(path: &str, loader: &Loader<'_>, place: &Place) -> Result<Vec<V
     let value = yaml::resolve(document, Dialect::Kubernetes)
         .map_err(|source| Error::Syntax { file: name.clone(), cause: source })?;
     let read: ValueTargets =
-        crate::kustomization::read(&value).map_err(|problem| problem.at(Place::file(name)))?;
+        kustomization::read(&value, Type::ValueTargets).map_err(|problem| problem.at(Place::file(name)))?;
     Ok(read.targets)
 }
 

@@ -41,10 +41,6 @@ fn end_alike(a: &[String], b: &[String]) -> bool {
 
 /// Rewrite the fields that name objects whose names have changed.
 pub(crate) fn fix(map: &mut ResMap, references: &NameReferences) -> Result<(), Problem> {
-    // Only what has been somebody else can be referred to by an old name.
-    if map.list.iter().all(|resource| resource.previous_ids().next().is_none()) {
-        return Ok(());
-    }
     let candidates: Vec<Candidate> = map.list.iter().map(Candidate::new).collect();
     for index in 0..map.list.len() {
         let resource = &map.list[index];

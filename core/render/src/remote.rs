@@ -144,12 +144,7 @@ pub(crate) fn parse_base(url: &str) -> Result<Option<RemoteBase>, Problem> {
     if machine.starts_with('-') || host.starts_with('-') || rest.starts_with('-') {
         return Err(Problem(format!("{url:?} is not the address of a repository")));
     }
-    let reference = ["ref", "version"].iter().find_map(|name| {
-        query.split('&').find_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            (key == *name && !value.is_empty()).then(|| value.to_owned())
-        })
-    });
+    let reference = ["ref", "version"].iter().find_map(|name| parameter(query, name));
     if reference.as_deref().is_some_and(|reference| reference.starts_with('-')) {
         return Err(Problem(format!("{url:?}: {} is not a reference", reference.unwrap_or_default())));
     }
@@ -168,40 +163,62 @@ pub(crate) fn parse_base(url: &str) -> Result<Option<RemoteBase>, Problem> {
     }))
 }
 
+/// The value of a parameter of a URL, decoded; `None` when it is absent, empty or not to be decoded.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let parts = query.split('&').map(|part| part.split_once('=').unwrap_or((part, "")));
+    let (_, value) = parts.into_iter().find(|(key, _)| *key == name)?;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|value| !value.is_empty())
+}
+
 /// The part of an address up to the repository's name on the host.
 fn split_host(address: &str) -> Option<(String, String)> {
-    let github = |rest: &str| Some(("https://github.com/".to_owned(), rest.to_owned()));
-    let is_github = |host: &str| host.eq_ignore_ascii_case("github.com");
-    for scheme in ["https://", "http://", "ssh://"] {
-        if starts_with(address, scheme) {
-            let rest = &address[scheme.len()..];
-            let (host, path) = rest.split_once('/')?;
-            match host.split_once('@') {
-                None if is_github(host) && scheme != "ssh://" => return github(path),
-                // As scp has it.
-                Some((user, host)) if scheme == "ssh://" && is_github(host.trim_end_matches(":22")) => {
-                    return Some((format!("{user}@github.com:"), path.to_owned()));
-                }
-                _ => {}
-            }
-            return Some((format!("{scheme}{host}/"), path.to_owned()));
-        }
+    const SCHEMES: [&str; 4] = ["ssh://", "https://", "http://", "file://"];
+    let scheme = SCHEMES.into_iter().find(|scheme| starts_with(address, scheme)).unwrap_or_default();
+    let rest = &address[scheme.len()..];
+    if scheme == "file://" {
+        return Some((scheme.to_owned(), rest.to_owned()));
     }
-    if starts_with(address, "file://") {
-        return Some(("file://".to_owned(), address["file://".len()..].to_owned()));
-    }
-    for prefix in ["github.com/", "github.com:"] {
-        if starts_with(address, prefix) {
-            return github(&address[prefix.len()..]);
-        }
-    }
-    // user@host:path, as scp has it; an account name has no slash in it.
-    let (user, rest) = address.split_once('@')?;
-    if user.is_empty() || user.contains(['/', '.']) {
+    let (user, rest) = match rest.split_once('@').filter(|(user, _)| is_user(user)) {
+        Some((user, rest)) => (format!("{user}@"), rest),
+        None => (String::new(), rest),
+    };
+    let is_github = starts_with(rest, "github.com/") || starts_with(rest, "github.com:");
+    // user@host:path, as scp has it, needs a user, but for GitHub.
+    let is_scp = scheme.is_empty();
+    if is_scp && user.is_empty() && !is_github {
         return None;
     }
-    let at = rest.find([':', '/'])?;
-    Some((format!("{user}@{}:", &rest[..at]), rest[at + 1..].to_owned()))
+    let at = rest.find(|c| c == '/' || (is_scp && c == ':'))?;
+    let (host, path) = (&rest[..at], rest[at + 1..].to_owned());
+    if host.is_empty() {
+        return None;
+    }
+    // GitHub is known by one name: without encryption, with a port or in capitals it is the same.
+    let host = match (is_github, user.is_empty() && scheme != "ssh://") {
+        (true, true) => "https://github.com/".to_owned(),
+        (true, false) => format!("{user}github.com:"),
+        (false, _) if is_scp => format!("{user}{host}:"),
+        (false, _) => format!("{scheme}{user}{host}/"),
+    };
+    Some((host, path))
+}
+
+/// Whether a text before an `@` is the name of an account: others belong to a path, or hold a password.
+fn is_user(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// A repository's name and the path in it; `None` when it is one word, and nothing says that it is a repository.

@@ -1,11 +1,13 @@
 //! An object on its way through a kustomization, and what has to be remembered of its past.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Problem;
+use crate::field_path::look_up_mut;
 use crate::id::{Gvk, ResId};
 use crate::node::{Kind, Map, Node};
 use crate::trace::Transformation;
@@ -75,6 +77,8 @@ pub(crate) struct Resource {
     pub(crate) history: Vec<Arc<Transformation>>,
     /// Tells it apart while its history is written; 0 until then.
     pub(crate) serial: u32,
+    /// How many links its scalars have had: see [`Scalar::link`](crate::node::Scalar).
+    links: u32,
 }
 
 /// Annotations in which kustomize and the functions around it keep notes. What a file says in them counts, and none of
@@ -127,6 +131,7 @@ impl Resource {
             transformations: Vec::new(),
             history: Vec::new(),
             serial: 0,
+            links: 0,
         }
     }
 
@@ -189,6 +194,35 @@ impl Resource {
             name: id.name,
             kind: id.gvk.kind,
         });
+    }
+
+    /// New links for scalars of this object.
+    pub(crate) fn take_links(&mut self, count: usize) -> Range<u32> {
+        let first = self.links.saturating_add(1);
+        let end = first.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.links = end - 1;
+        first..end
+    }
+
+    /// The link of a scalar, which it gets if it has none. The path is one of `look_up`.
+    pub(crate) fn link(&mut self, path: &[String]) -> Option<u32> {
+        let new = self.take_links(1).start;
+        let Some(Node::Scalar(scalar)) = look_up_mut(&mut self.node, path).ok()? else { return None };
+        if scalar.link == 0 {
+            scalar.link = new;
+        }
+        Some(scalar.link)
+    }
+
+    /// kustomize keeps notes of where an object comes from in its annotations, and writes all of them anew when it takes
+    /// one: then they are no longer one with annotations elsewhere in the object.
+    pub(crate) fn unlink_annotations(&mut self) {
+        if self.links > 0
+            && let Some(metadata) = self.node.as_map_mut().and_then(|map| map.get_mut("metadata"))
+            && let Some(annotations) = metadata.as_map_mut().and_then(|map| map.get_mut("annotations"))
+        {
+            annotations.unlink();
+        }
     }
 
     /// Take the notes out of the annotations of an object of a file: see [`NOTES`].

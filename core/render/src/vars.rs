@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Problem;
+use crate::field_path::look_up;
 use crate::fieldspec::FieldSpec;
 use crate::id::{Gvk, ResId};
 use crate::kustomization::Var;
 use crate::node::{Node, Scalar, Style, Tag};
 use crate::resmap::ResMap;
-use crate::transformers::replacements::look_up;
 
 /// Note which objects the values of variables come from, while they still have the names that the variables use.
 pub(crate) fn bind(map: &mut ResMap, known: &mut Vec<Var>, incoming: &[Var]) -> Result<(), Problem> {
@@ -61,24 +61,31 @@ pub(crate) fn resolve(map: &mut ResMap, vars: &[Var], specs: &[FieldSpec]) -> Re
     let mut used = BTreeSet::new();
     for resource in &mut map.list {
         let id = resource.id();
+        // What is one with other fields of the object: see `Scalar::link`.
+        let mut linked: Vec<Scalar> = Vec::new();
+        let mut expand = |scalar: &mut Scalar| {
+            if expand(scalar, &values, &mut used) && scalar.link != 0 {
+                linked.push(scalar.clone());
+            }
+        };
         for spec in specs {
             spec.apply(&mut resource.node, None, &mut |node| match node {
                 null if null.is_null() => Ok(()),
                 Node::Scalar(scalar) => {
-                    expand(scalar, &values, &mut used);
+                    expand(scalar);
                     Ok(())
                 }
                 Node::Map(map) => {
                     for (_, value) in map.values_mut() {
                         if let Node::Scalar(scalar) = value {
-                            expand(scalar, &values, &mut used);
+                            expand(scalar);
                         }
                     }
                     Ok(())
                 }
                 Node::Seq(items) => items.iter_mut().try_for_each(|item| match item {
                     Node::Scalar(scalar) if scalar.tag == Tag::Text => {
-                        expand(scalar, &values, &mut used);
+                        expand(scalar);
                         Ok(())
                     }
                     _ => Err(Problem("invalid value type expect a string".to_owned())),
@@ -86,6 +93,7 @@ pub(crate) fn resolve(map: &mut ResMap, vars: &[Var], specs: &[FieldSpec]) -> Re
             })
             .map_err(|Problem(problem)| Problem(format!("{id}: {problem}")))?;
         }
+        linked.iter().for_each(|scalar| resource.node.write_linked(scalar));
     }
     Ok(vars.iter().filter(|var| !used.contains(var.name.as_str())).map(|var| var.name.clone()).collect())
 }
@@ -121,10 +129,11 @@ fn value(map: &ResMap, var: &Var) -> Result<Option<Scalar>, Problem> {
 
 type Values<'a> = BTreeMap<&'a str, Option<Scalar>>;
 
-/// Replace the variables in a text. A text that is nothing but a variable takes the type of its value.
-fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a str>) {
+/// Replace the variables in a text, and say whether there were any. A text that is nothing but a variable takes the type
+/// of its value.
+fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a str>) -> bool {
     if !matches!(scalar.tag, Tag::Text | Tag::Implicit) || !scalar.text.contains('$') {
-        return;
+        return false;
     }
     let mut expanded = String::with_capacity(scalar.text.len());
     let mut rest = scalar.text.as_str();
@@ -146,8 +155,8 @@ fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a 
                 used.insert(name);
                 match value {
                     Some(value) if scalar.text.len() == name.len() + "$()".len() => {
-                        *scalar = Scalar { style: Style::Plain, ..value.clone() };
-                        return;
+                        *scalar = Scalar { style: Style::Plain, link: scalar.link, ..value.clone() };
+                        return true;
                     }
                     Some(value) => expanded.push_str(&value.text),
                     None => expanded.push_str(&format!("$({name})")),
@@ -159,4 +168,5 @@ fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a 
     }
     expanded.push_str(rest);
     scalar.text = expanded;
+    true
 }

@@ -4,13 +4,14 @@
 #[path = "../../source/tests/git/mod.rs"]
 mod git;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use git::git;
 use seaway_render::{Cache, Format, Found, Outcome, RenderRequest};
 use seaway_source::{
-    CommitTree, Digest, Entry, Error, FileTree, ListEntry, Memory, ObjectDatabase, TreePath,
+    Changes, CommitTree, Digest, Entry, Error, FileTree, ListEntry, Memory, ObjectDatabase, TreePath,
 };
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n";
@@ -185,10 +186,14 @@ impl FileTree for Counting<'_> {
     fn identity(&self) -> Option<String> {
         self.0.identity()
     }
+
+    fn changes_since(&self, identity: &str) -> Option<Changes> {
+        self.0.changes_since(identity)
+    }
 }
 
 #[test]
-fn the_same_commit_is_not_asked_again_and_another_one_only_what_was_asked() {
+fn a_commit_is_asked_only_what_it_may_have_changed() {
     let folder = tempfile::tempdir().unwrap();
     let commit = |file: &str, content: &str| {
         let path = folder.path().join(file);
@@ -215,9 +220,46 @@ fn the_same_commit_is_not_asked_again_and_another_one_only_what_was_asked() {
     };
     assert_eq!(ask(&first).0, Found::Rendered);
     assert_eq!(ask(&first), (Found::Memory, 0));
-    let (found, questions) = ask(&second);
-    assert!(found == Found::Memory && questions > 0, "{found:?} {questions}");
+    // What lies between the two commits touches nothing that was asked.
     assert_eq!(ask(&second), (Found::Memory, 0));
     assert_eq!(ask(&third).0, Found::Rendered);
     assert_eq!(ask(&first), (Found::Memory, 0));
+}
+
+#[test]
+fn a_commit_that_changes_what_a_link_leads_to_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit = |change: &dyn Fn(&Path)| {
+        change(folder.path());
+        git(folder.path(), &["add", "--all"]);
+        git(folder.path(), &["commit", "--quiet", "--message", "change"]);
+        git(folder.path(), &["rev-parse", "HEAD"])
+    };
+    git(folder.path(), &["init", "--quiet"]);
+    let first = commit(&|root| {
+        std::fs::create_dir_all(root.join("real/base")).unwrap();
+        std::fs::write(root.join("real/base/pod.yaml"), POD).unwrap();
+        std::fs::write(root.join("real/base/kustomization.yaml"), "resources: [pod.yaml]\n").unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        std::fs::create_dir(root.join("k")).unwrap();
+        std::fs::write(root.join("k/kustomization.yaml"), "resources: [../link/base]\n").unwrap();
+    });
+    let commits = [
+        // The file that the link leads to, what the link leads to, and a second kustomization file where there was none.
+        commit(&|root| std::fs::write(root.join("real/base/pod.yaml"), POD.replace("p}", "q}")).unwrap()),
+        commit(&|root| {
+            std::fs::rename(root.join("real"), root.join("moved")).unwrap();
+            std::fs::remove_file(root.join("link")).unwrap();
+            std::os::unix::fs::symlink("moved", root.join("link")).unwrap();
+        }),
+        commit(&|root| std::fs::remove_file(root.join("link")).unwrap()),
+    ];
+    let database = ObjectDatabase::open(folder.path()).unwrap();
+    let cache = Cache::in_memory();
+    let tree = database.commit(&first).unwrap();
+    cache.render(&RenderRequest::new(&tree, "k")).unwrap();
+    for id in commits {
+        let tree = database.commit(&id).unwrap();
+        assert!(!cache.holds(&RenderRequest::new(&tree, "k")), "{id}");
+    }
 }

@@ -168,3 +168,23 @@ fn what_objects_must_have_and_how_files_are_split() {
 fn what_fields_take() {
     check("types.txt");
 }
+
+#[test]
+fn values_that_are_in_several_fields_at_once() {
+    check("shared.txt");
+}
+
+#[test]
+fn names_of_fields_and_what_they_cannot_hold() {
+    check("spelling.txt");
+}
+
+#[test]
+fn elements_and_maps_that_patches_replace() {
+    check("replaced.txt");
+}
+
+#[test]
+fn nulls_that_patches_do_not_mention() {
+    check("nothing.txt");
+}

@@ -167,6 +167,24 @@ fn all_notations_of_repositories_are_understood() {
         ("git@github.com/org/repo.git", "git@github.com:org/repo.git", None, ""),
         ("ssh://git@github.com/org/repo//a", "git@github.com:org/repo", None, "a"),
         ("ssh://git@github.com:22/org/repo.git", "git@github.com:org/repo.git", None, ""),
+        ("ssh://github.com/org/repo", "github.com:org/repo", None, ""),
+        ("ssh://git@github.com:443/org/repo/a", "git@github.com:org/repo", None, "a"),
+        ("https://git@github.com/org/repo", "git@github.com:org/repo", None, ""),
+        ("https://github.com:443/org/repo", "https://github.com/org/repo", None, ""),
+        ("http://GITHUB.com/org/repo/a", "https://github.com/org/repo", None, "a"),
+        ("https://user@dev.azure.com/o/p/_git/r/a", "https://user@dev.azure.com/o/p/_git/r", None, "a"),
+        ("git@host.com:10022/o/g/repo.git?ref=v1", "git@host.com:10022/o/g/repo.git", Some("v1"), ""),
+        ("git@host.com/org/repo", "git@host.com:org/repo", None, ""),
+        (
+            "github.com/o/r?ref=release%2F1.0&timeout=5&submodules=false",
+            "https://github.com/o/r",
+            Some("release/1.0"),
+            "",
+        ),
+        ("github.com/o/r?version=v2", "https://github.com/o/r", Some("v2"), ""),
+        ("github.com/o/r?version=v2&ref=v1", "https://github.com/o/r", Some("v1"), ""),
+        ("github.com/o/r?ref=%zz", "https://github.com/o/r", None, ""),
+        ("git::git@host.com:o/r//a/b?ref=x", "git@host.com:o/r", Some("x"), "a/b"),
         ("org-1@github.com:org/repo.git//a", "org-1@github.com:org/repo.git", None, "a"),
         ("https://o.visualstudio.com/p/_git/repo//a", "https://o.visualstudio.com/p/_git/repo", None, "a"),
         ("file:///srv/git/repo//a", "file:///srv/git/repo", None, "a"),
@@ -188,16 +206,21 @@ fn all_notations_of_repositories_are_understood() {
         "ssh://-oProxyCommand=x/org/repo?ref=a",
         "git@-x:org/repo",
         "github.com/org/repo?ref=--upload-pack=x",
-        "git::-x@y:z/a",
         "https://github.com/org/repo//../../a",
     ] {
         let tree = tree(&[("kustomization.yaml", &format!("resources: ['{url}']"))]);
         assert!(matches!(render(&RenderRequest::new(&tree, "")), Err(Error::Invalid { .. })), "{url}");
     }
     // No repositories: files of this tree that are not there.
-    for url in
-        ["https://github.com/org", "https://host.com/a", "git@host.com:a", "gh:org/repo", "host.com/a/b"]
-    {
+    for url in [
+        "https://github.com/org",
+        "https://host.com/a",
+        "git@host.com:a",
+        "gh:org/repo",
+        "host.com/a/b",
+        "a_b@host.com:o/r",
+        "git::-x@y:z/a",
+    ] {
         let tree = tree(&[("kustomization.yaml", &format!("resources: ['{url}']"))]);
         let needed = matches!(render(&RenderRequest::new(&tree, "")), Ok(Outcome::Needs(needs)) if needs.iter().any(|it| matches!(it, Remote::Base(_))));
         assert!(!needed, "{url}");

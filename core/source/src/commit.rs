@@ -13,7 +13,7 @@ use gix_object::{CommitRefIter, Find as _, Kind, TagRefIter, TreeRefIter};
 use gix_odb::store::init::{Options, Slots};
 use gix_odb::{HandleArc, Header as _, Store};
 
-use crate::{Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
+use crate::{Changes, Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
 
 /// As many symbolic links as Linux follows in one path.
 const MAX_LINKS: usize = 40;
@@ -21,6 +21,8 @@ const MAX_LINKS: usize = 40;
 const MAX_STRUCTURE: u64 = 64 << 20;
 /// A symbolic link's target longer than this is refused, as Linux does, in bytes.
 const MAX_TARGET: u64 = 4096;
+/// Two commits that differ in more places than this are compared by asking.
+const MAX_CHANGES: usize = 10_000;
 /// A tag of a tag of a tag … ends here.
 const MAX_TAGS: usize = 8;
 /// Pack files that appear while the database is open need a slot each; reserved at the start.
@@ -283,6 +285,36 @@ impl CommitTree {
         self.walk(path)?.ok_or_else(|| Error::NotFound { path: path.clone() })
     }
 
+    /// Add where the directory `new` differs from `old`, both at `path`; `None` when there is too much to tell.
+    fn compare(
+        &self,
+        path: &TreePath,
+        old: ObjectId,
+        new: ObjectId,
+        found: &mut Vec<TreePath>,
+    ) -> Option<()> {
+        let (old, new) = (self.objects.directory(path, old).ok()?, self.objects.directory(path, new).ok()?);
+        let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+        loop {
+            let (before, after) = match (old.peek(), new.peek()) {
+                (None, None) => return Some(()),
+                (Some(a), Some(b)) if a.name == b.name => (old.next(), new.next()),
+                (Some(a), Some(b)) if a.name > b.name => (None, new.next()),
+                (Some(_), _) => (old.next(), None),
+                (None, Some(_)) => (None, new.next()),
+            };
+            let name = &before.or(after)?.name;
+            match (before.map(|it| it.node), after.map(|it| it.node)) {
+                (Some(a), Some(b)) if a.id == b.id && a.mode == b.mode => {}
+                (Some(Node { mode: Mode::Tree, id: a }), Some(Node { mode: Mode::Tree, id: b })) => {
+                    self.compare(&path.join(name).ok()?, a, b, found)?;
+                }
+                _ if found.len() >= MAX_CHANGES => return None,
+                _ => found.push(path.join(name).ok()?),
+            }
+        }
+    }
+
     fn file(&self, path: &TreePath) -> Result<Node, Error> {
         let (_, node) = self.existing(path)?;
         match kind(node.mode) {
@@ -352,6 +384,17 @@ impl FileTree for CommitTree {
     fn identity(&self) -> Option<String> {
         // The limit decides which files can be read.
         Some(format!("git-tree {} up to {}", self.root.id, self.max_file))
+    }
+
+    fn changes_since(&self, identity: &str) -> Option<Changes> {
+        let (old, limit) = identity.strip_prefix("git-tree ")?.split_once(" up to ")?;
+        if limit.parse() != Ok(self.max_file) {
+            return None;
+        }
+        let old = ObjectId::from_hex(old.as_bytes()).ok()?;
+        let mut found = Vec::new();
+        self.compare(&TreePath::root(), old, self.root.id, &mut found)?;
+        Some(found.into_iter().collect())
     }
 }
 

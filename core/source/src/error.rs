@@ -14,8 +14,8 @@ pub enum Error {
         /// The path asked for.
         path: TreePath,
     },
-    /// A directory where a file is needed.
-    #[error("{path}: is a directory, not a file")]
+    /// A directory, a pipe or a device where a file is needed.
+    #[error("{path}: is a directory, a pipe or a device, not a file")]
     NotAFile {
         /// The path asked for.
         path: TreePath,

@@ -9,6 +9,7 @@
 //!
 //! Start reading at [`FileTree`].
 
+mod changes;
 mod commit;
 mod directory;
 mod error;
@@ -16,6 +17,7 @@ mod memory;
 mod path;
 mod recording;
 
+pub use changes::Changes;
 pub use commit::{CommitTree, ObjectDatabase};
 pub use directory::Directory;
 pub use error::Error;
@@ -131,6 +133,12 @@ pub trait FileTree: fmt::Debug + Send + Sync {
     /// A name of the whole content, when the tree has one without reading everything: trees with equal names answer
     /// alike, always. `None` for a tree that may change.
     fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Where this tree differs from the one with an [identity](FileTree::identity); `None` when that cannot be told
+    /// faster than by asking both.
+    fn changes_since(&self, _identity: &str) -> Option<Changes> {
         None
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
+use crate::{Changes, Digest, Entry, EntryKind, Error, FileTree, ListEntry, TreePath};
 
 /// What a tree answered. Absent names and failures are answers too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,36 @@ impl Inputs {
             (Question::Read, _) => tree.digest(path).is_err(),
             (Question::List, answer) => listed(&tree.list(path)) == *answer,
         })
+    }
+
+    /// As [`Inputs::hold_in`], where they are known to hold in another tree, from which `tree` differs in `changes`
+    /// alone: only what these can have changed is asked.
+    pub fn hold_after(&self, tree: &dyn FileTree, changes: &Changes) -> bool {
+        let is_unchanged = |path: &TreePath, question: Question, answer: &Answer| {
+            // What is reached through a link may change elsewhere.
+            let is_direct = match (question, answer) {
+                (_, Answer::Found(Some((_, real)))) => real == path,
+                (_, Answer::Found(None)) => path.parent().is_none_or(|parent| self.is_directory(&parent)),
+                (Question::Read, Answer::Content(_)) => {
+                    let found = self.answers.get(&(path.clone(), Question::Find));
+                    matches!(found, Some(Answer::Found(Some((_, real)))) if real == path)
+                }
+                _ => false,
+            };
+            is_direct && !changes.touch(path)
+        };
+        let asked =
+            self.answers.iter().filter(|((path, question), answer)| !is_unchanged(path, *question, answer));
+        let asked = asked.map(|(question, answer)| (question.clone(), answer.clone()));
+        let rest = Self { answers: asked.collect() };
+        rest.is_empty() || rest.hold_in(tree)
+    }
+
+    /// Whether a path was found to be a directory, reached through no link.
+    fn is_directory(&self, path: &TreePath) -> bool {
+        let found = self.answers.get(&(path.clone(), Question::Find));
+        path.is_root()
+            || matches!(found, Some(Answer::Found(Some((EntryKind::Directory, real)))) if real == path)
     }
 
     /// One digest of all questions and answers.

@@ -193,3 +193,35 @@ fn threads_read_one_database_together() {
         }
     });
 }
+
+#[test]
+fn a_commit_knows_where_it_differs_from_another() {
+    let folder = repository();
+    let first = commit(folder.path());
+    write(folder.path(), "a/b/file.yaml", "x: 2\n");
+    write(folder.path(), "new/deep/file", "1");
+    std::fs::remove_dir_all(folder.path().join("sorted")).unwrap();
+    std::fs::remove_file(folder.path().join("top")).unwrap();
+    write(folder.path(), "top/below", "1");
+    let second = commit(folder.path());
+    let (first, second) = (tree(folder.path(), &first), tree(folder.path(), &second));
+    let changed = |tree: &CommitTree, old: &CommitTree| {
+        let changes = tree.changes_since(&old.identity().unwrap()).unwrap();
+        let mut paths: Vec<String> = changes.paths().iter().map(ToString::to_string).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(changed(&second, &first), ["a/b/file.yaml", "new", "sorted", "top"]);
+    assert_eq!(changed(&first, &second), ["a/b/file.yaml", "new", "sorted", "top"]);
+    assert!(changed(&first, &first).is_empty());
+    let changes = second.changes_since(&first.identity().unwrap()).unwrap();
+    for touched in ["a/b/file.yaml", "new", "new/deep/file", "sorted/x", "top/below"] {
+        assert!(changes.touch(&path(touched)), "{touched}");
+    }
+    for untouched in ["", "a", "a/b", "a/b/file", "sorted.yaml", "news"] {
+        assert!(!changes.touch(&path(untouched)), "{untouched}");
+    }
+    // Files that are too large for one may not be for the other: nothing is known.
+    assert!(second.clone().with_max_file(1).changes_since(&first.identity().unwrap()).is_none());
+    assert!(second.changes_since("something else").is_none());
+}

@@ -140,6 +140,7 @@ fn done(context: &mut Context, file: &File<'_>, map: &mut ResMap, kind: &str, st
 
 fn note(map: &mut ResMap, origin: &Arc<BuildOrigin>) {
     for resource in &mut map.list {
+        resource.unlink_annotations();
         match resource.origin_annotation {
             Some(_) => resource.transformations.push(Arc::clone(origin)),
             None => resource.origin_annotation = Some(Arc::clone(origin)),

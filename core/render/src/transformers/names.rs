@@ -36,6 +36,7 @@ pub(crate) fn affix(map: &mut ResMap, affix: Affix, text: &str, specs: &[FieldSp
                 resource.remember_id();
             }
             spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| {
+                node.expect_scalar()?;
                 let name = match affix {
                     Affix::Prefix => format!("{text}{}", node.raw_text()),
                     Affix::Suffix => format!("{}{text}", node.raw_text()),

@@ -58,7 +58,7 @@ impl Namespace {
             let handled = spec.path == "metadata/namespace"
                 || (spec.path == "metadata/name" && resource.api_version() != "v1")
                 || (is_binding
-                    && spec.path.starts_with("subjects")
+                    && spec.path == "subjects/namespace"
                     && matches!(spec.gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"));
             if !handled {
                 spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| self.set(node))?;

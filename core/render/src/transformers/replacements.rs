@@ -1,14 +1,16 @@
 //! Replacements: a value from one field into others.
 
 use crate::error::{Error, Place, Problem, Stop};
-use crate::fieldspec::split_escaped;
+use crate::field_path::{look_up, split, visit};
 use crate::id::{Gvk, ResId};
-use crate::kustomization::{FieldOptions, ReplacementField, ReplacementSource, ReplacementTarget, read};
+use crate::kustomization::{
+    FieldOptions, ReplacementField, ReplacementSource, ReplacementTarget, Type, read,
+};
 use crate::loader::Loader;
-use crate::node::{Kind, Node, Scalar};
+use crate::node::{Node, Scalar};
 use crate::resmap::ResMap;
 use crate::resource::Resource;
-use crate::selector::{exact, label_selector, regex, selects};
+use crate::selector::{exact, label_selector, selects};
 
 const DEFAULT_FIELD: &str = "metadata.name";
 
@@ -46,7 +48,7 @@ pub(crate) fn load(
                     field: format!("[{index}]"),
                 };
                 let replacement: ReplacementField =
-                    read(item).map_err(|problem| problem.at(place.clone()))?;
+                    read(item, Type::Replacement).map_err(|problem| problem.at(place.clone()))?;
                 replacements.push((replacement, place));
             }
         }
@@ -60,11 +62,19 @@ pub(crate) fn apply(map: &mut ResMap, replacement: &ReplacementField) -> Result<
     let (Some(source), Some(targets)) = (&replacement.source, targets) else {
         return Err(Problem("replacements must specify a source and at least one target".to_owned()));
     };
-    let value = source_value(map, source)?;
-    targets.iter().try_for_each(|target| write(map, &value, target))
+    let mut value = source_value(map, source)?;
+    targets.iter().try_for_each(|target| write(map, &mut value, target))
 }
 
-fn source_value(map: &ResMap, source: &ReplacementSource) -> Result<Node, Problem> {
+/// What a replacement writes.
+struct Value {
+    node: Node,
+    /// The object that it is a field of and the link of that field. To kustomize it is the field itself: a target that
+    /// changes the field changes what later targets get. `None`: it is a part of the field's text.
+    source: Option<(usize, u32)>,
+}
+
+fn source_value(map: &mut ResMap, source: &ReplacementSource) -> Result<Value, Problem> {
     let wanted = ResId {
         gvk: Gvk { group: source.group.clone(), version: source.version.clone(), kind: source.kind.clone() },
         name: source.name.clone(),
@@ -72,8 +82,8 @@ fn source_value(map: &ResMap, source: &ReplacementSource) -> Result<Node, Proble
     };
     let path = if source.field_path.is_empty() { DEFAULT_FIELD } else { &source.field_path };
     let described = format!("{wanted}:{path}");
-    let mut found = map.list.iter().filter(|resource| is_selected(resource, &wanted));
-    let resource = found.next().ok_or_else(|| Problem(format!("nothing selected by {described}")))?;
+    let mut found = map.list.iter_mut().enumerate().filter(|(_, resource)| is_selected(resource, &wanted));
+    let (at, resource) = found.next().ok_or_else(|| Problem(format!("nothing selected by {described}")))?;
     if found.next().is_some() {
         return Err(Problem(format!("multiple matches for selector {described}")));
     }
@@ -92,9 +102,15 @@ fn source_value(map: &ResMap, source: &ReplacementSource) -> Result<Node, Proble
                     let (index, text) = (options.index, &scalar.text);
                     Problem(format!("options.index {index} is out of bounds for value {text}"))
                 })?;
-            Ok(Node::Scalar(Scalar { text: (*part).to_owned(), ..scalar.clone() }))
+            let part = Scalar { text: (*part).to_owned(), link: 0, ..scalar.clone() };
+            Ok(Value { node: Node::Scalar(part), source: None })
         }
-        _ => Ok(value.clone()),
+        _ => {
+            let mut node = value.clone();
+            node.unlink();
+            let link = resource.link(&parts);
+            Ok(Value { node, source: link.map(|link| (at, link)) })
+        }
     }
 }
 
@@ -112,7 +128,7 @@ fn is_selected(resource: &Resource, wanted: &ResId) -> bool {
     is_now || resource.previous_ids().any(|id| id.is_selected_by(wanted))
 }
 
-fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(), Problem> {
+fn write(map: &mut ResMap, value: &mut Value, target: &ReplacementTarget) -> Result<(), Problem> {
     let Some(select) = &target.select else {
         return Err(Problem("target must specify resources to select".to_owned()));
     };
@@ -129,7 +145,7 @@ fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(
             .transpose()?;
         rejected.push((named, texts));
     }
-    for resource in &mut map.list {
+    for (at, resource) in map.list.iter_mut().enumerate() {
         if !selects(&by_label, &resource.labels()) || !selects(&by_annotation, &resource.annotations()) {
             continue;
         }
@@ -144,13 +160,20 @@ fn write(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Result<(
         let is_rejected = rejected.iter().any(|(named, _)| !named.is_empty() && is_selected(resource, named));
         let selected = !is_rejected && is_selected(resource, &wanted);
         if selected {
-            write_into(resource, value, target)?;
+            let link = value.source.filter(|(source, _)| *source == at).map(|(_, link)| link);
+            write_into(resource, &mut value.node, link, target)?;
         }
     }
     Ok(())
 }
 
-fn write_into(resource: &mut Resource, value: &Node, target: &ReplacementTarget) -> Result<(), Problem> {
+/// `source`: the link of the value's own field, when it is one of this object.
+fn write_into(
+    resource: &mut Resource,
+    value: &mut Node,
+    source: Option<u32>,
+    target: &ReplacementTarget,
+) -> Result<(), Problem> {
     let id = resource.id();
     let create = target.options.as_ref().is_some_and(|options| options.create);
     let default = [DEFAULT_FIELD.to_owned()];
@@ -161,16 +184,27 @@ fn write_into(resource: &mut Resource, value: &Node, target: &ReplacementTarget)
             Problem(format!("unable to {lacking} field {path:?} in replacement target {id}{detail}"))
         };
         let mut count = 0;
+        // What is one with other fields of the object: see `Scalar::link`.
+        let mut linked: Vec<Scalar> = Vec::new();
+        let kind = create.then(|| value.kind());
         let mut set = |node: &mut Node| {
             count += 1;
-            set_value(node, value, target.options.as_ref())
+            set_value(node, value, target.options.as_ref())?;
+            if let Some(scalar) = node.as_scalar().filter(|scalar| scalar.link != 0) {
+                linked.push(scalar.clone());
+                if Some(scalar.link) == source {
+                    *value = node.clone();
+                    value.unlink();
+                }
+            }
+            Ok(())
         };
-        let kind = create.then(|| value.kind());
         visit(&mut resource.node, &split(path), kind, &mut set)
             .map_err(|Problem(detail)| problem(format!(": {detail}")))?;
         if count == 0 {
             return Err(problem(String::new()));
         }
+        linked.iter().for_each(|scalar| resource.node.write_linked(scalar));
         if matches!(path.as_str(), "metadata" | "metadata.annotations") {
             resource.forget_notes(true);
         }
@@ -207,158 +241,4 @@ fn set_value(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> R
         node => *node = value,
     }
     Ok(())
-}
-
-/// A field path: dots separate, `\.` is a dot in a name, `[a.b]` is one name, `[name=x]` selects list elements.
-pub(crate) fn split(path: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut pieces = split_escaped(path, '.').into_iter();
-    while let Some(piece) = pieces.next() {
-        if !piece.starts_with('[') || piece.ends_with(']') {
-            parts.push(piece);
-            continue;
-        }
-        let mut bracketed = piece;
-        for next in pieces.by_ref() {
-            bracketed.push('.');
-            bracketed.push_str(&next);
-            if next.ends_with(']') {
-                break;
-            }
-        }
-        if bracketed.contains('=') {
-            parts.push(bracketed);
-        } else {
-            parts.push(bracketed.trim_matches(['[', ']']).to_owned());
-        }
-    }
-    parts
-}
-
-/// `[field=value]` or `[=value]`.
-fn element(part: &str) -> Result<Option<(&str, &str)>, Problem> {
-    match part.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        None => Ok(None),
-        Some(inner) => inner.split_once('=').map(Some).ok_or_else(|| {
-            Problem(format!(
-                "{part}: list path element must contain fieldName=fieldValue for element to match"
-            ))
-        }),
-    }
-}
-
-fn wrong(part: &str, node: &Node, wanted: &str) -> Problem {
-    Problem(format!("{part}: expected {wanted}, found {}", node.kind().name()))
-}
-
-/// The one node that a path leads to. Elements are found by exact values here.
-pub(crate) fn look_up<'a>(node: &'a Node, path: &[String]) -> Result<Option<&'a Node>, Problem> {
-    let mut node = node;
-    for part in path.iter().filter(|part| !part.trim().is_empty()) {
-        let part = part.trim();
-        if node.is_null() {
-            return Ok(None);
-        }
-        let list = || node.as_seq().ok_or_else(|| wrong(part, node, "a list"));
-        let next = if let Ok(index) = part.parse::<i64>() {
-            let index = usize::try_from(index)
-                .map_err(|_| Problem(format!("array index {index} cannot be negative")))?;
-            list()?.get(index)
-        } else if part == "-" {
-            list()?.last()
-        } else if let Some((field, value)) = element(part)? {
-            list()?.iter().find(|item| match field {
-                "" => item.raw_text() == value,
-                field => item.get(field).is_some_and(|it| it.raw_text() == value),
-            })
-        } else {
-            node.as_map().ok_or_else(|| wrong(part, node, "a map"))?.get(part)
-        };
-        match next {
-            Some(next) => node = next,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(node))
-}
-
-/// What a part of a path needs its field to be, when it has to be made.
-fn kind_for(next: Option<&String>, last: Kind) -> Kind {
-    match next.map(String::as_str) {
-        None => last,
-        Some(part) if part.starts_with('[') || part == "*" || part.parse::<usize>().is_ok() => Kind::Seq,
-        Some(_) => Kind::Map,
-    }
-}
-
-/// Every node that a path leads to. Elements are found by regular expressions; `*` is every element.
-fn visit(
-    node: &mut Node,
-    path: &[String],
-    create: Option<Kind>,
-    set: &mut dyn FnMut(&mut Node) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let Some((part, rest)) = path.split_first() else { return set(node) };
-    if node.is_null() {
-        match create {
-            Some(kind) => *node = kind_for(Some(part), kind).empty(),
-            None => return Ok(()),
-        }
-    }
-    if let Ok(index) = part.parse::<usize>() {
-        let Node::Seq(items) = node else { return Err(wrong(part, node, "a list")) };
-        if let Some(kind) = create
-            && items.len() == index
-        {
-            items.push(kind_for(rest.first(), kind).empty());
-        }
-        let count = items.len();
-        let item = items
-            .get_mut(index)
-            .ok_or_else(|| Problem(format!("index {index} specified but only {count} elements found")))?;
-        return visit(item, rest, create, set);
-    }
-    if part == "*" {
-        let Node::Seq(items) = node else { return Err(wrong(part, node, "a list")) };
-        return items.iter_mut().try_for_each(|item| visit(item, rest, create, set));
-    }
-    if let Some((field, pattern)) = element(part)? {
-        let Node::Seq(items) = node else { return Err(wrong(part, node, "a list")) };
-        let regex = regex(pattern)?;
-        let matches = |item: &Node| match field {
-            "" => regex.is_match(item.raw_text()),
-            field => item.get(field).is_some_and(|it| regex.is_match(it.raw_text())),
-        };
-        let mut found = false;
-        for item in items.iter_mut().filter(|item| matches(item)) {
-            found = true;
-            visit(item, if field.is_empty() { &[] } else { rest }, create, set)?;
-        }
-        if !found && create.is_some() {
-            let mut item = match field {
-                "" => Node::implicit(pattern),
-                field => {
-                    let mut item = Kind::Map.empty();
-                    if let Some(map) = item.as_map_mut() {
-                        map.insert(field, Node::implicit(pattern));
-                    }
-                    item
-                }
-            };
-            visit(&mut item, if field.is_empty() { &[] } else { rest }, create, set)?;
-            items.push(item);
-        }
-        return Ok(());
-    }
-    let found = node.kind();
-    let Node::Map(map) = node else {
-        return Err(Problem(format!("{part}: expected a map, found {}", found.name())));
-    };
-    match create {
-        Some(kind) => visit(map.entry(part, kind_for(rest.first(), kind)), rest, create, set),
-        None => match map.get_mut(part) {
-            Some(field) => visit(field, rest, create, set),
-            None => Ok(()),
-        },
-    }
 }

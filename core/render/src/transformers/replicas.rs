@@ -15,12 +15,13 @@ pub(crate) fn set(map: &mut ResMap, replica: &Replica, specs: &[FieldSpec]) -> R
             }
             found = true;
             spec.apply(&mut resource.node, Some(Kind::Scalar), &mut |node| {
+                node.expect_scalar()?;
                 let text = replica.count.to_string();
                 // What stands in quotes, or in a block, is a text after it as well.
                 let is_text = matches!(node, Node::Scalar(Scalar { tag, style, .. })
                     if *tag != Tag::Null && *style != Style::Plain);
                 let tag = if is_text { Tag::Text } else { Tag::Int };
-                *node = Node::Scalar(Scalar { text, tag, style: Style::Plain });
+                *node = Node::Scalar(Scalar { text, tag, style: Style::Plain, link: 0 });
                 Ok(())
             })
             .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;

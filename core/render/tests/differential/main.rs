@@ -9,6 +9,7 @@
 mod grammar;
 mod layers;
 mod merges;
+mod mistakes;
 mod objects;
 
 use std::ops::Range;
@@ -26,10 +27,13 @@ const QUICK: Range<u64> = 0..24;
 const FULL: Range<u64> = 1000..3000;
 
 /// What differs on purpose, by a part of the real program's message, with the reason.
-const ACCEPTED: &[(&str, &str)] = &[(
-    "map[interface {}]interface {}",
-    "kustomize writes a key such as `on` without quotes between two steps and then cannot read its own text",
-)];
+const ACCEPTED: &[(&str, &str)] = &[
+    (
+        "map[interface {}]interface {}",
+        "kustomize writes a key such as `on` without quotes between two steps and then cannot read its own text",
+    ),
+    ("goroutine 1", "kustomize panics"),
+];
 
 fn kubectl() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|program| program.is_file());
@@ -160,6 +164,17 @@ fn generated_patches_merge_as_with_kustomize() {
 #[test]
 fn generated_layers_render_as_with_kustomize() {
     compare(QUICK, layers::files);
+}
+
+#[test]
+fn kustomizations_with_mistakes_are_rejected_as_by_kustomize() {
+    compare(QUICK, mistakes::files);
+}
+
+#[test]
+#[ignore = "full tier: thousands of runs of the real program"]
+fn many_kustomizations_with_mistakes_are_rejected_as_by_kustomize() {
+    compare(FULL, mistakes::files);
 }
 
 #[test]
