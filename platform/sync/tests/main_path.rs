@@ -259,3 +259,36 @@ async fn who_looks_at_news_first_does_not_keep_them_from_the_others() {
     }
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_renamed_and_what_is_force_pushed_away_is_followed_and_can_be_gone_back_to() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    // The file and the object in it have other names.
+    let renamed = repository.push(
+        "main",
+        "Renamed",
+        &[("deploy/a.yaml", None), ("deploy/b.yaml", Some(&config("b", "one")))],
+    );
+    world.synced(&renamed).await;
+    assert_eq!(world.value("b", "key").await.as_deref(), Some("one"));
+    world.until("the old name is gone", async |world| world.value("a", "key").await.is_none()).await;
+    let release = world.view().unwrap().release.unwrap();
+
+    // Somebody takes that back by force, with something else in its place.
+    repository.git(&["reset", "--quiet", "--hard", &first]);
+    let forced = repository.push("main", "Forced", &[("deploy/c.yaml", Some(&config("c", "one")))]);
+    world.synced(&forced).await;
+    assert!(world.value("a", "key").await.is_some() && world.value("c", "key").await.is_some());
+    world.until("what it took away is gone", async |world| world.value("b", "key").await.is_none()).await;
+
+    // The branch has lost that commit; history has not.
+    world.sync().rollback(&key, Some(&release), "ada", "c is wrong").await.unwrap();
+    world.synced(&renamed).await;
+    assert_eq!(world.value("b", "key").await.as_deref(), Some("one"));
+    world.until("c is gone", async |world| world.value("c", "key").await.is_none()).await;
+    world.stop().await;
+}

@@ -7,11 +7,12 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use seaway_api::environment::{Environment, Override};
 use serde_json::json;
 
-use super::Worker;
+use super::{SETTLE, Worker};
 use crate::account::{delete_namespace, namespaces_of};
 use crate::cluster::Objects;
 use crate::error::Error;
 use crate::live::Reader;
+use crate::mailbox::Mail;
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
@@ -78,8 +79,14 @@ impl Worker {
                 }
                 Ok(true)
             }
-            // Changed just now: the next look sees to it.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            // Changed just now, often by the status of the look before, which is no news by itself: looked at again as soon
+            // as that is known here.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                tokio::time::sleep(SETTLE).await;
+                self.mailbox.put(Mail::Source);
+                Ok(true)
+            }
             Err(error) => Err(Error::cluster(format!("the overrides of {}", self.key), error)),
         }
     }
