@@ -46,7 +46,7 @@ pub(crate) struct Settings {
 }
 
 /// What a gateway has counted since it started.
-pub(crate) type Count = Box<dyn Fn() -> Vec<Counted> + Send + Sync>;
+pub(crate) type Count = Box<dyn Fn() -> Vec<Counted> + Send + std::marker::Sync>;
 
 /// How people reach the server: `https://seaway.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
