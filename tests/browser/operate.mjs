@@ -43,7 +43,8 @@ const tab = (name) => page.getByRole("navigation", { name: "Views" }).getByRole(
 await setUp(page, `${origin}${link.pathname}${link.hash}`, "ada", "correct horse battery");
 
 // Who deployed what when: of what came by itself it is the author of the commit.
-const row = page.getByRole("row", { name: /staging/ });
+// Its own row: another one may be about a commit for it.
+const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "staging", exact: true }) });
 await row.getByText("Healthy").waitFor();
 await row.getByText("Jonas Weber").waitFor();
 await row.getByText("Try 1.1 in staging").waitFor();

@@ -18,6 +18,7 @@ use seaway_ledger::{EventFilter, Order};
 use seaway_sync::view::{EnvironmentKey, Progress};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::{App, audit, request};
@@ -27,6 +28,8 @@ use crate::problem::Problem;
 
 /// Events that are read at once.
 const BATCH: usize = 100;
+/// Between two times that a reader is told something: nobody sees more than that.
+const PACE: Duration = Duration::from_millis(50);
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -81,7 +84,17 @@ pub(super) async fn events(
     let progress = app.sync.subscribe();
     // Says where to go on, also when nothing happens for a while.
     let first = Event::default().id(last.to_string()).comment("connected");
-    let reader = Reader { app, person, query, last, newest, progress, ready: VecDeque::from([first]) };
+    let person = Arc::new(person);
+    let reader = Reader {
+        app,
+        person,
+        query,
+        last,
+        newest,
+        progress,
+        ready: VecDeque::from([first]),
+        paused: Instant::now(),
+    };
     let events = stream::unfold((reader, open), async |(mut reader, open)| {
         let event = reader.next().await?;
         Some((Ok(event), (reader, open)))
@@ -91,13 +104,15 @@ pub(super) async fn events(
 
 struct Reader {
     app: Arc<App>,
-    person: Person,
+    person: Arc<Person>,
     query: EventQuery,
     /// Id of the last event of the ledger that was looked at.
     last: i64,
     newest: watch::Receiver<i64>,
     progress: broadcast::Receiver<Progress>,
     ready: VecDeque<Event>,
+    /// Before then nothing more is told.
+    paused: Instant,
 }
 
 impl Reader {
@@ -107,19 +122,49 @@ impl Reader {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
+            let mut news = Vec::new();
             tokio::select! {
                 changed = self.newest.changed() => {
                     changed.ok()?;
-                    self.read().await?;
+                    self.newest.mark_changed();
                 }
                 progress = self.progress.recv() => match progress {
-                    Ok(progress) => self.relay(&progress).await?,
+                    Ok(progress) => news.push(progress),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 () = self.app.stopping.cancelled() => return None,
             }
+            // What comes soon after is told together: rights are asked for once, and not for each of a hundred changes.
+            tokio::select! {
+                () = tokio::time::sleep_until(self.paused) => {}
+                () = self.app.stopping.cancelled() => return None,
+            }
+            loop {
+                match self.progress.try_recv() {
+                    Ok(progress) => news.push(progress),
+                    Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                    Err(_) => break,
+                }
+            }
+            let read = self.newest.has_changed().ok()?;
+            self.newest.mark_unchanged();
+            self.tell(&news, read).await?;
+            self.paused = Instant::now() + PACE;
         }
+    }
+
+    /// Makes ready what the person may see: of what goes on, and of the ledger.
+    async fn tell(&mut self, news: &[Progress], read: bool) -> Option<()> {
+        let (app, person) = (self.app.clone(), self.person.clone());
+        let mut reach = Self::reach(&app, &person).await?;
+        for progress in news {
+            let key = &progress.environment;
+            if self.query.wants(&key.namespace, &key.name) && Self::sees(&app, &mut reach, key).await? {
+                self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
+            }
+        }
+        if read { self.read(&mut reach).await } else { Some(()) }
     }
 
     /// Rights are asked for anew each time, so that those that were taken away end what is seen; so does a logout.
@@ -140,8 +185,7 @@ impl Reader {
         }
     }
 
-    async fn read(&mut self) -> Option<()> {
-        let mut reach = Self::reach(&self.app, &self.person).await?;
+    async fn read(&mut self, reach: &mut Reach<'_>) -> Option<()> {
         loop {
             let filter =
                 EventFilter { after: Some(self.last), order: Order::OldestFirst, ..EventFilter::default() };
@@ -157,8 +201,7 @@ impl Reader {
                 let seen = match audit::environment(&event.object) {
                     Some((namespace, name)) => {
                         self.query.wants(namespace, name)
-                            && Self::sees(&self.app, &mut reach, &EnvironmentKey::new(namespace, name))
-                                .await?
+                            && Self::sees(&self.app, reach, &EnvironmentKey::new(namespace, name)).await?
                     }
                     // Who logs in, and from where, is for those who may see who can.
                     None if audit::is_about_people(&event.object) => {
@@ -177,17 +220,5 @@ impl Reader {
                 return Some(());
             }
         }
-    }
-
-    async fn relay(&mut self, progress: &Progress) -> Option<()> {
-        let key = &progress.environment;
-        if !self.query.wants(&key.namespace, &key.name) {
-            return Some(());
-        }
-        let mut reach = Self::reach(&self.app, &self.person).await?;
-        if Self::sees(&self.app, &mut reach, key).await? {
-            self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
-        }
-        Some(())
     }
 }

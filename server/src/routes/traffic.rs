@@ -20,6 +20,8 @@ use crate::traffic::{KEPT, SLOT, Sum, quantile};
 const MINUTES: i64 = 60;
 /// Most points of an answer: more are not to be told apart on a screen.
 const POINTS: i64 = 180;
+/// A step of which fewer seconds are known has no point.
+const LEAST: f64 = 9.0;
 /// Most deploys of an answer.
 const DEPLOYS: usize = 50;
 /// Kinds of routes (Gateway API).
@@ -200,12 +202,13 @@ impl Span {
             // Milliseconds of a few minutes are exact as a float.
             #[allow(clippy::cast_precision_loss)]
             let known = (self.to.as_millisecond() - time * 1000).clamp(0, self.step * 1000) as f64 / 1000.0;
-            if known > 0.0 || found.is_some() {
+            // Of a step that has just begun nothing is known yet: it would look as if all had stopped.
+            if known >= LEAST || found.is_some() {
                 let slot = found.map(|sum| &sum.slot);
                 let part = |part: f64| slot.and_then(|slot| quantile(&slot.buckets, part)).map(tenths);
                 points.push(TrafficPoint {
                     time: seconds(time),
-                    seconds: known.max(0.1),
+                    seconds: known.max(1.0),
                     requests: slot.map_or(0, |slot| slot.requests),
                     errors: slot.map_or(0, |slot| slot.errors),
                     p50: part(0.5),
@@ -264,6 +267,14 @@ mod tests {
         let told: Vec<_> = points.iter().filter(|point| point.requests > 0).collect();
         assert_eq!((told[0].time.as_second(), told[0].seconds, told[0].errors), (20, 20.0, 1));
         assert_eq!((told[1].time.as_second(), told[1].seconds), (3600, 5.5));
+    }
+
+    #[test]
+    fn a_step_that_has_just_begun_has_no_point() {
+        for (now, last) in [(3_610_040, 3600), (3_609_500, 3600), (3_601_000, 3590)] {
+            let span = Span::new(Timestamp::from_millisecond(now).unwrap(), 900);
+            assert_eq!(span.points(&[]).last().unwrap().time.as_second(), last, "{now}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ import { Time, Until } from "../ui/time";
 /** Environments are asked for in multiples of this. */
 const BLOCK = 100;
 /** Height of a row, in pixels: main.css has it too. */
-const ROW = 56;
+const ROW = 64;
 /** When more than so many have changed, all that is in view is asked for again. */
 const FEW = 5;
 const CLASSES: Class[] = ["production", "staging", "preview", "personal"];
@@ -114,7 +114,7 @@ export function Environments() {
           <table class="rows window" aria-rowcount={known.total + 1}>
             <caption class="sr">Environments</caption>
             <thead><tr><th scope="col">Environment</th><th scope="col">Health</th><th scope="col">Sync</th>
-              <th scope="col">Stack</th><th scope="col">Release</th><th scope="col">Deployed</th><th scope="col">What to know</th></tr></thead>
+              <th scope="col" class="narrow-out">Stack</th><th scope="col" class="narrow-out">Release</th><th scope="col">Deployed</th><th scope="col">What to know</th></tr></thead>
             <tbody ref={body}>
               <Gap rows={first} />
               {rows.map((one, index) => <Row key={keyOf(one)} one={one} index={first + index} />)}
@@ -146,9 +146,9 @@ function Row({ one, index }: { one: EnvironmentView; index: number }) {
       </th>
       <td><HealthMark health={one.health} /></td>
       <td><SyncMark sync={one.sync} /></td>
-      <td>{one.stack}</td>
-      <td class="mono">{one.release ? short(one.release) : "–"}{one.revision && <span class="quiet"> {one.revision}</span>}</td>
-      <td class="who-when"><div class="two">{one.deployed ? <Who deployed={one.deployed} /> : <span class="quiet">never</span>}</div></td>
+      <td class="narrow-out">{one.stack}</td>
+      <td class="mono narrow-out"><div class="two">{one.release ? short(one.release) : "–"}{one.revision && <span class="quiet one" title={one.revision}>{one.revision}</span>}</div></td>
+      <td><div class="two">{one.deployed ? <Who deployed={one.deployed} /> : <span class="quiet">never</span>}</div></td>
       <td class="wide"><div class="two" title={one.message || undefined}>{one.message}</div></td>
     </tr>
   );
@@ -157,7 +157,7 @@ function Row({ one, index }: { one: EnvironmentView; index: number }) {
 /** Who deployed what when, in two lines: the commit's message says what. */
 function Who({ deployed }: { deployed: Deployed }) {
   const name = deployed.actor === "seaway" && deployed.author ? deployed.author : deployed.actor;
-  return <>{name} · <Time at={deployed.time} />{deployed.subject && <span class="quiet one" title={deployed.subject}>{deployed.subject}</span>}</>;
+  return <><span class="one">{name} · <Time at={deployed.time} /></span>{deployed.subject && <span class="quiet one" title={deployed.subject}>{deployed.subject}</span>}</>;
 }
 
 function Empty({ filtered }: { filtered: boolean }) {

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use miette::{IntoDiagnostic, WrapErr, miette};
 use seaway_server::{RedeemRequest, TokenView};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -161,6 +161,8 @@ fn code_of(line: &str, state: &str) -> Option<SecretString> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn code(line: &str) -> Option<String> {

@@ -18,7 +18,7 @@ test("the rate of a step counts the seconds that are known of it", () => {
 
 test("a line is broken where there is no value, and stays within its chart", () => {
   const drawn = line(traffic([point(0, 10, 5), point(10, 0), point(20, 10, 10), point(30, 10, 0)]), errorShare, 50);
-  expect(drawn).toBe("M75.0 0.0h0.1M375.0 0.0h0.1L525.0 100.0");
+  expect(drawn).toBe("M75.0 0.0m-2 0h4M375.0 0.0L525.0 100.0");
   expect(area(traffic([point(0, 10), point(30, 20)]), rate, 2)).toBe("M75.0 100L75.0 50.0L525.0 0.0L525.0 100Z");
   expect(area(traffic([]), rate, 2)).toBe("");
 });

@@ -29,21 +29,18 @@ export function across(time: number, traffic: Pick<Traffic, "from" | "to">): num
 
 /** A line through the middles of the steps; it is broken where nothing is known. */
 export function line(traffic: Traffic, value: (point: TrafficPoint) => Value, top: number): string {
-  const parts: string[] = [];
-  let drawing = false;
+  const runs: string[][] = [[]];
   for (const point of traffic.points) {
     const at = value(point);
     if (at === undefined) {
-      drawing = false;
+      runs.push([]);
       continue;
     }
-    const x = across(middle(point), traffic);
     const y = HEIGHT - (Math.min(at, top) / top) * HEIGHT;
-    // A point alone is a short stroke: else nobody would see it.
-    parts.push(drawing ? `L${x.toFixed(1)} ${y.toFixed(1)}` : `M${x.toFixed(1)} ${y.toFixed(1)}h0.1`);
-    drawing = true;
+    runs[runs.length - 1]?.push(`${across(middle(point), traffic).toFixed(1)} ${y.toFixed(1)}`);
   }
-  return parts.join("");
+  // A point alone is a short stroke: else nobody would see it.
+  return runs.map((run) => (run.length === 0 ? "" : run.length === 1 ? `M${run[0]}m-2 0h4` : `M${run.join("L")}`)).join("");
 }
 
 /** The same, down to the ground; for what has a value at all times. */
@@ -51,7 +48,7 @@ export function area(traffic: Traffic, value: (point: TrafficPoint) => Value, to
   const first = traffic.points[0];
   const last = traffic.points[traffic.points.length - 1];
   if (!first || !last) return "";
-  const edge = line(traffic, value, top).replaceAll("h0.1", "").replaceAll("M", "L").slice(1);
+  const edge = line(traffic, value, top).replaceAll("m-2 0h4", "").replaceAll("M", "L").slice(1);
   return `M${across(middle(first), traffic).toFixed(1)} ${HEIGHT}L${edge}L${across(middle(last), traffic).toFixed(1)} ${HEIGHT}Z`;
 }
 

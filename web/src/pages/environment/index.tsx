@@ -130,7 +130,7 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
         Stack <strong>{detail.stack}</strong> · release <span class="mono">{detail.release ? short(detail.release) : "none yet"}</span>
         {detail.revision && <> · <span class="mono">{detail.revision}</span></>}
         {detail.deployed && <> · <DeployedBy deployed={detail.deployed} /></>}
-        {detail.lastSync && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
+        {detail.lastSync && detail.lastSync.finished !== detail.deployed?.time && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
       </p>
       <Links links={detail.links ?? []} />
       {detail.message && !saidByHold(detail) && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
