@@ -24,7 +24,7 @@ use crate::plugins::{self, Plugin};
 use crate::refs;
 use crate::remote::{self, Remote};
 use crate::resmap::ResMap;
-use crate::resource::BuildOrigin;
+use crate::resource::{BuildOrigin, Resource};
 use crate::schema::Schemas;
 use crate::trace::{Step, Trace};
 use crate::transformers::{names, patches, sort};
@@ -324,6 +324,7 @@ fn collect(
         objects::check_separators(&text, &name).map_err(|problem| problem.at(place.clone()))?;
         let documents = file.loader.documents(&text, &name)?;
         let mut resources = objects::read(documents, &name).map_err(|problem| problem.at(place.clone()))?;
+        resources.iter_mut().for_each(Resource::open_annotations);
         context.schema_is_chosen = context.schema_is_chosen
             || resources.iter().any(|it| {
                 let (group, version) = split_api_version(it.api_version());

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::fieldspec::{FieldSpec, merge_spec, merge_specs};
 use crate::id::Gvk;
+use crate::kustomization::to_text;
 use crate::transformers::sort::kind_order;
 
 mod defaults;
@@ -276,6 +277,9 @@ fn spell(value: &mut Value) {
                 .into_iter()
                 .map(|(key, mut value)| {
                     spell(&mut value);
+                    if key.eq_ignore_ascii_case("path") {
+                        to_text(&mut value);
+                    }
                     let known = KEYS.iter().chain(&["create"]).find(|known| known.eq_ignore_ascii_case(&key));
                     (known.map_or(key, |known| (*known).to_owned()), value)
                 })

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::RawSpec;
 use crate::error::Problem;
-pub(crate) use names::Type;
+pub(crate) use names::{Type, to_text};
 use names::{Unknown, spell};
 
 /// The file names that make a directory a kustomization; exactly one may be there.

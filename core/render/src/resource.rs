@@ -204,6 +204,22 @@ impl Resource {
         first..end
     }
 
+    /// Annotations of an object of a file that are nothing are an empty map to kustomize; an empty map is not printed.
+    pub(crate) fn open_annotations(&mut self) {
+        if self.node.at(&["metadata", "annotations"]).is_some_and(Node::is_null) {
+            self.ensure_annotations();
+        }
+    }
+
+    /// Make the annotations a map, when they are absent or nothing.
+    pub(crate) fn ensure_annotations(&mut self) {
+        let Some(metadata) = self.metadata_mut() else { return };
+        let annotations = metadata.entry("annotations", Kind::Map);
+        if annotations.is_null() {
+            *annotations = Kind::Map.empty();
+        }
+    }
+
     /// The link of a scalar, which it gets if it has none. The path is one of `look_up`.
     pub(crate) fn link(&mut self, path: &[String]) -> Option<u32> {
         let new = self.take_links(1).start;

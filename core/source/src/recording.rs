@@ -71,42 +71,32 @@ impl Inputs {
     pub fn hold_in(&self, tree: &dyn FileTree) -> bool {
         let view = tree.view();
         let tree = view.as_deref().unwrap_or(tree);
-        self.answers.iter().all(|((path, question), answer)| match (question, answer) {
-            (Question::Find, answer) => found(&tree.find(path)) == *answer,
-            (Question::Read, Answer::Content(digest)) => tree.digest(path).is_ok_and(|now| now == *digest),
-            (Question::Read, _) => tree.digest(path).is_err(),
-            (Question::List, answer) => listed(&tree.list(path)) == *answer,
-        })
+        self.answers.iter().all(|((path, question), answer)| holds(path, *question, answer, tree))
     }
 
     /// As [`Inputs::hold_in`], where they are known to hold in another tree, from which `tree` differs in `changes`
     /// alone: only what these can have changed is asked.
     pub fn hold_after(&self, tree: &dyn FileTree, changes: &Changes) -> bool {
-        let is_unchanged = |path: &TreePath, question: Question, answer: &Answer| {
-            // What is reached through a link may change elsewhere.
+        // What is reached through a link may change elsewhere. These were reached through none: directories, and the
+        // file that was looked for last, since answers are sorted by path and finding comes before reading.
+        let mut directories: Vec<&str> = vec![""];
+        let mut file = "";
+        self.answers.iter().all(|((path, question), answer)| {
+            let parent = || path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
             let is_direct = match (question, answer) {
-                (_, Answer::Found(Some((_, real)))) => real == path,
-                (_, Answer::Found(None)) => path.parent().is_none_or(|parent| self.is_directory(&parent)),
-                (Question::Read, Answer::Content(_)) => {
-                    let found = self.answers.get(&(path.clone(), Question::Find));
-                    matches!(found, Some(Answer::Found(Some((_, real)))) if real == path)
+                (_, Answer::Found(Some((kind, real)))) if real == path => {
+                    match kind {
+                        EntryKind::Directory => directories.push(path.as_str()),
+                        EntryKind::File => file = path.as_str(),
+                    }
+                    true
                 }
+                (_, Answer::Found(None)) => directories.contains(&parent()),
+                (Question::Read, Answer::Content(_)) => file == path.as_str(),
                 _ => false,
             };
-            is_direct && !changes.touch(path)
-        };
-        let asked =
-            self.answers.iter().filter(|((path, question), answer)| !is_unchanged(path, *question, answer));
-        let asked = asked.map(|(question, answer)| (question.clone(), answer.clone()));
-        let rest = Self { answers: asked.collect() };
-        rest.is_empty() || rest.hold_in(tree)
-    }
-
-    /// Whether a path was found to be a directory, reached through no link.
-    fn is_directory(&self, path: &TreePath) -> bool {
-        let found = self.answers.get(&(path.clone(), Question::Find));
-        path.is_root()
-            || matches!(found, Some(Answer::Found(Some((EntryKind::Directory, real)))) if real == path)
+            (is_direct && !changes.touch(path)) || holds(path, *question, answer, tree)
+        })
     }
 
     /// One digest of all questions and answers.
@@ -117,6 +107,15 @@ impl Inputs {
             hash.update(format!("{path:?} {question:?} {answer:?}\n"));
         }
         Digest(hash.finalize().into())
+    }
+}
+
+fn holds(path: &TreePath, question: Question, answer: &Answer, tree: &dyn FileTree) -> bool {
+    match (question, answer) {
+        (Question::Find, answer) => found(&tree.find(path)) == *answer,
+        (Question::Read, Answer::Content(digest)) => tree.digest(path).is_ok_and(|now| now == *digest),
+        (Question::Read, _) => tree.digest(path).is_err(),
+        (Question::List, answer) => listed(&tree.list(path)) == *answer,
     }
 }
 

@@ -208,10 +208,53 @@ pub(crate) fn spell(value: &mut Value, of: Type, unknown: Unknown) -> Result<(),
                 if let Some((_, Some(below))) = known.iter().find(|(name, _)| name == key) {
                     spell(value, *below, unknown)?;
                 }
+                if unknown == Unknown::Ignored && texts(of).contains(&key.as_str()) {
+                    match value {
+                        Value::Object(texts) => texts.values_mut().for_each(to_text),
+                        value => to_text(value),
+                    }
+                }
             }
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Fields in which numbers and switches are texts, where a file is not read strictly: those that the type has itself.
+/// What it has from another, kinds and names mostly, is read strictly all the same.
+fn texts(of: Type) -> &'static [&'static str] {
+    match of {
+        Type::Plugin => &["annotations", "labels", "prefix", "suffix", "value", "path", "patch"],
+        Type::Image => &["name", "newName", "tagSuffix", "newTag", "digest"],
+        Type::Replica => &["name"],
+        Type::FieldSpec => &["path"],
+        Type::ValueTarget => &["fieldPath"],
+        _ => &[],
+    }
+}
+
+/// Make a text of a number or a switch, as Go writes it.
+pub(crate) fn to_text(value: &mut Value) {
+    let text = match value {
+        Value::Bool(switch) => switch.to_string(),
+        Value::Number(number) if number.is_f64() => go_float(number.as_f64().unwrap_or_default()),
+        Value::Number(number) => number.to_string(),
+        _ => return,
+    };
+    *value = Value::String(text);
+}
+
+/// The shortest form, with an exponent where it is below -4 or above 20: sigs.k8s.io/yaml has integers below as integers.
+fn go_float(number: f64) -> String {
+    let text = format!("{number:e}");
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..21).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => number.to_string(),
     }
 }
 

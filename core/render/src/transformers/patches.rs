@@ -257,14 +257,8 @@ fn apply_json(resource: &mut Resource, operations: &[Operation]) -> Result<(), P
     let is_noted = resource.is_noted();
     let fail = |Problem(problem): Problem| Problem(format!("{id}: {problem}"));
     // kustomize keeps notes in the annotations while it works: then there are some to add to.
-    if is_noted
-        && let Some(metadata) =
-            resource.node.as_map_mut().and_then(|map| map.get_mut("metadata")?.as_map_mut())
-    {
-        let annotations = metadata.entry("annotations", Kind::Map);
-        if annotations.is_null() {
-            *annotations = Kind::Map.empty();
-        }
+    if is_noted {
+        resource.ensure_annotations();
     }
     let node = std::mem::replace(&mut resource.node, Kind::Map.empty());
     let mut value =

@@ -199,7 +199,14 @@ fn write_into(
             }
             Ok(())
         };
-        visit(&mut resource.node, &split(path), kind, &mut set)
+        let parts = split(path);
+        // kustomize has notes of its own in the annotations: where there are some, there are annotations.
+        if matches!(parts.as_slice(), [a, b, _, ..] if a == "metadata" && b == "annotations")
+            && resource.is_noted()
+        {
+            resource.ensure_annotations();
+        }
+        visit(&mut resource.node, &parts, kind, &mut set)
             .map_err(|Problem(detail)| problem(format!(": {detail}")))?;
         if count == 0 {
             return Err(problem(String::new()));
