@@ -5,7 +5,7 @@ mod support;
 
 use seaway_node::sandbox::{BindMount, PodOptions, Sandbox, capabilities};
 use std::path::{Path, PathBuf};
-use support::sandbox::{Node, finish, node, node_with, shell, start};
+use support::sandbox::{Node, finish, node, node_with, output, shell, start};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -191,11 +191,41 @@ fn ordinary_helper(folder: &Path) -> Option<PathBuf> {
     Some(helper)
 }
 
+#[tokio::test]
+async fn a_process_begins_in_no_folder_that_was_left_open() {
+    let Some(node) = node().await else { return };
+    let secret = node.folder.path().join("kubeconfig");
+    std::fs::write(&secret, "secret").unwrap();
+    let pod = node.pod("begin").await;
+    let script = format!(
+        "for up in . .. ../.. ../../.. ../../../..; do cat $up{} $up/kubeconfig; done",
+        secret.display()
+    );
+    let main = node.container("begin", "main", shell("sleep 1000"));
+    let (main, _output) = start(&pod, main).await.unwrap();
+    for number in 3..24 {
+        let mut process = shell(&script);
+        process.working_dir = format!("/proc/self/fd/{number}");
+        let container = node.container("begin", &format!("n{number}"), process.clone());
+        if let Ok((process, output)) = start(&pod, container).await {
+            let (_, text) = finish(process, output).await;
+            assert!(!text.contains("secret"), "{number}: {text}");
+        }
+        let (streams, output) = output();
+        if let Ok(process) = pod.exec(&main, process, streams, Vec::new()).await {
+            let (_, text) = finish(process, output).await;
+            assert!(!text.contains("secret"), "{number}: {text}");
+        }
+    }
+    pod.end().await;
+}
+
 #[test]
 fn an_ordinary_users_pods_get_no_further_either() {
     support::as_an_ordinary_user(&[
         "a_container_reaches_nothing_of_the_host",
         "with_all_rights_a_container_gets_no_further_than_its_pod",
+        "a_process_begins_in_no_folder_that_was_left_open",
         "lists_of_users_that_never_end_or_begin_are_no_lists",
         "calls_that_change_the_machine_are_refused_and_those_of_programs_are_not",
     ]);

@@ -10,6 +10,7 @@ use seaway_node::sandbox::NamespaceOptions;
 use seaway_node::{ExecOptions, LogOptions, Node, NodeOptions};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -35,7 +36,9 @@ impl Cluster {
         let mut options = Options::new(folder.path().join("api"));
         options.listen = Some("127.0.0.1:0".parse().unwrap());
         let server = ApiServer::start(options).await.unwrap();
-        let name = format!("test-{}", std::process::id());
+        // Tests may share a process; control groups are called by this name.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let mut cluster = Self { folder, server, node: None, name };
         cluster.allow_node().await;
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin(), "default");
