@@ -198,10 +198,17 @@ async fn apply(client: &Client, object: &Value, dry_run: bool) -> miette::Result
     let params = PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let after =
         api.patch(&name, &params, &Patch::Apply(object)).await.into_diagnostic().wrap_err_with(what)?;
-    let generation = |object: &DynamicObject| object.metadata.resource_version.clone();
+    // Its revision also rises by a status that is written meanwhile, which is nothing that was applied.
+    let content = |object: &DynamicObject| {
+        let mut data = object.data.clone();
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("status");
+        }
+        (data, object.metadata.labels.clone(), object.metadata.annotations.clone())
+    };
     let action = match before {
         None => "created",
-        Some(before) if generation(&before) == generation(&after) => "unchanged",
+        Some(before) if content(&before) == content(&after) => "unchanged",
         Some(_) => "configured",
     };
     Ok(Applied { object: shown, action })
