@@ -41,6 +41,7 @@ pub async fn lock_data_dir(folder: &Path) -> Result<File, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]

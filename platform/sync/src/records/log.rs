@@ -199,7 +199,8 @@ mod tests {
         drop(log);
         let (_, mut lines) = Log::open(folder.path()).unwrap();
         let mut expected: Vec<String> = (0..160).map(|i| format!("{{\"number\":{i}}}")).collect();
-        (lines.sort(), expected.sort());
+        lines.sort();
+        expected.sort();
         assert_eq!(lines, expected);
     }
 
