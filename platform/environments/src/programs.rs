@@ -97,8 +97,11 @@ pub(crate) fn mocked(mock: &MockService, service: &Value, id: &ObjectId) -> Inst
     }
     let mut container = container("mock", &mock.program);
     container["ports"] = json!([{"containerPort": mock.port}]);
+    let mut pod = pod(container);
+    // It keeps nothing, and is often a program that ends at no signal.
+    pod["terminationGracePeriodSeconds"] = json!(5);
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(&name, service),
         "spec": {"replicas": 1, "selector": {"matchLabels": labels},
-                 "template": {"metadata": {"labels": labels}, "spec": pod(container)}}});
+                 "template": {"metadata": {"labels": labels}, "spec": pod}}});
     Instead { object: Some(instead), more: vec![deployment] }
 }

@@ -453,8 +453,9 @@ impl Sync {
             });
             Ok(id)
         })??;
-        self.shared.journal.did(key, actor, "environment.cancel").await?;
+        // It is cancelled from here on, whether that can be told or not.
         mailbox.cancel(id);
+        self.shared.journal.did(key, actor, "environment.cancel").await?;
         Ok(id)
     }
 

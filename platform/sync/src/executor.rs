@@ -431,8 +431,10 @@ impl Executor<'_> {
                 )));
             }
             tokio::select! {
-                () = self.mailbox.preempts() => return Err(Error::Superseded),
+                // Who cancels it wants no other attempt, also where something newer has come.
+                biased;
                 () = self.mailbox.cancelled(self.sync) => return Err(Error::Cancelled),
+                () = self.mailbox.preempts() => return Err(Error::Superseded),
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
         }
@@ -477,8 +479,10 @@ impl Executor<'_> {
                 )));
             }
             tokio::select! {
-                () = self.mailbox.preempts() => return Err(Error::Superseded),
+                // Who cancels it wants no other attempt, also where something newer has come.
+                biased;
                 () = self.mailbox.cancelled(self.sync) => return Err(Error::Cancelled),
+                () = self.mailbox.preempts() => return Err(Error::Superseded),
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(left.min(LOOK_AGAIN)) => {}
             }

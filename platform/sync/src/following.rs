@@ -202,8 +202,15 @@ fn gone(shared: &Arc<Shared>, tasks: &TaskTracker, key: &EnvironmentKey) {
     shared.tell_copies(key, || Mail::Spec);
     if known.is_some_and(|known| known.environment.spec.copy_of.is_some()) {
         // Whoever makes one of that name makes another one.
-        shared.records.forget(key);
+        forget(shared, key);
         tasks.spawn(sweep(shared.clone()));
+    }
+}
+
+/// Forgets a copy that went without its end.
+fn forget(shared: &Shared, key: &EnvironmentKey) {
+    if let Err(error) = shared.records.forget(key) {
+        tracing::warn!(environment = %key, %error, "the records of a copy that is gone stay");
     }
 }
 
@@ -226,7 +233,7 @@ async fn sweep(shared: Arc<Shared>) {
             Err(error) => return tracing::warn!(%error, "what is left of copies could not be looked for"),
         }
         tracing::info!(namespace = namespace.name, "a copy went without its end: its namespace is deleted");
-        shared.records.forget(&namespace.key);
+        forget(&shared, &namespace.key);
         let deleted = async {
             delete_remnants(&shared.client, &namespace.key).await?;
             delete_namespace(&shared.client, &namespace).await

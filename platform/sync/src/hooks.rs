@@ -30,7 +30,7 @@ impl Executor<'_> {
         done.lock().hooks.push((planned.object.clone(), planned.options.hook_deletion.clone()));
         if let Some(live) = live {
             if identity::annotation(&live, HOOK_RUN) == Some(run.as_str()) {
-                self.cache.put_answer(id, live);
+                self.cache.put(id, live);
                 return Ok(None);
             }
             if !planned.options.hook_deletion.contains(&HookDeletion::Never) {

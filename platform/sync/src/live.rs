@@ -83,7 +83,7 @@ impl Reader<'_> {
         let answers: Vec<_> = futures::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
         for (id, found) in answers {
             if let Some(found) = found.map_err(|error| Error::cluster(id.to_string(), error))? {
-                self.cache.put_answer(id.clone(), found.clone());
+                self.cache.put(id.clone(), found.clone());
                 live.insert(id, found);
             }
         }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
+use seaway_sync::plan::{Action, ObjectRef};
 use seaway_sync::view::{Outcome, SyncRecord, Trigger};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -147,7 +148,12 @@ pub(super) async fn traffic(
     let now = app.traffic.as_ref().map_or_else(Timestamp::now, crate::traffic::Reader::sampled);
     let span = Span::new(now, minutes * 60);
     let detail = app.sync.show(&key)?;
-    let objects = detail.objects.into_iter().map(|view| view.object);
+    // What the environment may not have, or somebody else has, is none of its traffic.
+    let foreign = |object: &ObjectRef| {
+        let planned = detail.plan.objects.iter().find(|planned| planned.object == *object);
+        planned.is_some_and(|planned| matches!(planned.action, Action::Forbidden | Action::Conflict))
+    };
+    let objects = detail.objects.iter().map(|view| view.object.clone()).filter(|object| !foreign(object));
     let routes: Vec<(String, String)> = objects
         .filter(|object| object.group == GATEWAY_API && ROUTES.contains(&object.kind.as_str()))
         .map(|object| (object.namespace.unwrap_or_default(), object.name))

@@ -26,6 +26,15 @@ test("each container has its own place, and the log is asked for from the last w
   expect(places.isNew(line("2030-01-01T00:00:05Z", "new", "web-2"))).toBe(true);
 });
 
+test("lines out of order are shown while nothing has broken off", () => {
+  const places = new LogPlaces();
+  const read = (...lines: ReturnType<typeof line>[]) => lines.filter((one) => places.isNew(one)).map((one) => one.text);
+  expect(read(line("2030-01-01T00:00:02Z", "a"), line("2030-01-01T00:00:01Z", "older"))).toEqual(["a", "older"]);
+  places.again();
+  expect(places.since()).toBe("2030-01-01T00:00:02Z");
+  expect(read(line("2030-01-01T00:00:01Z", "older"), line("2030-01-01T00:00:02Z", "a"), line("2030-01-01T00:00:03Z", "b"), line("2030-01-01T00:00:02.5Z", "late"))).toEqual(["b", "late"]);
+});
+
 test("a line without a time is shown", () => {
   const places = new LogPlaces();
   expect([places.isNew(line(undefined)), places.isNew(line(undefined))]).toEqual([true, true]);

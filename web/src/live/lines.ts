@@ -17,10 +17,13 @@ export class LogPlaces {
   private places = new Map<string, Place>();
   /** Lines of the newest moment that come again. */
   private repeated = new Map<string, number>();
+  /** Containers whose newest line has not come again yet: until then, older ones are known. */
+  private behind = new Set<string>();
 
   /** A stream begins anew: what is known of the newest moment of each container may come again. */
   again(): void {
     this.repeated = new Map([...this.places].map(([container, { count }]) => [container, count]));
+    this.behind = new Set(this.places.keys());
   }
 
   /** Whether a line is a new one. */
@@ -29,16 +32,19 @@ export class LogPlaces {
     const key = `${pod}/${container}`;
     const place = this.places.get(key);
     const order = place ? compare(time, place.time) : 1;
-    if (order < 0) return false;
+    // Nothing broke off: two streams of a container, or a clock that was set, can come out of order.
+    if (order < 0) return !this.behind.has(key);
     if (order === 0 && place) {
       const left = this.repeated.get(key) ?? 0;
       if (left > 0) {
         this.repeated.set(key, left - 1);
         return false;
       }
+      this.behind.delete(key);
       place.count += 1;
       return true;
     }
+    this.behind.delete(key);
     this.repeated.delete(key);
     this.places.set(key, { time, count: 1 });
     return true;

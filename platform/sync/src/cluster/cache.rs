@@ -70,7 +70,8 @@ pub(crate) struct Changes {
 impl Changes {
     /// How often somebody else has changed one.
     pub(crate) fn by_others(self) -> u64 {
-        self.told - self.own
+        // An answer can count where nobody listened when the watch told of it.
+        self.told.wrapping_sub(self.own)
     }
 }
 
@@ -166,12 +167,13 @@ impl Cache {
         }
     }
 
-    /// An object as the watch shows it. Older news do not undo newer.
+    /// An object as the watch shows it, or the answer to a question: it can be another environment's, which is told.
+    /// Older news do not undo newer.
     pub(crate) fn put(&self, id: ObjectId, value: Value) {
         self.take(id, value, true);
     }
 
-    /// An object as the answer to a write or a question of ours shows it: who asked knows it, and nobody is told.
+    /// An object as the answer to a write of ours shows it: who wrote it knows it, and nobody is told.
     pub(crate) fn put_answer(&self, id: ObjectId, value: Value) {
         self.take(id, value, false);
     }

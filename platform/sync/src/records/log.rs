@@ -48,6 +48,8 @@ impl Log {
         lines.extend(recent);
         let file = File::options().create(true).write(true).truncate(false).open(&path)?;
         file.set_len(length)?;
+        // A process before this one may have been killed between a file and the log, and made this one just now.
+        nix::unistd::syncfs(File::open(folder)?)?;
         let log = Self {
             folder: folder.to_owned(),
             waiting: Mutex::default(),
@@ -163,6 +165,10 @@ fn read(path: &Path) -> io::Result<(Vec<String>, u64)> {
         }
         lines.push(text.to_owned());
         length += line.len() as u64;
+    }
+    let rest = &bytes[usize::try_from(length).unwrap_or(bytes.len())..];
+    if rest.contains(&b'\n') {
+        tracing::warn!(file = %path.display(), bytes = rest.len(), "the log of records is damaged: its end is left out");
     }
     Ok((lines, length))
 }

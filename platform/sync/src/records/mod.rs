@@ -301,42 +301,56 @@ impl Records {
         for line in lines {
             let change: Change =
                 serde_json::from_str(&line).map_err(|error| fail(io::Error::other(error)))?;
+            if change.format > FORMAT {
+                return Err(fail(io::Error::other("a newer release has written its log")));
+            }
             let of_one = changes.entry(change.environment.clone()).or_default();
-            if change.gone {
+            // Numbers rise; where they do not, the environment began anew.
+            if change.gone || of_one.last().is_some_and(|last| change.number <= last.number) {
                 of_one.clear();
             }
             of_one.push(change);
         }
         let records = Self { folder: folder.clone(), log, lately: Mutex::default() };
+        let mut all = true;
         for (key, changes) in changes {
-            records.complete(&key, changes)?;
+            if let Err(error) = records.complete(&key, changes) {
+                // The environment says so when it is looked at, and holds up no other.
+                tracing::warn!(environment = %key, %error, "the records of an environment cannot be completed");
+                all = false;
+            }
         }
-        records.log.tidy().map_err(fail)?;
+        // What could complete them stays.
+        if all {
+            records.log.tidy().map_err(fail)?;
+        }
         Ok(records)
     }
 
-    /// Brings a file up to what the log says of it.
+    /// Brings a file up to what the log says of it. What was not flushed can be anything: what can be read of it before
+    /// that counts, and the log has the rest.
     fn complete(&self, key: &EnvironmentKey, mut changes: Vec<Change>) -> Result<(), Error> {
         let forgotten = changes.first().is_some_and(|first| first.gone);
         changes.retain(|change| !change.gone);
         if forgotten && changes.is_empty() {
             return self.remove_file(key).map_err(|error| self.fail(key, &error.to_string()));
         }
-        let known = match self.read_file(key) {
-            Ok(known) => known,
-            // What was not flushed can be anything; the log alone may say it all. Where it does not, the environment says
-            // so when it is looked at, and holds up no other.
-            Err(error) if changes.first().is_none_or(|first| first.number > 1) => {
-                tracing::warn!(environment = %key, %error, "the records of an environment cannot be completed");
-                return Ok(());
-            }
-            Err(_) => Known { memory: Arc::new(Memory::new(key.clone())), length: 0, lines: 0 },
-        };
-        let mut memory = Memory::clone(&known.memory);
-        if changes.last().is_none_or(|last| last.number <= memory.number) {
+        let (known, damage) = self.read_file(key)?;
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(()) };
+        // Somebody has removed it: files whose first change is not in the log are on the disk.
+        let removed = known.length == 0 && damage.is_none() && first.number > 1;
+        if removed || (last.number <= known.memory.number && damage.is_none()) {
             return Ok(());
         }
-        changes.into_iter().for_each(|change| memory.take(change));
+        let mut memory = Memory::clone(&known.memory);
+        for change in changes {
+            if change.number > memory.number + 1 {
+                let gap =
+                    format!("the changes from {} to {} are missing", memory.number + 1, change.number - 1);
+                return Err(self.fail(key, &damage.map_or(gap.clone(), |damage| format!("{damage}; {gap}"))));
+            }
+            memory.take(change);
+        }
         let written = memory.whole().line().and_then(|line| log::replace(&self.path(key), &line));
         written.map_err(|error| self.fail(key, &error.to_string()))
     }
@@ -374,20 +388,18 @@ impl Records {
         Ok(result)
     }
 
-    /// Forgets an environment that is gone.
-    pub(crate) fn forget(&self, key: &EnvironmentKey) {
+    /// Forgets an environment that is gone. Otherwise one that is made again under its name would be taken for it.
+    pub(crate) fn forget(&self, key: &EnvironmentKey) -> Result<(), Error> {
         let slot = self.slot(key);
         let mut slot = slot.lock();
         *slot = None;
         if !self.path(key).exists() {
-            return;
+            return Ok(());
         }
         let gone = Change { gone: true, ..Memory::new(key.clone()).since(&Memory::new(key.clone())) };
         let forgotten =
             gone.line().and_then(|line| self.log.write(&line)).and_then(|()| self.remove_file(key));
-        if let Err(error) = forgotten {
-            tracing::warn!(environment = %key, %error, "the records of a deleted environment stay");
-        }
+        forgotten.map_err(|error| self.fail(key, &error.to_string()))
     }
 
     fn slot(&self, key: &EnvironmentKey) -> Slot {
@@ -420,12 +432,16 @@ impl Records {
     fn load<'a>(&self, slot: &'a mut Option<Known>, key: &EnvironmentKey) -> Result<&'a mut Known, Error> {
         let known = match slot.take() {
             Some(known) => known,
-            None => self.read_file(key)?,
+            None => match self.read_file(key)? {
+                (known, None) => known,
+                (_, Some(damage)) => return Err(self.fail(key, &damage)),
+            },
         };
         Ok(slot.insert(known))
     }
 
-    fn read_file(&self, key: &EnvironmentKey) -> Result<Known, Error> {
+    /// What a file says, as far as it can be read, and what is wrong from there on.
+    fn read_file(&self, key: &EnvironmentKey) -> Result<(Known, Option<String>), Error> {
         let fail = |what: String| self.fail(key, &what);
         let mut memory = Memory::new(key.clone());
         let text = match std::fs::read(self.path(key)) {
@@ -433,13 +449,16 @@ impl Records {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(fail(error.to_string())),
         };
-        let (mut length, mut lines) = (0, 0);
+        let (mut length, mut lines, mut damage) = (0, 0, None);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let change: Change = match serde_json::from_slice(line) {
                 Ok(change) => change,
                 // One that the process did not come to the end of: nobody was told of it.
                 Err(_) if !line.ends_with(b"\n") && (lines > 0 || line.starts_with(BEGINNING)) => break,
-                Err(error) => return Err(fail(error.to_string())),
+                Err(error) => {
+                    damage = Some(error.to_string());
+                    break;
+                }
             };
             if change.format > FORMAT {
                 return Err(fail("a newer release has written it".to_owned()));
@@ -452,7 +471,7 @@ impl Records {
         if length > 0 && !text[..usize::try_from(length).unwrap_or(text.len())].ends_with(b"\n") {
             lines = usize::MAX;
         }
-        Ok(Known { memory: Arc::new(memory), length, lines })
+        Ok((Known { memory: Arc::new(memory), length, lines }, damage))
     }
 
     /// Appends a change, or writes all anew where many were appended. A new file is not flushed either: the log has its
@@ -469,6 +488,10 @@ impl Records {
             let line = memory.whole().line()?;
             log::replace(&path, &line)?;
             *known = Known { memory: Arc::new(memory), length: line.len() as u64, lines: 1 };
+            // The log has every change, so that a gap in it tells of one that is lost. This one is on the disk already.
+            if let Err(error) = change.line().and_then(|line| self.log.write(&line)) {
+                tracing::warn!(environment = %key, %error, "the log of records lacks a change");
+            }
             return Ok(());
         }
         let line = change.line()?;

@@ -83,6 +83,56 @@ fn what_the_environments_file_lost_with_the_power_is_in_the_log() {
     assert_eq!(ids(&open(&folder)).len(), 10);
 }
 
+/// Lets the log begin with the syncs that come, as after many changes of others.
+fn without_log(folder: &tempfile::TempDir) -> Records {
+    std::fs::remove_file(folder.path().join("recent.log")).unwrap();
+    open(folder)
+}
+
+#[test]
+fn a_file_of_long_ago_is_completed_from_what_can_be_read_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    syncs(&open(&folder), 1..=5);
+    let records = without_log(&folder);
+    let path = records.path(&key());
+    let before = std::fs::read(&path).unwrap().len();
+    syncs(&records, 6..=9);
+    drop(records);
+    let whole = std::fs::read(&path).unwrap();
+    // Blocks of the middle never came to the disk, the last line's did.
+    let mut torn = whole.clone();
+    torn[before..whole.len() - 100].fill(0);
+    std::fs::write(&path, &torn).unwrap();
+    assert_eq!(ids(&open(&folder)), (1..=9).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_change_that_is_missing_is_told_and_nothing_is_made_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    syncs(&open(&folder), 1..=5);
+    let records = without_log(&folder);
+    let path = records.path(&key());
+    syncs(&records, 6..=9);
+    drop(records);
+    let whole = std::fs::read(&path).unwrap();
+    let mut lost = whole.clone();
+    lost[whole.len() / 10] = 0;
+    std::fs::write(&path, &lost).unwrap();
+    for _ in 0..2 {
+        let records = open(&folder);
+        assert!(records.get(&key()).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), lost);
+    }
+    // Somebody removes it: the environment begins anew, and what the log says of the other one counts no more.
+    std::fs::remove_file(&path).unwrap();
+    let records = open(&folder);
+    assert!(ids(&records).is_empty());
+    syncs(&records, 1..=2);
+    drop(records);
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(ids(&open(&folder)), [1, 2]);
+}
+
 #[test]
 fn a_change_that_came_to_no_end_counts_for_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +155,7 @@ fn an_environment_that_was_forgotten_does_not_come_back_and_another_one_of_its_n
     let folder = tempfile::tempdir().unwrap();
     let records = open(&folder);
     syncs(&records, 1..=5);
-    records.forget(&key());
+    records.forget(&key()).unwrap();
     drop(records);
     let records = open(&folder);
     assert!(records.get(&key()).unwrap().syncs.is_empty() && !records.path(&key()).exists());

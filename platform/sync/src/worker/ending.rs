@@ -208,7 +208,7 @@ impl Worker {
         // The end of the Environment ends this worker: what is to be done is done before. Done again after an
         // interruption, it is told twice rather than not at all.
         self.shared.journal.did(&self.key, "seaway", "environment.delete").await?;
-        self.shared.records.forget(&self.key);
+        self.shared.records.forget(&self.key)?;
         self.patch_finalizers(environment, &rest).await
     }
 }

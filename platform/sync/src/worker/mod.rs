@@ -57,6 +57,9 @@ struct Healing {
     last: Instant,
 }
 
+/// Which changes are listened to: of the objects of this ApplySet, and how many there were when it was last looked.
+type Heard = Option<(String, watch::Receiver<Changes>, u64)>;
+
 /// The worker of one environment.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -112,15 +115,11 @@ impl Worker {
 
     async fn work(&mut self) {
         let mut next = Some(Duration::ZERO);
-        let mut changes: Option<(String, watch::Receiver<Changes>, u64)> = None;
+        let mut changes: Heard = None;
         loop {
-            let set = self.shared.apply_set(&self.key);
-            if set.is_some() && changes.as_ref().map(|(known, ..)| known) != set.as_ref() {
-                changes = set.map(|set| {
-                    let receiver = self.shared.cache.subscribe(&set);
-                    let known = receiver.borrow().by_others();
-                    (set, receiver, known)
-                });
+            if self.listen(&mut changes) {
+                // What somebody has changed there before is not heard of.
+                next = Some(Duration::ZERO);
             }
             let changed = async {
                 match &mut changes {
@@ -148,9 +147,22 @@ impl Worker {
             }
             let letters = self.mailbox.take();
             let turn = self.shared.turns.take(urgency(&letters.requests)).await;
+            self.listen(&mut changes);
             // What a look needs is large, and most workers wait.
             next = Box::pin(self.look(letters, turn)).await;
         }
+    }
+
+    /// Listens to changes of what the environment applies now; whether that is something new.
+    fn listen(&self, changes: &mut Heard) -> bool {
+        let Some(set) = self.shared.apply_set(&self.key) else { return false };
+        if changes.as_ref().is_some_and(|(known, ..)| *known == set) {
+            return false;
+        }
+        let receiver = self.shared.cache.subscribe(&set);
+        let known = receiver.borrow().by_others();
+        *changes = Some((set, receiver, known));
+        true
     }
 
     /// Looks once; says when to look again at the latest.
