@@ -164,7 +164,7 @@ fn a_copys_pods_meet_the_stand_ins_of_what_stays_in_production() {
     assert!(!made.stdout.contains("of-production"), "{made:?}");
 
     // Production's own pods, then those of the copy.
-    k.ok("rollout status deployment/orders -n shop --timeout=60s");
+    k.ok("rollout status deployment/orders -n shop --timeout=180s");
     gets(&k, "shop", "http://orders/", "of production");
     gets(&k, "mine-shop", "http://orders/", "made up");
     assert_eq!(variable(&k, "shop", "PASSWORD"), "of-production");
@@ -186,7 +186,7 @@ fn a_copys_pods_meet_the_stand_ins_of_what_stays_in_production() {
     k.ok("exec -n mine-shop deployment/orders -- sh -c echo${IFS}mine>/www/index.html");
     admin.ok("env sync mine");
     k.ok("delete pods -n mine-shop -l app=orders");
-    k.ok("rollout status deployment/orders -n mine-shop --timeout=60s");
+    k.ok("rollout status deployment/orders -n mine-shop --timeout=180s");
     eventually("the pod is back with its volume", || fetched(&k, "mine-shop", "http://orders/") == "mine");
     admin.ok("env delete mine --yes");
     gets(&k, "shop", "http://orders/", "of production");

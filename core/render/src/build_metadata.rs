@@ -79,7 +79,7 @@ fn set_managed_by(resource: &mut Resource) {
     let label = Scalar { link, ..Scalar::text("kustomize-v5.6.0") };
     labels.insert(MANAGED_BY, Node::Scalar(label.clone()));
     if link != 0 {
-        resource.node.write_linked(&label);
+        resource.node.write_linked(&[label]);
     }
 }
 

@@ -265,11 +265,17 @@ impl Cache {
     }
 
     fn changes(&self, tree: &dyn FileTree, old: &str, new: &str) -> Option<Arc<Changes>> {
-        let mut known = self.shared.differences.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(difference) = known.iter().find(|it| it.old == old && it.new == new) {
+        let lock = || self.shared.differences.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |it: &&Difference| it.old == old && it.new == new;
+        if let Some(difference) = lock().iter().find(is_it) {
             return difference.changes.clone();
         }
+        // The trees are compared without the lock: others go on meanwhile.
         let changes = tree.changes_since(old).map(Arc::new);
+        let mut known = lock();
+        if known.iter().any(|it| is_it(&it)) {
+            return changes;
+        }
         if known.len() >= DIFFERENCES {
             known.pop_front();
         }

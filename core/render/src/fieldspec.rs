@@ -1,5 +1,7 @@
 //! Fields that transformers change: a path, and the kinds that have it.
 
+use seaway_object::yaml::Limits;
+
 use crate::error::Problem;
 use crate::id::{Gvk, split_api_version};
 use crate::node::{Kind, Node, Tag};
@@ -67,7 +69,8 @@ impl FieldSpec {
         create: Option<Kind>,
         set: &mut dyn FnMut(&mut Node) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        self.visit(object, &self.parts, create, set)
+        check_depth(&self.parts)
+            .and_then(|()| self.visit(object, &self.parts, create, set))
             .map_err(|Problem(problem)| Problem(format!("field {}: {problem}", self.path)))
     }
 
@@ -138,6 +141,15 @@ pub(crate) fn merge_spec(specs: &mut Vec<FieldSpec>, spec: &FieldSpec) -> Result
                 spec.path, !spec.create
             )));
         }
+    }
+    Ok(())
+}
+
+/// Refuse a path that leads deeper than objects can be.
+pub(crate) fn check_depth(parts: &[String]) -> Result<(), Problem> {
+    let (count, most) = (parts.len(), Limits::default().depth);
+    if count > most {
+        return Err(Problem(format!("the path has {count} parts, more than {most}")));
     }
     Ok(())
 }

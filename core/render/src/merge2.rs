@@ -25,8 +25,8 @@ pub(crate) fn merge(object: Node, patch: Node, merging: &Merging) -> Result<Opti
     merging.begun.set(true);
     let mut path = Path { names: Vec::new(), schemas: &merging.schemas, linked: Vec::new() };
     let mut merged = walk(Some(object), Some(patch), None, &mut path)?;
-    for scalar in &path.linked {
-        merged.iter_mut().for_each(|node| node.write_linked(scalar));
+    if let Some(node) = &mut merged {
+        node.write_linked(&path.linked);
     }
     Ok(merged)
 }

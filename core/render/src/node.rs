@@ -343,14 +343,47 @@ impl Node {
         *self = Self::Scalar(Scalar { text: text.into(), tag: Tag::Implicit, style, link });
     }
 
-    /// Write into every scalar with the link of `scalar`: see [`Scalar::link`].
-    pub(crate) fn write_linked(&mut self, scalar: &Scalar) {
-        match self {
-            Self::Scalar(own) if own.link == scalar.link => own.clone_from(scalar),
-            Self::Scalar(_) => {}
-            Self::Seq(items) => items.iter_mut().for_each(|item| item.write_linked(scalar)),
-            Self::Map(map) => map.values_mut().for_each(|(_, value)| value.write_linked(scalar)),
+    /// Write each of `scalars` into every scalar with its link, the last one of a link: see [`Scalar::link`].
+    pub(crate) fn write_linked(&mut self, scalars: &[Scalar]) {
+        let linked = scalars.iter().filter(|scalar| scalar.link != 0);
+        let linked: HashMap<u32, &Scalar> = linked.map(|scalar| (scalar.link, scalar)).collect();
+        if !linked.is_empty() {
+            self.write_each_linked(&linked);
         }
+    }
+
+    fn write_each_linked(&mut self, linked: &HashMap<u32, &Scalar>) {
+        match self {
+            Self::Scalar(own) => {
+                if let Some(scalar) = linked.get(&own.link) {
+                    own.clone_from(scalar);
+                }
+            }
+            Self::Seq(items) => items.iter_mut().for_each(|item| item.write_each_linked(linked)),
+            Self::Map(map) => map.values_mut().for_each(|(_, value)| value.write_each_linked(linked)),
+        }
+    }
+
+    /// Whether an object that was put together is one that could have been read.
+    pub(crate) fn is_within(&self, limits: &yaml::Limits) -> bool {
+        self.take_from(&mut { *limits }).is_some()
+    }
+
+    /// Take what there is from what is left; `None` when that is too little.
+    fn take_from(&self, left: &mut yaml::Limits) -> Option<()> {
+        left.nodes = left.nodes.checked_sub(1)?;
+        if let Self::Scalar(scalar) = self {
+            left.bytes = left.bytes.checked_sub(scalar.text.len())?;
+            return Some(());
+        }
+        left.depth = left.depth.checked_sub(1)?;
+        match self {
+            Self::Scalar(_) => {}
+            Self::Seq(items) => items.iter().try_for_each(|item| item.take_from(left))?,
+            Self::Map(map) => map.iter().try_for_each(|(_, value)| value.take_from(left))?,
+        }
+        left.depth += 1;
+        Some(())
     }
 
     /// Make every scalar one of its own.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seaway_object::yaml::Limits;
+
 use crate::error::Problem;
 use crate::field_path::look_up;
 use crate::fieldspec::FieldSpec;
@@ -63,37 +65,32 @@ pub(crate) fn resolve(map: &mut ResMap, vars: &[Var], specs: &[FieldSpec]) -> Re
         let id = resource.id();
         // What is one with other fields of the object: see `Scalar::link`.
         let mut linked: Vec<Scalar> = Vec::new();
-        let mut expand = |scalar: &mut Scalar| {
-            if expand(scalar, &values, &mut used) && scalar.link != 0 {
+        let mut expand = |scalar: &mut Scalar| -> Result<(), Problem> {
+            if expand(scalar, &values, &mut used)? && scalar.link != 0 {
                 linked.push(scalar.clone());
             }
+            Ok(())
         };
         for spec in specs {
             spec.apply(&mut resource.node, None, &mut |node| match node {
                 null if null.is_null() => Ok(()),
-                Node::Scalar(scalar) => {
-                    expand(scalar);
-                    Ok(())
-                }
+                Node::Scalar(scalar) => expand(scalar),
                 Node::Map(map) => {
                     for (_, value) in map.values_mut() {
                         if let Node::Scalar(scalar) = value {
-                            expand(scalar);
+                            expand(scalar)?;
                         }
                     }
                     Ok(())
                 }
                 Node::Seq(items) => items.iter_mut().try_for_each(|item| match item {
-                    Node::Scalar(scalar) if scalar.tag == Tag::Text => {
-                        expand(scalar);
-                        Ok(())
-                    }
+                    Node::Scalar(scalar) if scalar.tag == Tag::Text => expand(scalar),
                     _ => Err(Problem("invalid value type expect a string".to_owned())),
                 }),
             })
             .map_err(|Problem(problem)| Problem(format!("{id}: {problem}")))?;
         }
-        linked.iter().for_each(|scalar| resource.node.write_linked(scalar));
+        resource.node.write_linked(&linked);
     }
     Ok(vars.iter().filter(|var| !used.contains(var.name.as_str())).map(|var| var.name.clone()).collect())
 }
@@ -131,12 +128,17 @@ type Values<'a> = BTreeMap<&'a str, Option<Scalar>>;
 
 /// Replace the variables in a text, and say whether there were any. A text that is nothing but a variable takes the type
 /// of its value.
-fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a str>) -> bool {
+fn expand<'a>(
+    scalar: &mut Scalar,
+    values: &Values<'a>,
+    used: &mut BTreeSet<&'a str>,
+) -> Result<bool, Problem> {
     if !matches!(scalar.tag, Tag::Text | Tag::Implicit) || !scalar.text.contains('$') {
-        return false;
+        return Ok(false);
     }
     let mut expanded = String::with_capacity(scalar.text.len());
     let mut rest = scalar.text.as_str();
+    let most = Limits::default().bytes;
     while let Some(at) = rest.find('$') {
         expanded.push_str(&rest[..at]);
         rest = &rest[at + 1..];
@@ -156,7 +158,12 @@ fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a 
                 match value {
                     Some(value) if scalar.text.len() == name.len() + "$()".len() => {
                         *scalar = Scalar { style: Style::Plain, link: scalar.link, ..value.clone() };
-                        return true;
+                        return Ok(true);
+                    }
+                    Some(value) if expanded.len() + value.text.len() > most => {
+                        return Err(Problem(format!(
+                            "the text with var '{name}' would be larger than {most} bytes"
+                        )));
                     }
                     Some(value) => expanded.push_str(&value.text),
                     None => expanded.push_str(&format!("$({name})")),
@@ -168,5 +175,5 @@ fn expand<'a>(scalar: &mut Scalar, values: &Values<'a>, used: &mut BTreeSet<&'a 
     }
     expanded.push_str(rest);
     scalar.text = expanded;
-    true
+    Ok(true)
 }

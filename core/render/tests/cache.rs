@@ -187,6 +187,10 @@ impl FileTree for Counting<'_> {
         self.0.identity()
     }
 
+    fn may_be_link(&self, path: &TreePath) -> bool {
+        self.0.may_be_link(path)
+    }
+
     fn changes_since(&self, identity: &str) -> Option<Changes> {
         self.0.changes_since(identity)
     }
@@ -262,4 +266,30 @@ fn a_commit_that_changes_what_a_link_leads_to_is_noticed() {
         let tree = database.commit(&id).unwrap();
         assert!(!cache.holds(&RenderRequest::new(&tree, "k")), "{id}");
     }
+}
+
+#[test]
+fn a_commit_that_makes_what_a_link_led_to_in_vain_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit = |change: &dyn Fn(&Path)| {
+        change(folder.path());
+        git(folder.path(), &["add", "--all"]);
+        git(folder.path(), &["commit", "--quiet", "--message", "change"]);
+        git(folder.path(), &["rev-parse", "HEAD"])
+    };
+    git(folder.path(), &["init", "--quiet"]);
+    let first = commit(&|root| {
+        std::fs::create_dir(root.join("k")).unwrap();
+        std::fs::write(root.join("k/pod.yaml"), POD).unwrap();
+        std::fs::write(root.join("k/kustomization.yaml"), "resources: [pod.yaml]\n").unwrap();
+        // A second one, once there is what it leads to.
+        std::os::unix::fs::symlink("../elsewhere", root.join("k/Kustomization")).unwrap();
+    });
+    let second = commit(&|root| std::fs::write(root.join("elsewhere"), "resources: [pod.yaml]\n").unwrap());
+    let database = ObjectDatabase::open(folder.path()).unwrap();
+    let cache = Cache::in_memory();
+    let tree = database.commit(&first).unwrap();
+    assert_eq!(ask(&cache, &tree, "k").1, Found::Rendered);
+    let tree = database.commit(&second).unwrap();
+    assert!(!cache.holds(&RenderRequest::new(&tree, "k")));
 }

@@ -581,3 +581,58 @@ fn an_image_name_that_explodes_as_a_regular_expression_is_named() {
     let tree = tree(&[("kustomization.yaml", &kustomization), ("pod.yaml", POD)]);
     assert!(error(&tree, "").contains("kustomization.yaml:3: images[0]"));
 }
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: x}\n";
+
+#[test]
+fn a_replacement_of_a_field_by_itself_ends() {
+    let paths = "data.a, ".repeat(36);
+    let replacement = format!(
+        "- source: {{kind: ConfigMap, fieldPath: data.a}}\n  targets:\n  - select: {{kind: ConfigMap}}\n    \
+         fieldPaths: [{paths}]\n    options: {{delimiter: '/', index: -1}}\n"
+    );
+    let kustomization = format!("resources: [m.yaml]\nreplacements:\n{replacement}");
+    let tree = tree(&[("k/kustomization.yaml", &kustomization), ("k/m.yaml", MAP)]);
+    let error = error(&tree, "k");
+    assert!(error.contains("data.a") && error.contains("larger than"), "{error}");
+}
+
+#[test]
+fn a_map_that_is_put_into_itself_over_and_over_ends() {
+    let replacement = "- source: {kind: ConfigMap, fieldPath: data}\n  targets:\n  - select: {kind: ConfigMap}\n    \
+                       fieldPaths: [data.b]\n    options: {create: true}\n";
+    let kustomization = format!("resources: [m.yaml]\nreplacements:\n{}", replacement.repeat(130));
+    let tree = tree(&[("k/kustomization.yaml", &kustomization), ("k/m.yaml", MAP)]);
+    let error = error(&tree, "k");
+    assert!(error.contains("larger or deeper"), "{error}");
+}
+
+#[test]
+fn a_path_deeper_than_objects_are_is_refused() {
+    let deep = |separator: &str| format!("data{}", format!("{separator}a").repeat(300_000));
+    let replacement = format!(
+        "resources: [m.yaml]\nreplacements:\n- source: {{kind: ConfigMap, fieldPath: data.a}}\n  targets:\n  \
+         - select: {{kind: ConfigMap}}\n    fieldPaths: [{}]\n    options: {{create: true}}\n",
+        deep(".")
+    );
+    let labels = format!(
+        "resources: [m.yaml]\nlabels:\n- pairs: {{x: z}}\n  fields: [{{path: {}, create: true}}]\n",
+        deep("/")
+    );
+    for kustomization in [replacement, labels] {
+        let tree = tree(&[("k/kustomization.yaml", &kustomization), ("k/m.yaml", MAP)]);
+        let error = error(&tree, "k");
+        assert!(error.contains("300001 parts"), "{}", error.chars().take(200).collect::<String>());
+    }
+}
+
+#[test]
+fn a_variable_does_not_multiply_a_text_without_limit() {
+    let map = format!("{MAP}---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{name: c, args: ['{}']}}]}}\n", "$(V)".repeat(2000))
+        .replace("a: x", &format!("a: {}", "x".repeat(20_000)));
+    let kustomization = "resources: [m.yaml]\nvars:\n- name: V\n  objref: {apiVersion: v1, kind: ConfigMap, name: m}\n  \
+                         fieldref: {fieldpath: data.a}\n";
+    let tree = tree(&[("k/kustomization.yaml", kustomization), ("k/m.yaml", &map)]);
+    let error = error(&tree, "k");
+    assert!(error.contains("'V'") && error.contains("larger than"), "{error}");
+}

@@ -23,6 +23,9 @@ const MAX_STRUCTURE: u64 = 64 << 20;
 const MAX_TARGET: u64 = 4096;
 /// Two commits that differ in more places than this are compared by asking.
 const MAX_CHANGES: usize = 10_000;
+/// So are two commits whose comparison has to look at more entries than this: a directory that is in many places is
+/// looked at in each.
+const MAX_COMPARED: usize = 250_000;
 /// A tag of a tag of a tag … ends here.
 const MAX_TAGS: usize = 8;
 /// Pack files that appear while the database is open need a slot each; reserved at the start.
@@ -220,6 +223,19 @@ impl CommitTree {
         }
     }
 
+    /// Whether the name that `path` ends with is that of a link, wherever that leads.
+    pub fn is_link(&self, path: &TreePath) -> Result<bool, Error> {
+        let (Some(parent), Some(name)) = (path.parent(), path.parts().next_back()) else { return Ok(false) };
+        match self.walk(&parent)? {
+            Some((_, node)) if node.mode == Mode::Tree => {
+                let items = self.objects.directory(&parent, node.id)?;
+                let index = items.binary_search_by(|item| (*item.name).cmp(name));
+                Ok(index.is_ok_and(|index| items[index].node.mode == Mode::Link))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Walk `path` part by part, resolving links within the tree only.
     fn walk(&self, asked: &TreePath) -> Result<Option<(TreePath, Node)>, Error> {
         // Most paths lead through no link.
@@ -292,7 +308,9 @@ impl CommitTree {
         old: ObjectId,
         new: ObjectId,
         found: &mut Vec<TreePath>,
+        left: &mut usize,
     ) -> Option<()> {
+        *left = left.checked_sub(1)?;
         let (old, new) = (self.objects.directory(path, old).ok()?, self.objects.directory(path, new).ok()?);
         let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
         loop {
@@ -303,11 +321,12 @@ impl CommitTree {
                 (Some(_), _) => (old.next(), None),
                 (None, Some(_)) => (None, new.next()),
             };
+            *left = left.checked_sub(1)?;
             let name = &before.or(after)?.name;
             match (before.map(|it| it.node), after.map(|it| it.node)) {
                 (Some(a), Some(b)) if a.id == b.id && a.mode == b.mode => {}
                 (Some(Node { mode: Mode::Tree, id: a }), Some(Node { mode: Mode::Tree, id: b })) => {
-                    self.compare(&path.join(name).ok()?, a, b, found)?;
+                    self.compare(&path.join(name).ok()?, a, b, found, left)?;
                 }
                 _ if found.len() >= MAX_CHANGES => return None,
                 _ => found.push(path.join(name).ok()?),
@@ -386,14 +405,18 @@ impl FileTree for CommitTree {
         Some(format!("git-tree {} up to {}", self.root.id, self.max_file))
     }
 
+    fn may_be_link(&self, path: &TreePath) -> bool {
+        self.is_link(path).unwrap_or(true)
+    }
+
     fn changes_since(&self, identity: &str) -> Option<Changes> {
         let (old, limit) = identity.strip_prefix("git-tree ")?.split_once(" up to ")?;
         if limit.parse() != Ok(self.max_file) {
             return None;
         }
         let old = ObjectId::from_hex(old.as_bytes()).ok()?;
-        let mut found = Vec::new();
-        self.compare(&TreePath::root(), old, self.root.id, &mut found)?;
+        let (mut found, mut left) = (Vec::new(), MAX_COMPARED);
+        self.compare(&TreePath::root(), old, self.root.id, &mut found, &mut left)?;
         Some(found.into_iter().collect())
     }
 }

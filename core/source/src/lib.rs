@@ -136,6 +136,11 @@ pub trait FileTree: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a link may be at `path`: what is found there may then change elsewhere.
+    fn may_be_link(&self, _path: &TreePath) -> bool {
+        true
+    }
+
     /// Where this tree differs from the one with an [identity](FileTree::identity); `None` when that cannot be told
     /// faster than by asking both.
     fn changes_since(&self, _identity: &str) -> Option<Changes> {

@@ -91,7 +91,8 @@ impl Inputs {
                     }
                     true
                 }
-                (_, Answer::Found(None)) => directories.contains(&parent()),
+                // A link that leads nowhere is absent too, until what it names is made elsewhere.
+                (_, Answer::Found(None)) => directories.contains(&parent()) && !tree.may_be_link(path),
                 (Question::Read, Answer::Content(_)) => file == path.as_str(),
                 _ => false,
             };

@@ -225,3 +225,53 @@ fn a_commit_knows_where_it_differs_from_another() {
     assert!(second.clone().with_max_file(1).changes_since(&first.identity().unwrap()).is_none());
     assert!(second.changes_since("something else").is_none());
 }
+
+#[test]
+fn directories_that_are_in_many_places_are_not_compared_forever() {
+    let folder = repository();
+    // Each level has the one below twice. They differ only in a name that is not text, which is not listed.
+    let doubled = |leaf: &[u8], levels: usize| {
+        use std::os::unix::ffi::OsStrExt as _;
+        let start = folder.path().join("start");
+        std::fs::create_dir_all(&start).unwrap();
+        std::fs::write(start.join(std::ffi::OsStr::from_bytes(leaf)), "x").unwrap();
+        git(folder.path(), &["add", "--all"]);
+        let mut id = git(folder.path(), &["write-tree", "--prefix=start/"]);
+        std::fs::remove_dir_all(&start).unwrap();
+        for _ in 0..levels {
+            let list = folder.path().join(".git/list");
+            std::fs::write(&list, format!("040000 tree {id}\ta\n040000 tree {id}\tb\n")).unwrap();
+            let command = format!("git mktree < '{}'", list.display());
+            let output =
+                std::process::Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output();
+            id = String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned();
+        }
+        git(folder.path(), &["commit-tree", "-m", "change", &id])
+    };
+    for (levels, is_known) in [(5, true), (40, false)] {
+        let (first, second) = (doubled(b"\xff", levels), doubled(b"\xfe", levels));
+        let (first, second) = (tree(folder.path(), &first), tree(folder.path(), &second));
+        assert_ne!(first.identity(), second.identity());
+        let changes = second.changes_since(&first.identity().unwrap());
+        assert_eq!(changes.is_some(), is_known, "{levels}");
+    }
+}
+
+#[test]
+fn a_link_is_told_from_what_it_leads_to() {
+    let folder = repository();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a/link")).unwrap();
+    std::os::unix::fs::symlink("a", folder.path().join("through")).unwrap();
+    let id = commit(folder.path());
+    let tree = tree(folder.path(), &id);
+    for (asked, is_link) in [
+        ("a/link", true),
+        ("through", true),
+        ("through/link", true),
+        ("a", false),
+        ("a/none", false),
+        ("", false),
+    ] {
+        assert_eq!(tree.is_link(&path(asked)).unwrap(), is_link, "{asked}");
+    }
+}

@@ -30,7 +30,8 @@ impl Places {
                     EntryKind::File => directories.insert(path.parent()?),
                     EntryKind::Directory => existing.insert(path.clone()),
                 },
-                Answer::Found(None) => directories.insert(path.parent()?),
+                // A link that leads nowhere is absent too, until what it names is made elsewhere.
+                Answer::Found(None) if !tree.is_link(path).ok()? => directories.insert(path.parent()?),
                 Answer::Content(_) if is_itself(path) => directories.insert(path.parent()?),
                 // What a link in it leads to decides whether it is listed.
                 Answer::Listing(_) if is_itself(path) && !tree.has_links(path).ok()? => {

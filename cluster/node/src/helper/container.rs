@@ -175,6 +175,12 @@ fn run(spec: &ProcessSpec, fds: Vec<OwnedFd>, users: &Users, own_mounts: bool) -
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map_err(because("reset SIGPIPE"))?;
     umask(Mode::from_bits_truncate(0o022));
     let user = User::find(&spec.user, spec.group)?;
+    let groups = user.groups.iter().chain(&spec.supplemental_groups).copied();
+    if let Some(id) = [user.uid, user.gid].into_iter().chain(groups).find(|id| users.lack(*id)) {
+        return Err(format!(
+            "the pod has no user or group {id}: those of its own end at 65535; set hostUsers: true in the pod"
+        ));
+    }
     setsid().map_err(because("start a session"))?;
     streams(spec.terminal, fds, Uid::from_raw(users.on_host(user.uid)))?;
     limits()?;

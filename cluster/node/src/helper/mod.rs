@@ -235,6 +235,7 @@ fn node_init(channel: &UnixStream, rootless: bool) -> Result<(), Failure> {
         .map_err(failed("make service addresses local"))?;
     // The name server's port is below 1024; in a user namespace that is a capability, which this process has.
     wire::send(channel, &Reply::Done, &[]).map_err(failed_io("answer"))?;
+    let mut can_own_users = None;
     while let Some((request, fds)) =
         wire::receive::<NodeRequest>(channel).map_err(failed_io("read a request"))?
     {
@@ -246,9 +247,10 @@ fn node_init(channel: &UnixStream, rootless: bool) -> Result<(), Failure> {
             NodeRequest::UdpSocket(address) => {
                 datagram(address).map(Some).map_err(failed(format!("bind {address}")))
             }
-            NodeRequest::Pod(setup) => {
+            NodeRequest::Pod(mut setup) => own_users(&mut can_own_users, &setup, rootless).and_then(|own| {
+                setup.own_users = own;
                 start_pod(channel, &netlink, bridge, setup, fds, rootless).map(|()| None)
-            }
+            }),
         };
         let sent = match answer {
             Ok(Some(socket)) => wire::send(channel, &Reply::Done, &[socket.as_raw_fd()]),
@@ -258,6 +260,17 @@ fn node_init(channel: &UnixStream, rootless: bool) -> Result<(), Failure> {
         sent.map_err(failed_io("answer"))?;
     }
     Ok(())
+}
+
+/// Whether a pod gets users of its own. What the host can do is found out before the first pod, and remembered: what later
+/// pods use up must not give others the host's users.
+fn own_users(known: &mut Option<bool>, setup: &PodSetup, rootless: bool) -> Result<bool, Failure> {
+    let possible = match *known {
+        Some(possible) => possible,
+        None => *known.insert(users::possible(rootless, &setup.shm).map_err(failed(pod::OWN_USERS))?),
+    };
+    // All pods of an ordinary user have that one, and a namespace of their own.
+    Ok(possible && (setup.own_users || rootless))
 }
 
 fn tcp_socket() -> nix::Result<OwnedFd> {

@@ -20,6 +20,10 @@ use std::os::unix::net::UnixStream;
 /// The pod's link, as it is called inside.
 pub(super) const LINK: &str = "eth0";
 
+/// Said with the reason when a pod gets no users of its own although the host can give them.
+pub(super) const OWN_USERS: &str = "give the pod users of its own (end what makes many namespaces or raise \
+    user.max_user_namespaces; with hostUsers: true it would have the host's)";
+
 /// A process that the init started and waits for.
 pub(super) struct Child {
     pub(super) id: u64,
@@ -46,7 +50,7 @@ pub(super) fn pod_init(
             return 1;
         }
     };
-    if wire::send(&channel, &PodEvent::Ready, &[]).is_err() {
+    if wire::send(&channel, &PodEvent::Ready { own_users: users.are_its_own() }, &[]).is_err() {
         return 1;
     }
     let mut init = PodInit { channel, signals, children: HashMap::new(), users };
@@ -62,8 +66,9 @@ fn prepare(
     rootless: bool,
 ) -> Result<(Users, SignalFd), Failure> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("follow the node init"))?;
-    let users = Users::of_a_pod(setup.own_users, rootless, setup.address, &setup.shm)
-        .map_err(failed("make the pod's namespaces"))?;
+    let what = if setup.own_users { OWN_USERS } else { "make the pod's namespaces" };
+    let users =
+        Users::of_a_pod(setup.own_users, rootless, setup.address, &setup.shm).map_err(failed(what))?;
     nix::unistd::write(&made, b"1").map_err(failed("ask for the link"))?;
     drop(made);
     // SAFETY: the default action installs no handler.

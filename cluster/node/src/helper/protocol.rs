@@ -90,8 +90,8 @@ pub(crate) enum PodRequest {
 /// Told by a pod's init.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PodEvent {
-    /// The namespaces are set up.
-    Ready,
+    /// The namespaces are set up, and whether the users are the pod's own.
+    Ready { own_users: bool },
     /// They could not be.
     Failed(Failure),
     /// The process runs its program.

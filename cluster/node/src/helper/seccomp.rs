@@ -13,6 +13,7 @@ use nix::errno::Errno;
 const NEVER: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
+    libc::SYS_adjtimex,
     libc::SYS_clock_adjtime,
     libc::SYS_clock_settime,
     libc::SYS_delete_module,

@@ -1,10 +1,12 @@
 //! Whose users a pod's processes are.
 //!
-//! Each pod has a user namespace of its own (user_namespaces(7)). Where Seaway runs as root, the pod's users 0 to 65535 are a
-//! range of the host's that nobody else has, and what its root may do ends at its own namespaces. Files keep the owners
-//! that the image names: layers and volumes are mounted with their ids mapped (mount_setattr(2)), so nothing is changed
-//! on disk. An ordinary user has one user to give, who is every pod's root; a user namespace for each pod keeps what that
-//! root may do at the pod all the same.
+//! Each pod has a user namespace of its own (user_namespaces(7)). Where Seaway runs as root, the pod's users 0 to 65535 are
+//! a range of the host's that no other pod of the node has, and what its root may do ends at its own namespaces. Files
+//! keep the owners that the image names: layers and volumes are mounted with their ids mapped (mount_setattr(2)), so
+//! nothing is changed on disk. An ordinary user has one user to give, who is every pod's root; a user namespace for each
+//! pod keeps what that root may do at the pod all the same.
+//!
+//! A host may know no such users ([`possible`]); that is found out before the first pod, which could else bring it about.
 
 #![allow(unsafe_code)] // System calls that have no wrapper, and clone; the reason stands at each block.
 
@@ -23,9 +25,11 @@ use std::path::Path;
 /// Users and groups of a pod: those that images number.
 const COUNT: u32 = 65_536;
 /// The first of the host's that are given to pods, and how many ranges there are from there on. Above what distributions
-/// give to people, below what the kernel's group ranges can say.
+/// give to people, below what the kernel's group ranges can say. One for each address of the largest network that pods
+/// can have: two pods of a node never share one. Two Seaways as root on one machine choose the same ones; their pods are
+/// kept apart by their namespaces alone.
 const FIRST: u32 = 0x4000_0000;
-const RANGES: u32 = 0x2000;
+const RANGES: u32 = 1 << (32 - crate::sandbox::SHORTEST_PREFIX);
 /// The namespaces of a pod that belong to its user namespace.
 const SHARED: CloneFlags =
     CloneFlags::CLONE_NEWNET.union(CloneFlags::CLONE_NEWIPC).union(CloneFlags::CLONE_NEWUTS);
@@ -48,7 +52,7 @@ enum Kind {
 
 impl Users {
     /// Makes a pod's user namespace and enters the others ([`SHARED`]) that belong to it. `folder` is on the file system
-    /// of the images. When root cannot map the ids of its files, and when `own` is not set, the host's users are used.
+    /// of the images. Without `own` the host's users are used; with it never, whatever fails.
     pub(super) fn of_a_pod(own: bool, rootless: bool, address: Ipv4Addr, folder: &Path) -> nix::Result<Self> {
         let [.., third, fourth] = address.octets();
         let base = FIRST + u32::from(u16::from_be_bytes([third, fourth])) % RANGES * COUNT;
@@ -56,20 +60,16 @@ impl Users {
             true => ("0 0 1".to_owned(), Kind::One),
             false => (format!("0 {base} {COUNT}"), Kind::From(base)),
         };
-        if own || rootless {
-            match make(&map) {
-                Ok((namespace, others)) => {
-                    let users = Self { namespace: Some(namespace), kind };
-                    if rootless || overlays_map() && users.mapped(None, folder).is_ok() {
-                        for (namespace, kind) in others {
-                            setns(namespace, kind)?;
-                        }
-                        return Ok(users);
-                    }
-                }
-                Err(Errno::ENOSPC | Errno::EPERM | Errno::EINVAL) => {} // None may be made, or the kernel knows none.
-                Err(errno) => return Err(errno),
+        if own {
+            let (namespace, others) = make(&map)?;
+            let users = Self { namespace: Some(namespace), kind };
+            if !rootless {
+                users.mapped(None, folder)?;
             }
+            for (namespace, kind) in others {
+                setns(namespace, kind)?;
+            }
+            return Ok(users);
         }
         unshare(SHARED)?;
         Ok(Self { namespace: None, kind: if rootless { Kind::One } else { Kind::Host } })
@@ -83,6 +83,11 @@ impl Users {
     /// Whether what the pod's root may do ends at the pod.
     pub(super) fn are_its_own(&self) -> bool {
         self.namespace.is_some()
+    }
+
+    /// Whether the pod has no user and group of this number.
+    pub(super) fn lack(&self, id: u32) -> bool {
+        self.base().is_some() && id >= COUNT
     }
 
     /// What the host calls a user or group of the pod.
@@ -167,6 +172,33 @@ impl Users {
     }
 }
 
+/// Whether pods can have users of their own at all on this host: namespaces may be made and, where Seaway runs as root, the
+/// file system of `folder` and overlays can map the owners of files. Asked while there is no pod. An error where that
+/// cannot be said now.
+pub(super) fn possible(rootless: bool, folder: &Path) -> nix::Result<bool> {
+    if !rootless && !overlays_map() {
+        return Ok(false);
+    }
+    let map = if rootless { "0 0 1".to_owned() } else { format!("0 {FIRST} {COUNT}") };
+    let tried = make(&map).and_then(|(namespace, _)| match rootless {
+        true => Ok(()),
+        false => Users { namespace: Some(namespace), kind: Kind::From(FIRST) }.mapped(None, folder).map(drop),
+    });
+    match tried {
+        Ok(()) => Ok(true),
+        Err(errno) if is_of_the_host(errno) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether an error says that the host never does it, when nobody has taken anything yet.
+fn is_of_the_host(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOSPC | Errno::EUSERS | Errno::EPERM | Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP
+    )
+}
+
 /// Mounts at a place what [`Users::mapped`] made.
 pub(super) fn attach(tree: &OwnedFd, target: &Path) -> nix::Result<()> {
     let target = c_path(target)?;
@@ -238,4 +270,28 @@ fn take_over(channel: &UnixStream, map: &str) -> nix::Result<(OwnedFd, Others)> 
             (open("ns/uts")?, CloneFlags::CLONE_NEWUTS),
         ],
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_range_ends_where_groups_do() {
+        let last = u64::from(FIRST) + u64::from(RANGES) * u64::from(COUNT);
+        assert_eq!(last, 1 << 31);
+    }
+
+    #[test]
+    fn only_the_pods_own_range_ends() {
+        let users = |kind| Users { namespace: None, kind };
+        assert!(users(Kind::From(FIRST)).lack(65_536) && !users(Kind::From(FIRST)).lack(65_535));
+        assert!(!users(Kind::Host).lack(65_536) && !users(Kind::One).lack(65_536));
+    }
+
+    #[test]
+    fn what_may_pass_says_nothing_about_the_host() {
+        assert!(is_of_the_host(Errno::ENOSYS) && is_of_the_host(Errno::EPERM));
+        assert!(!is_of_the_host(Errno::EMFILE) && !is_of_the_host(Errno::ENOMEM));
+    }
 }

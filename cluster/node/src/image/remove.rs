@@ -3,10 +3,11 @@
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, openat, renameat2};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Removes a folder tree, or a file. A program may have made folders deeper than a path can name or a stack can hold, and
@@ -34,17 +35,26 @@ fn open(parent: &OwnedFd, name: &OsString) -> nix::Result<OwnedFd> {
     // Readable again, should it not be; only of a folder, never of what a link leads to.
     let folder = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(parent, name.as_os_str(), folder, Mode::empty()) {
-        Err(Errno::EACCES) => {
-            fchmodat(parent, name.as_os_str(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
-            openat(parent, name.as_os_str(), folder, Mode::empty())
-        }
+        Err(Errno::EACCES) => openat(&allow(parent, name)?, ".", folder, Mode::empty()),
         other => other,
     }
 }
 
+/// Gives its owner all rights at a folder, named by what is open: what it was exchanged for stays as it is.
+fn allow(parent: &OwnedFd, name: &OsString) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = openat(parent, name.as_os_str(), flags, Mode::empty())?;
+    let mode = std::fs::Permissions::from_mode(Mode::S_IRWXU.bits());
+    std::fs::set_permissions(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode).map_err(errno)?;
+    Ok(folder)
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
 /// What an open folder holds, and whether each is a folder.
 fn entries(folder: &OwnedFd) -> nix::Result<Vec<(OsString, bool)>> {
-    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let all = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd())).map_err(errno)?;
     all.map(|entry| {
         let entry = entry.map_err(errno)?;
@@ -59,7 +69,7 @@ fn empty(path: &Path) -> nix::Result<()> {
         nix::fcntl::open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let name = path.file_name().ok_or(Errno::EINVAL)?.to_owned();
     let root = open(&parent, &name)?;
-    fchmodat(&parent, name.as_os_str(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+    fchmod(&root, Mode::S_IRWXU)?;
     let mut moved = 0u64;
     let mut pending = entries(&root)?;
     while let Some((name, is_folder)) = pending.pop() {
@@ -69,7 +79,7 @@ fn empty(path: &Path) -> nix::Result<()> {
         }
         let folder = open(&root, &name)?;
         // To take something out of it, and to move it, it must be writable.
-        fchmodat(&root, name.as_os_str(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+        fchmod(&folder, Mode::S_IRWXU)?;
         for (inner, is_folder) in entries(&folder)? {
             if !is_folder {
                 unlinkat(&folder, inner.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
@@ -80,7 +90,7 @@ fn empty(path: &Path) -> nix::Result<()> {
                 Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::EACCES) => {}
                 Err(errno) => return Err(errno),
             }
-            fchmodat(&folder, inner.as_os_str(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+            allow(&folder, &inner)?;
             loop {
                 moved += 1;
                 let place = OsString::from(format!(".moved-{moved}"));
@@ -125,7 +135,7 @@ mod tests {
                 mkdirat(&at, "closed", Mode::S_IRWXU).unwrap();
                 let closed = openat(&at, "closed", OFlag::O_DIRECTORY, Mode::empty()).unwrap();
                 mkdirat(&closed, "inner", Mode::S_IRWXU).unwrap();
-                fchmodat(&at, "closed", Mode::empty(), FchmodatFlags::FollowSymlink).unwrap();
+                fchmod(&closed, Mode::empty()).unwrap();
             }
             at = next;
         }
@@ -136,5 +146,20 @@ mod tests {
         remove_tree(&tree).unwrap();
         remove_tree(&outside).unwrap();
         assert!(!outside.exists());
+    }
+
+    #[test]
+    fn no_rights_are_given_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::set_permissions(&outside, std::fs::Permissions::from_mode(0o500)).unwrap();
+        std::os::unix::fs::symlink(&outside, folder.path().join("link")).unwrap();
+        let parent =
+            nix::fcntl::open(folder.path(), OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        allow(&parent, &OsString::from("link")).unwrap_err();
+        assert_eq!(outside.metadata().unwrap().permissions().mode() & 0o777, 0o500);
+        allow(&parent, &OsString::from("outside")).unwrap();
+        assert_eq!(outside.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

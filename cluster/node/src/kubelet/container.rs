@@ -329,6 +329,26 @@ pub(crate) fn limits(container: &Container) -> Limits {
 /// (`hostUsers: true`) and names none that its range lacks. Where Kubernetes' default are the host's users, ours are the
 /// pod's: there is no node that could not do it.
 pub(crate) fn has_own_users(pod: &Pod) -> bool {
+    host_users(pod) != Some(true) && names_own_users(pod)
+}
+
+fn host_users(pod: &Pod) -> Option<bool> {
+    pod.spec.as_ref().and_then(|spec| spec.host_users)
+}
+
+/// Why a pod's users are the host's, if it did not ask for that.
+pub(crate) fn why_host_users(pod: &Pod) -> Option<&'static str> {
+    if host_users(pod) == Some(true) {
+        return None;
+    }
+    Some(match names_own_users(pod) {
+        true => "this host cannot give a pod users of its own (Linux 5.19, user.max_user_namespaces)",
+        false => "the pod names a user or group above 65535",
+    })
+}
+
+/// Whether all users and groups that the pod names are among those that it can have for its own.
+fn names_own_users(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return true };
     let pod_wide = spec.security_context.clone().unwrap_or_default();
     let ids = [pod_wide.run_as_user, pod_wide.run_as_group, pod_wide.fs_group];
@@ -339,7 +359,7 @@ pub(crate) fn has_own_users(pod: &Pod) -> bool {
     for context in contexts.chain(ephemeral).flatten() {
         ids.extend([context.run_as_user, context.run_as_group].into_iter().flatten());
     }
-    spec.host_users != Some(true) && ids.iter().all(|id| *id <= i64::from(u16::MAX))
+    ids.iter().all(|id| *id <= i64::from(u16::MAX))
 }
 
 /// Why the sandbox cannot run a pod at all.
@@ -355,6 +375,11 @@ pub(crate) fn unsupported(pod: &Pod) -> Option<String> {
     }
     if spec.host_ipc == Some(true) {
         return says("hostIPC");
+    }
+    if spec.host_users == Some(false) && !names_own_users(pod) {
+        let problem = "hostUsers: false is not possible with users and groups above 65535 (runAsUser, runAsGroup, \
+                       fsGroup, supplementalGroups)";
+        return Some(problem.to_owned());
     }
     if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
         return Some("this node runs Linux containers only".to_owned());
@@ -444,6 +469,22 @@ mod tests {
         assert!(!of(json!({"containers": [], "hostUsers": true})));
         assert!(!of(json!({"containers": [{"name": "c", "securityContext": {"runAsUser": 65_536}}]})));
         assert!(!of(json!({"containers": [], "securityContext": {"supplementalGroups": [1, 100_000]}})));
+    }
+
+    #[test]
+    fn a_pod_that_must_have_users_of_its_own_is_told_when_it_cannot() {
+        let pod = |spec| -> Pod { serde_json::from_value(json!({"spec": spec})).unwrap() };
+        let of = |host_users: Option<bool>, group: i64| {
+            let security = json!({"fsGroup": group});
+            pod(json!({"containers": [], "hostUsers": host_users, "securityContext": security}))
+        };
+        assert!(unsupported(&of(Some(false), 65_536)).unwrap().contains("hostUsers: false"));
+        for fine in [of(Some(false), 65_535), of(None, 65_536), of(Some(true), 65_536)] {
+            assert_eq!(unsupported(&fine), None);
+        }
+        assert!(why_host_users(&of(None, 65_536)).unwrap().contains("above 65535"));
+        assert!(why_host_users(&of(None, 1)).unwrap().contains("this host"));
+        assert_eq!(why_host_users(&of(Some(true), 65_536)), None);
     }
 
     #[test]

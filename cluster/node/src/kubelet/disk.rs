@@ -8,11 +8,12 @@ use super::resources::milli;
 use super::shared::{Employed, Shared};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::{Mode, fstat};
 use std::collections::BTreeMap;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -77,7 +78,11 @@ fn size(path: &Path, files: &mut usize) -> u64 {
     // Each folder is named from one that is open, since a program can make them deeper than a path can name.
     let mut pending = vec![(Rc::new(top), PathBuf::from("."))];
     while let Some((mut from, mut name)) = pending.pop() {
-        let Ok(folder) = nix::fcntl::openat(&*from, &name, flags, Mode::empty()) else { continue };
+        let opened = match openat(&*from, &name, flags, Mode::empty()) {
+            Err(Errno::EACCES) => open_closed(&from, &name),
+            other => other,
+        };
+        let Ok(folder) = opened else { continue };
         let entries = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
         if name.as_os_str().len() > LONG_NAME {
             (from, name) = (Rc::new(folder), PathBuf::from("."));
@@ -96,6 +101,18 @@ fn size(path: &Path, files: &mut usize) -> u64 {
         }
     }
     total
+}
+
+/// Opens a folder that its owner has closed to himself, and with him to us: it would hide what is in it. No link is
+/// followed on the way, so that no other folder is changed.
+fn open_closed(from: &OwnedFd, name: &Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let folder = openat2(from, name, how)?;
+    let mode = std::fs::Permissions::from_mode(fstat(&folder)?.st_mode & 0o7777 | 0o500);
+    std::fs::set_permissions(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode)
+        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+    openat(&folder, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Which limit a pod exceeds, in the kubelet's words.
@@ -205,6 +222,12 @@ mod tests {
         let before = size(folder.path(), &mut 0);
         assert!((100_000..200_000).contains(&before), "{before}");
         std::os::unix::fs::symlink("/usr", folder.path().join("link")).unwrap();
+        // Nor by being closed.
+        let closed = std::fs::Permissions::from_mode(0);
+        std::fs::set_permissions(folder.path().join("deep"), closed).unwrap();
+        assert!((100_000..200_000).contains(&size(folder.path(), &mut 0)));
+        let open = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(folder.path().join("deep"), open).unwrap();
         // Nothing is hidden by being deep.
         let mut at = nix::fcntl::open(folder.path(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..3000 {

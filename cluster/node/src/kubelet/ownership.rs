@@ -9,12 +9,14 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{Gid, fchownat};
+use nix::unistd::{Gid, fchownat, geteuid};
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Folders in folders; what is deeper keeps its owner, as each one is held open.
+/// Folders in folders; what is deeper is refused, as each one is held open.
 const MAX_DEPTH: usize = 100;
 const READ_WRITE: u32 = 0o660;
 const FOLDER: u32 = 0o2110;
@@ -27,58 +29,94 @@ const OPEN_FILES: &str = "/proc/self/fd";
 /// An ordinary user cannot give files away, and needs not: all users of a pod are that user.
 ///
 /// # Errors
-/// When the folder itself cannot be opened. What changes or goes meanwhile is passed over.
+/// When something in it cannot be given. The folder itself is then left as it was, so that it is tried again. What goes
+/// meanwhile is passed over.
 pub(crate) fn give_to_group(folder: &Path, group: u32, only_if_root_differs: bool) -> Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let failed = |error: Errno| Error::io("open", folder)(error.into());
-    let root = nix::fcntl::open(folder, flags, Mode::empty()).map_err(failed)?;
+    let root = nix::fcntl::open(folder, OPEN, Mode::empty()).map_err(failed)?;
     let found = fstat(&root).map_err(failed)?;
     let wanted = READ_WRITE | FOLDER;
     if only_if_root_differs && found.st_gid == group && found.st_mode & wanted == wanted {
         return Ok(());
     }
     // The folder comes last: it says that all the others are done.
-    give_content(root, Gid::from_raw(group), MAX_DEPTH);
-    Ok(())
+    give_content(root, folder, Gid::from_raw(group), MAX_DEPTH)
 }
 
-/// What is in an open folder, then the folder.
-fn give_content(folder: OwnedFd, group: Gid, depth: usize) {
-    let entries = folder.try_clone().ok().and_then(|copy| Dir::from_fd(copy).ok());
-    for entry in entries.into_iter().flatten().flatten() {
+const OPEN: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// What is in an open folder, then the folder. `path` is for messages.
+fn give_content(folder: OwnedFd, path: &Path, group: Gid, depth: usize) -> Result<()> {
+    let failed = |error: Errno| Error::io("give to its group", path)(error.into());
+    let copy = folder.try_clone().map_err(Error::io("open", path))?;
+    for entry in Dir::from_fd(copy).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let Ok(file) = openat(&folder, name, flags, Mode::empty()) else { continue };
-        let Ok(found) = fstat(&file) else { continue };
-        match SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFDIR if depth > 0 => {
-                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                if let Ok(below) = openat(&file, ".", flags, Mode::empty()) {
-                    give_content(below, group, depth - 1);
-                }
-            }
-            SFlag::S_IFDIR => tracing::warn!("a volume has folders too deep to be given to its group"),
-            SFlag::S_IFLNK => drop(own(&file, group)),
-            _ => give(&file, found.st_mode, READ_WRITE, group),
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            give_entry(&folder, name, path, group, depth)?;
         }
     }
-    if let Ok(found) = fstat(&folder) {
-        give(&folder, found.st_mode, READ_WRITE | FOLDER, group);
+    let found = fstat(&folder).map_err(failed)?;
+    give(&folder, found.st_mode, READ_WRITE | FOLDER, group).map_err(failed)
+}
+
+/// An entry of an open folder, with all that is in it.
+fn give_entry(folder: &OwnedFd, name: &CStr, path: &Path, group: Gid, depth: usize) -> Result<()> {
+    let path = path.join(OsStr::from_bytes(name.to_bytes()));
+    let failed = |error: Errno| Error::io("give to its group", &path)(error.into());
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match openat(folder, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(()),
+        other => other.map_err(failed)?,
+    };
+    let found = fstat(&file).map_err(failed)?;
+    let given = match SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFDIR if depth == 0 => Err(Errno::ENAMETOOLONG),
+        SFlag::S_IFDIR => match open_folder(&file, found.st_mode) {
+            Ok(below) => {
+                drop(file); // One less that is held open at each depth.
+                return give_content(below, &path, group, depth - 1);
+            }
+            Err(errno) => Err(errno),
+        },
+        SFlag::S_IFLNK => own(&file, group),
+        _ => give(&file, found.st_mode, READ_WRITE, group),
+    };
+    match given {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// Opens a folder for reading, also one whose owner had taken that right from himself.
+fn open_folder(file: &OwnedFd, mode: u32) -> nix::Result<OwnedFd> {
+    match openat(file, ".", OPEN, Mode::empty()) {
+        Err(Errno::EACCES) => {
+            change_mode(file, mode | READ_WRITE | FOLDER)?;
+            openat(file, ".", OPEN, Mode::empty())
+        }
+        other => other,
     }
 }
 
 fn own(file: &OwnedFd, group: Gid) -> nix::Result<()> {
-    fchownat(file, "", None, Some(group), AtFlags::AT_EMPTY_PATH)
+    match fchownat(file, "", None, Some(group), AtFlags::AT_EMPTY_PATH) {
+        Err(Errno::EPERM) if !geteuid().is_root() => Ok(()),
+        other => other,
+    }
 }
 
 /// The mode comes after the group, whose change takes bits from it.
-fn give(file: &OwnedFd, mode: u32, more: u32, group: Gid) {
-    let _ = own(file, group);
-    let mode = std::fs::Permissions::from_mode((mode | more) & 0o7777);
-    let _ = std::fs::set_permissions(format!("{OPEN_FILES}/{}", file.as_raw_fd()), mode);
+fn give(file: &OwnedFd, mode: u32, more: u32, group: Gid) -> nix::Result<()> {
+    own(file, group)?;
+    change_mode(file, mode | more)
+}
+
+fn change_mode(file: &OwnedFd, mode: u32) -> nix::Result<()> {
+    let mode = std::fs::Permissions::from_mode(mode & 0o7777);
+    std::fs::set_permissions(format!("{OPEN_FILES}/{}", file.as_raw_fd()), mode)
+        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
 }
 
 #[cfg(test)]
@@ -132,6 +170,25 @@ mod tests {
         assert_eq!(mode(&file), 0o600);
         give_to_group(volume.path(), group, false).unwrap();
         assert_eq!(mode(&file), 0o660);
+    }
+
+    #[test]
+    fn a_volume_that_is_too_deep_is_refused_and_tried_again() {
+        let volume = tempfile::tempdir().unwrap();
+        let deep = volume.path().join("d/".repeat(MAX_DEPTH + 1));
+        std::fs::create_dir_all(&deep).unwrap();
+        set(volume.path(), 0o700);
+        let group = nix::unistd::getegid().as_raw();
+        for _ in 0..2 {
+            let error = give_to_group(volume.path(), group, true).unwrap_err().to_string();
+            assert!(error.contains("d/d/d"), "{error}");
+            assert_eq!(mode(volume.path()), 0o700);
+        }
+        std::fs::remove_dir(&deep).unwrap();
+        // Closed by its owner.
+        set(&volume.path().join("d/d"), 0);
+        give_to_group(volume.path(), group, true).unwrap();
+        assert_eq!(mode(&volume.path().join("d/d")), 0o2770);
     }
 
     #[test]

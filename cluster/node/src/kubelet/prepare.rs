@@ -43,6 +43,14 @@ pub(super) async fn create_sandbox(
         sysctls,
     };
     let sandbox = namespace.create_pod(options).await?;
+    if pod.spec.as_ref().and_then(|s| s.host_users) == Some(false) && !sandbox.has_own_users() {
+        sandbox.end().await;
+        return Err(Error::Spec {
+            field: "hostUsers: false".to_owned(),
+            problem: "this host cannot give a pod users of its own (Linux 5.19, user.max_user_namespaces)"
+                .to_owned(),
+        });
+    }
     for (name, text) in [
         ("hosts", hosts_file(&pod, sandbox.address())),
         ("resolv.conf", resolv_conf(&pod, namespace.gateway())),

@@ -2,7 +2,7 @@
 
 mod perform;
 
-use super::container::{PodFolders, unsupported};
+use super::container::{PodFolders, unsupported, why_host_users};
 use super::environment::PodFacts;
 use super::probe::ProbeKind;
 use super::report::API_RETRY;
@@ -245,6 +245,10 @@ impl Worker {
                     ended.ended().await;
                     let _ = inputs.send(Input::SandboxEnded(generation));
                 });
+                if let (false, Some(why)) = (sandbox.has_own_users(), why_host_users(&self.pod)) {
+                    let message = format!("The pod's users are the host's: {why}.");
+                    self.event(None, true, "HostUsers", message);
+                }
                 self.state.sandbox(Ok(sandbox.address()), now);
                 self.shared.settle(&self.key, Some(sandbox.clone()));
                 self.sandbox = Some(sandbox);

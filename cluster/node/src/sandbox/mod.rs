@@ -9,5 +9,6 @@ mod pod;
 
 pub use crate::helper::capability::capabilities;
 pub use crate::helper::protocol::{BindMount, ContainerSpec, Exit, ProcessSpec};
+pub(crate) use namespace::SHORTEST_PREFIX;
 pub use namespace::{NamespaceOptions, NodeNamespace};
 pub use pod::{PodOptions, Process, Sandbox, Streams, TerminalReceiver};

@@ -20,6 +20,9 @@ use tokio::time::timeout;
 /// Longer is not waited for a helper's answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of the pods' network: there are users of their own for as many pods (`helper/users.rs`).
+pub(crate) const SHORTEST_PREFIX: u8 = 18;
+
 /// What a node's namespace is made of.
 #[derive(Clone, Debug)]
 pub struct NamespaceOptions {
@@ -27,7 +30,7 @@ pub struct NamespaceOptions {
     pub helper: Option<PathBuf>,
     /// First address of the pods' network.
     pub pods: Ipv4Addr,
-    /// Length of its prefix, 16 to 29. The first address after the network's own is the bridge's.
+    /// Length of its prefix, 18 to 29. The first address after the network's own is the bridge's.
     pub pods_prefix: u8,
     /// First address of the services' network.
     pub services: Ipv4Addr,
@@ -68,10 +71,12 @@ struct Addresses {
 impl NodeNamespace {
     /// Starts the helper and sets up the network. Errors say what the host forbids and who can allow it.
     pub async fn start(options: NamespaceOptions) -> Result<Self> {
-        if !(16..=29).contains(&options.pods_prefix) || !(8..=30).contains(&options.services_prefix) {
+        if !(SHORTEST_PREFIX..=29).contains(&options.pods_prefix)
+            || !(8..=30).contains(&options.services_prefix)
+        {
             return Err(Error::Spec {
                 field: "pod and service networks".to_owned(),
-                problem: "the pods' prefix must have 16 to 29 bits, the services' 8 to 30".to_owned(),
+                problem: "the pods' prefix must have 18 to 29 bits, the services' 8 to 30".to_owned(),
             });
         }
         let helper = match &options.helper {

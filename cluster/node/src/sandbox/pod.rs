@@ -114,6 +114,7 @@ struct Shared {
 pub struct Sandbox {
     shared: Arc<Shared>,
     address: Arc<PodAddress>,
+    own_users: bool,
 }
 
 /// A process in a pod.
@@ -128,8 +129,8 @@ impl Sandbox {
     pub(super) async fn connect(name: String, address: PodAddress, channel: UnixStream) -> Result<Self> {
         let fail = |problem: String| Error::Sandbox { pod: name.clone(), problem };
         let (mut read, mut write) = channel.into_split();
-        match timeout(PATIENCE, receive::<PodEvent>(&mut read)).await {
-            Ok(Ok(Some((PodEvent::Ready, _)))) => {}
+        let own_users = match timeout(PATIENCE, receive::<PodEvent>(&mut read)).await {
+            Ok(Ok(Some((PodEvent::Ready { own_users }, _)))) => own_users,
             Ok(Ok(Some((PodEvent::Failed(failure), _)))) => {
                 let source = std::io::Error::from_raw_os_error(failure.errno);
                 return Err(fail(format!("{}: {source}", failure.what)));
@@ -137,7 +138,7 @@ impl Sandbox {
             Ok(Ok(_)) => return Err(fail("its init ended before it was ready".to_owned())),
             Ok(Err(e)) => return Err(fail(format!("talking to its init: {e}"))),
             Err(_) => return Err(fail("its init does not answer".to_owned())),
-        }
+        };
         let (requests, mut queue) = mpsc::unbounded_channel::<(PodRequest, Vec<OwnedFd>)>();
         let (ended_sender, ended) = watch::channel(false);
         let (processes, sockets) = (Mutex::default(), Mutex::default());
@@ -157,7 +158,12 @@ impl Sandbox {
             }
             let _ = ended_sender.send(true);
         });
-        Ok(Self { shared, address: Arc::new(address) })
+        Ok(Self { shared, address: Arc::new(address), own_users })
+    }
+
+    /// Whether its users are its own. False where the host can give it none, and where the pod asked for the host's.
+    pub fn has_own_users(&self) -> bool {
+        self.own_users
     }
 
     /// The pod's address.
@@ -312,7 +318,7 @@ async fn read_events(read: &mut OwnedReadHalf, shared: &std::sync::Weak<Shared>)
                 }
             }
             PodEvent::Ended => return,
-            PodEvent::Ready | PodEvent::Failed(_) => {}
+            PodEvent::Ready { .. } | PodEvent::Failed(_) => {}
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Replacements: a value from one field into others.
 
+use seaway_object::yaml::Limits;
+
 use crate::error::{Error, Place, Problem, Stop};
 use crate::field_path::{look_up, split, visit};
+use crate::fieldspec::check_depth;
 use crate::id::{Gvk, ResId};
 use crate::kustomization::{
     FieldOptions, ReplacementField, ReplacementSource, ReplacementTarget, Type, read,
@@ -206,12 +209,17 @@ fn write_into(
         {
             resource.ensure_annotations();
         }
-        visit(&mut resource.node, &parts, kind, &mut set)
+        check_depth(&parts)
+            .and_then(|()| visit(&mut resource.node, &parts, kind, &mut set))
             .map_err(|Problem(detail)| problem(format!(": {detail}")))?;
         if count == 0 {
             return Err(problem(String::new()));
         }
-        linked.iter().for_each(|scalar| resource.node.write_linked(scalar));
+        resource.node.write_linked(&linked);
+        // The value may be what the path leads into: the object would have it twice.
+        if value.as_scalar().is_none() && !resource.node.is_within(&Limits::default()) {
+            return Err(problem(": the object would be larger or deeper than any that is read".to_owned()));
+        }
         if matches!(path.as_str(), "metadata" | "metadata.annotations") {
             resource.forget_notes(true);
         }
@@ -234,6 +242,11 @@ fn set_value(node: &mut Node, value: &Node, options: Option<&FieldOptions>) -> R
             Ok(index) => parts[index] = &text,
         }
         let joined = parts.join(delimiter);
+        // The next path may lead to the value's own field, which then has twice the text.
+        let most = Limits::default().bytes;
+        if joined.len() > most {
+            return Err(Problem(format!("the text would be larger than {most} bytes")));
+        }
         match &mut value {
             Node::Scalar(scalar) => scalar.text = joined,
             _ => value = Node::text(joined),

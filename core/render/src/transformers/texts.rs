@@ -49,7 +49,7 @@ pub(crate) fn add(
             })
             .map_err(|Problem(problem)| Problem(format!("{}: {problem}", resource.id())))?;
         }
-        linked.iter().for_each(|scalar| resource.node.write_linked(scalar));
+        resource.node.write_linked(&linked);
     }
     Ok(())
 }
