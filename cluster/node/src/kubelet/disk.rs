@@ -223,7 +223,7 @@ mod tests {
         assert!((100_000..200_000).contains(&before), "{before}");
         std::os::unix::fs::symlink("/usr", folder.path().join("link")).unwrap();
         // Nor by being closed.
-        let closed = std::fs::Permissions::from_mode(0);
+        let closed = std::fs::Permissions::from_mode(0o0);
         std::fs::set_permissions(folder.path().join("deep"), closed).unwrap();
         assert!((100_000..200_000).contains(&size(folder.path(), &mut 0)));
         let open = std::fs::Permissions::from_mode(0o700);

@@ -283,7 +283,8 @@ fn jobs() -> Story {
             .create("jobs", job("bad", "task:fails", json!({"backoffLimit": 0})))
             .condition("jobs/bad", "Failed", "BackoffLimitExceeded"),
         step("one that takes too long")
-            .create("jobs", job("slow", "task:hangs", json!({"activeDeadlineSeconds": 1})))
+            // Long enough for its pod to be known when the time is over, as only then it counts as failed.
+            .create("jobs", job("slow", "task:hangs", json!({"activeDeadlineSeconds": 6})))
             .condition("jobs/slow", "Failed", "DeadlineExceeded"),
         step("a queue").create("jobs", job("queue", "task:good", json!({"parallelism": 2}))).condition(
             "jobs/queue",
