@@ -17,6 +17,7 @@ pub mod image;
 mod kubelet;
 mod logs;
 mod network;
+mod opened;
 pub mod sandbox;
 
 pub use error::{Error, Result};

@@ -230,15 +230,18 @@ fn a_commit_is_asked_only_what_it_may_have_changed() {
     assert_eq!(ask(&first), (Found::Memory, 0));
 }
 
+/// Changes the work tree and commits that; the commit's id.
+fn commit(root: &Path, change: &dyn Fn(&Path)) -> String {
+    change(root);
+    git(root, &["add", "--all"]);
+    git(root, &["commit", "--quiet", "--message", "change"]);
+    git(root, &["rev-parse", "HEAD"])
+}
+
 #[test]
 fn a_commit_that_changes_what_a_link_leads_to_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let commit = |change: &dyn Fn(&Path)| {
-        change(folder.path());
-        git(folder.path(), &["add", "--all"]);
-        git(folder.path(), &["commit", "--quiet", "--message", "change"]);
-        git(folder.path(), &["rev-parse", "HEAD"])
-    };
+    let commit = |change: &dyn Fn(&Path)| commit(folder.path(), change);
     git(folder.path(), &["init", "--quiet"]);
     let first = commit(&|root| {
         std::fs::create_dir_all(root.join("real/base")).unwrap();
@@ -271,12 +274,7 @@ fn a_commit_that_changes_what_a_link_leads_to_is_noticed() {
 #[test]
 fn a_commit_that_makes_what_a_link_led_to_in_vain_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let commit = |change: &dyn Fn(&Path)| {
-        change(folder.path());
-        git(folder.path(), &["add", "--all"]);
-        git(folder.path(), &["commit", "--quiet", "--message", "change"]);
-        git(folder.path(), &["rev-parse", "HEAD"])
-    };
+    let commit = |change: &dyn Fn(&Path)| commit(folder.path(), change);
     git(folder.path(), &["init", "--quiet"]);
     let first = commit(&|root| {
         std::fs::create_dir(root.join("k")).unwrap();

@@ -39,14 +39,20 @@ fn component(name: &str, repo: &str, revision: &str) -> Value {
     json!({"name": name, "source": {"repo": repo, "path": "deploy", "revision": revision}})
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_says_whether_its_repositories_can_be_read_and_who_uses_it() {
+/// A stack with an environment that follows its repository.
+async fn followed() -> (Repository, World) {
     let repository = Repository::new();
     let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
     let world = World::new().await;
     world.follow(&repository, json!({})).await;
     world.synced(&first).await;
     says(&world, "shop", "Ready", "True Ready").await;
+    (repository, world)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_whether_its_repositories_can_be_read_and_who_uses_it() {
+    let (repository, world) = followed().await;
     world
         .until("the environment is named", async |world| {
             let status = status(world, "shop").await;
@@ -92,12 +98,7 @@ async fn it_says_whether_its_repositories_can_be_read_and_who_uses_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_that_goes_away_is_told_while_what_is_known_runs() {
-    let repository = Repository::new();
-    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
-    let world = World::new().await;
-    world.follow(&repository, json!({})).await;
-    world.synced(&first).await;
-    says(&world, "shop", "Ready", "True Ready").await;
+    let (repository, world) = followed().await;
     repository.hide(true);
     let following = async |world: &World| {
         let found = world.get(API, "Environment", Some("seaway"), "staging").await.unwrap();

@@ -21,8 +21,8 @@ use utoipa::ToSchema;
 use super::request::Caller;
 use super::session::{Body, exposed, form};
 use super::tokens::TokenView;
-use super::{App, audit};
-use crate::accounts::{Account, Carrier, Secret, SessionKey};
+use super::{App, audit, tokens};
+use crate::accounts::{Account, Secret, SessionKey};
 use crate::cookie;
 use crate::listener::Peer;
 use crate::problem::Problem;
@@ -172,10 +172,7 @@ pub(super) async fn redeem(
     if !app.accounts.goes_on(admission.by).await {
         return Err(refused());
     }
-    let account = admission.account;
-    audit::write_account(&app, "token", Some(&account.name), "succeeded", from).await?;
-    let (secret, session) = app.accounts.begin_session(&account, Carrier::Bearer, None).await?;
-    Ok(Json(TokenView { token: secret.into_token(), user: account.name, expires: session.expires() }))
+    tokens::begin(&app, admission.account, from).await
 }
 
 fn digest(text: &str) -> [u8; 32] {

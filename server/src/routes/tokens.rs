@@ -1,5 +1,6 @@
 //! Logging in from a command line: a session whose secret is sent as a bearer token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::session::{Body, LoginRequest, exposed, form};
 use super::{App, audit};
-use crate::accounts::{Carrier, Refusal};
+use crate::accounts::{Account, Carrier, Refusal};
 use crate::cookie;
 use crate::listener::Peer;
 use crate::problem::Problem;
@@ -56,11 +57,7 @@ pub(super) async fn create(
     cookie::same_site(&headers)?;
     let LoginRequest { name, password } = form(body, "name and password")?;
     match app.accounts.verify(&name, password, from).await {
-        Ok(account) => {
-            audit::write_account(&app, "token", Some(&account.name), "succeeded", from).await?;
-            let (secret, session) = app.accounts.begin_session(&account, Carrier::Bearer, None).await?;
-            Ok(Json(TokenView { token: secret.into_token(), user: account.name, expires: session.expires() }))
-        }
+        Ok(account) => begin(&app, account, from).await,
         Err(refusal) => {
             if let Refusal::Wrong { account } = &refusal {
                 audit::write_account(&app, "token", account.as_deref(), "failed", from).await?;
@@ -68,4 +65,11 @@ pub(super) async fn create(
             Err(refusal.into())
         }
     }
+}
+
+/// Begins the session of a command line, and has it in the audit log before.
+pub(super) async fn begin(app: &App, account: Account, from: IpAddr) -> Result<Json<TokenView>, Problem> {
+    audit::write_account(app, "token", Some(&account.name), "succeeded", from).await?;
+    let (secret, session) = app.accounts.begin_session(&account, Carrier::Bearer, None).await?;
+    Ok(Json(TokenView { token: secret.into_token(), user: account.name, expires: session.expires() }))
 }

@@ -153,10 +153,11 @@ pub(super) async fn traffic(
         let planned = detail.plan.objects.iter().find(|planned| planned.object == *object);
         planned.is_some_and(|planned| matches!(planned.action, Action::Forbidden | Action::Conflict))
     };
-    let objects = detail.objects.iter().map(|view| view.object.clone()).filter(|object| !foreign(object));
+    let objects = detail.objects.iter().map(|view| &view.object);
     let routes: Vec<(String, String)> = objects
         .filter(|object| object.group == GATEWAY_API && ROUTES.contains(&object.kind.as_str()))
-        .map(|object| (object.namespace.unwrap_or_default(), object.name))
+        .filter(|object| !foreign(object))
+        .map(|object| (object.namespace.clone().unwrap_or_default(), object.name.clone()))
         .collect();
     let points = match &app.traffic {
         None => Vec::new(),

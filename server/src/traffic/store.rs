@@ -117,6 +117,12 @@ impl Store {
             let names = columns(|index| format!("bucket{index}"));
             let values = columns(|index| format!("?{}", index + 6));
             let sums = columns(|index| format!("bucket{index} = bucket{index} + excluded.bucket{index}"));
+            let statement = format!(
+                "INSERT INTO slot (namespace, route, time, requests, errors, {names})
+                 VALUES (?1, ?2, ?3, ?4, ?5, {values})
+                 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
+                     errors = errors + excluded.errors, {sums}"
+            );
             for ((namespace, route), slot) in slots {
                 let there: bool = sqlx::query_scalar(
                     "SELECT EXISTS (SELECT 1 FROM slot WHERE namespace = ?1 AND route = ?2 AND time = ?3)",
@@ -126,13 +132,7 @@ impl Store {
                 .bind(time)
                 .fetch_one(&mut *transaction)
                 .await?;
-                let statement = format!(
-                    "INSERT INTO slot (namespace, route, time, requests, errors, {names})
-                     VALUES (?1, ?2, ?3, ?4, ?5, {values})
-                     ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
-                         errors = errors + excluded.errors, {sums}"
-                );
-                let mut query = sqlx::query(AssertSqlSafe(statement))
+                let mut query = sqlx::query(AssertSqlSafe(statement.as_str()))
                     .bind(namespace)
                     .bind(route)
                     .bind(time)

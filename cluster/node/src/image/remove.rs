@@ -1,13 +1,13 @@
 //! Removes what images and pods have written, whatever it looks like.
 
 use crate::error::{Error, Result};
+use crate::opened::{self, errno};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, openat, renameat2};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::OsString;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Removes a folder tree, or a file. A program may have made folders deeper than a path can name or a stack can hold, and
@@ -44,18 +44,13 @@ fn open(parent: &OwnedFd, name: &OsString) -> nix::Result<OwnedFd> {
 fn allow(parent: &OwnedFd, name: &OsString) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = openat(parent, name.as_os_str(), flags, Mode::empty())?;
-    let mode = std::fs::Permissions::from_mode(Mode::S_IRWXU.bits());
-    std::fs::set_permissions(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode).map_err(errno)?;
+    opened::change_mode(&folder, Mode::S_IRWXU.bits())?;
     Ok(folder)
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// What an open folder holds, and whether each is a folder.
 fn entries(folder: &OwnedFd) -> nix::Result<Vec<(OsString, bool)>> {
-    let all = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd())).map_err(errno)?;
+    let all = std::fs::read_dir(opened::path(folder)).map_err(errno)?;
     all.map(|entry| {
         let entry = entry.map_err(errno)?;
         Ok((entry.file_name(), entry.file_type().map_err(errno)?.is_dir()))
@@ -115,6 +110,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use nix::sys::stat::mkdirat;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_tree_goes_however_deep_it_is_and_whatever_it_forbids() {

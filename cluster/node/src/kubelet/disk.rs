@@ -6,14 +6,15 @@
 use super::container::{PodFolders, SHARED_FILES};
 use super::resources::milli;
 use super::shared::{Employed, Shared};
+use crate::opened;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -83,7 +84,7 @@ fn size(path: &Path, files: &mut usize) -> u64 {
             other => other,
         };
         let Ok(folder) = opened else { continue };
-        let entries = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        let entries = std::fs::read_dir(opened::path(&folder));
         if name.as_os_str().len() > LONG_NAME {
             (from, name) = (Rc::new(folder), PathBuf::from("."));
         }
@@ -109,9 +110,7 @@ fn open_closed(from: &OwnedFd, name: &Path) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let folder = openat2(from, name, how)?;
-    let mode = std::fs::Permissions::from_mode(fstat(&folder)?.st_mode & 0o7777 | 0o500);
-    std::fs::set_permissions(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode)
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+    opened::change_mode(&folder, fstat(&folder)?.st_mode | 0o500)?;
     openat(&folder, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
@@ -175,6 +174,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
 
     fn usage(container: u64, volume: u64) -> Usage {
         let of = |name: &str, bytes| BTreeMap::from([(name.to_owned(), bytes)]);

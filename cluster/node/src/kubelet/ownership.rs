@@ -5,23 +5,21 @@
 //! leads out of the volume.
 
 use crate::error::{Error, Result};
+use crate::opened::change_mode;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Gid, fchownat, geteuid};
 use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Folders in folders; what is deeper is refused, as each one is held open.
 const MAX_DEPTH: usize = 100;
 const READ_WRITE: u32 = 0o660;
 const FOLDER: u32 = 0o2110;
-/// Where a file is named by what is open. Nothing could exchange it.
-const OPEN_FILES: &str = "/proc/self/fd";
 
 /// Gives a volume to a group. `only_if_root_differs`: not where its folder has that group already
 /// (`fsGroupChangePolicy: OnRootMismatch`).
@@ -113,17 +111,11 @@ fn give(file: &OwnedFd, mode: u32, more: u32, group: Gid) -> nix::Result<()> {
     change_mode(file, mode | more)
 }
 
-fn change_mode(file: &OwnedFd, mode: u32) -> nix::Result<()> {
-    let mode = std::fs::Permissions::from_mode(mode & 0o7777);
-    std::fs::set_permissions(format!("{OPEN_FILES}/{}", file.as_raw_fd()), mode)
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     fn mode(path: &Path) -> u32 {
         path.symlink_metadata().unwrap().mode() & 0o7777
