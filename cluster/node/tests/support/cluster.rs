@@ -76,10 +76,7 @@ impl Cluster {
         options.api_server = self.server.address();
         options.first_backoff = Duration::from_millis(300);
         options.longest_backoff = Duration::from_secs(1);
-        options.namespace = NamespaceOptions {
-            helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))),
-            ..NamespaceOptions::default()
-        };
+        options.namespace = NamespaceOptions { helper: Some(super::helper()), ..NamespaceOptions::default() };
         change(&mut options);
         match Node::start(options).await {
             Ok(node) => {

@@ -5,7 +5,7 @@ pub mod cluster;
 pub mod sandbox;
 
 use seaway_node::image::{ImageConfig, LayoutWriter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
 /// A layer archive, entry by entry.
@@ -118,6 +118,13 @@ pub fn programs_layer(programs: &[&str], folders: &[&str]) -> Vec<u8> {
     layer.build()
 }
 
+const HELPER: &str = "SEAWAY_TEST_NODE_HELPER";
+
+/// The program that prepares containers.
+pub fn helper() -> PathBuf {
+    std::env::var_os(HELPER).map_or_else(|| env!("CARGO_BIN_EXE_seaway-node-helper").into(), PathBuf::from)
+}
+
 /// Runs tests of the same file once more, as a user whom nobody else is. Who is no root has run them so already.
 pub fn as_an_ordinary_user(tests: &[&str]) {
     const USER: u32 = 64_723;
@@ -126,11 +133,14 @@ pub fn as_an_ordinary_user(tests: &[&str]) {
     }
     let home = tempfile::TempDir::new().unwrap();
     std::os::unix::fs::chown(home.path(), Some(USER), Some(USER)).unwrap();
+    // What was built may lie where only root looks: setpriv still starts it, what it starts itself could not be.
+    let reachable = home.path().join("seaway-node-helper");
+    std::fs::copy(helper(), &reachable).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = std::process::Command::new("setpriv");
         let (user, group) = (format!("--reuid={USER}"), format!("--regid={USER}"));
         command.args([user.as_str(), group.as_str(), "--clear-groups"]).arg(std::env::current_exe().unwrap());
-        command.args(arguments).env("HOME", home.path()).env("TMPDIR", home.path());
+        command.args(arguments).env("HOME", home.path()).env("TMPDIR", home.path()).env(HELPER, &reachable);
         command.output()
     };
     let can = run(&["--list"]);

@@ -20,7 +20,7 @@ pub struct Node {
 
 /// A node with a busybox image; `None` (and why) where this machine has no busybox or forbids namespaces.
 pub async fn node() -> Option<Node> {
-    node_with(PathBuf::from(env!("CARGO_BIN_EXE_seaway-node-helper"))).await
+    node_with(super::helper()).await
 }
 
 pub async fn node_with(helper: PathBuf) -> Option<Node> {
