@@ -58,10 +58,9 @@ impl Seaway {
         Self::launch(program(), folder, options)
     }
 
-    /// Starts by another command, to whose arguments the program is added.
+    /// Starts by another command, whose last argument is the program.
     pub(crate) fn start_by(mut by: Command, folder: &Path, options: &[&str]) -> Self {
         let own = program();
-        by.arg(own.get_program());
         for (name, value) in own.get_envs() {
             match value {
                 Some(value) => by.env(name, value),
