@@ -1,7 +1,12 @@
 //! The CustomResourceDefinitions: structural schemas, columns, short names, and rules in CEL for what crosses fields.
 
-use serde_json::{Map, Value, json};
+mod environment;
+mod schema;
 
+use serde_json::{Value, json};
+
+use self::environment::{environment, environment_status};
+use self::schema::*;
 use crate::{GROUP, VERSION};
 
 /// The CustomResourceDefinitions of all kinds, to be applied as they are.
@@ -78,63 +83,6 @@ fn definition(
             }],
         },
     })
-}
-
-fn text(description: &str) -> Value {
-    json!({"type": "string", "description": description})
-}
-
-fn flag(description: &str, default: bool) -> Value {
-    json!({"type": "boolean", "description": description, "default": default})
-}
-
-fn name(description: &str) -> Value {
-    json!({"type": "string", "description": description, "minLength": 1, "maxLength": 63,
-           "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"})
-}
-
-fn choice(description: &str, values: &[&str]) -> Value {
-    json!({"type": "string", "description": description, "enum": values})
-}
-
-fn texts(description: &str) -> Value {
-    json!({"type": "array", "description": description, "items": {"type": "string"}})
-}
-
-fn open(description: &str) -> Value {
-    json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true})
-}
-
-fn object(description: &str, required: &[&str], properties: Value) -> Value {
-    let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("description".into(), description.into());
-    if !required.is_empty() {
-        schema.insert("required".into(), required.into());
-    }
-    schema.insert("properties".into(), properties);
-    Value::Object(schema)
-}
-
-/// A list whose elements are told apart by a field.
-fn list(key: &str, most: u32, items: Value) -> Value {
-    json!({"type": "array", "maxItems": most, "items": items,
-           "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
-}
-
-fn with(mut schema: Value, key: &str, value: Value) -> Value {
-    if let Some(schema) = schema.as_object_mut() {
-        schema.insert(key.to_owned(), value);
-    }
-    schema
-}
-
-fn rule(schema: Value, rule: &str, field: &str, message: &str) -> Value {
-    with(schema, "x-kubernetes-validations", json!([{"rule": rule, "fieldPath": field, "message": message}]))
-}
-
-fn repository(description: &str) -> Value {
-    json!({"type": "string", "description": description, "minLength": 1, "maxLength": 2048, "pattern": "^[^-]"})
 }
 
 fn link() -> Value {
@@ -425,150 +373,6 @@ fn egress() -> Value {
     place
 }
 
-fn image() -> Value {
-    object(
-        "An image that takes the place of another.",
-        &["name"],
-        json!({
-            "name": text("The image's name, without tag and digest."),
-            "newName": text("What the name becomes."),
-            "tag": text("What the tag becomes."),
-            "digest": {"type": "string", "description": "What the digest becomes.", "pattern": "^sha256:[0-9a-f]{64}$"},
-        }),
-    )
-}
-
-fn environment() -> Value {
-    let destination = object(
-        "Where the objects go.",
-        &["namespace"],
-        json!({
-            "cluster": {"type": "string", "default": "local", "enum": ["local"],
-                        "description": "local is the cluster that holds the Environment."},
-            "namespace": name("For objects without a namespace."),
-            "namespaces": {"type": "array", "maxItems": 64, "description": "Further namespaces that objects may name.",
-                           "items": name("A namespace.")},
-        }),
-    );
-    let pin = object(
-        "Exactly what a component runs.",
-        &["component"],
-        json!({
-            "component": name("The component."),
-            "commit": {"type": "string", "description": "The full commit.", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"},
-            "images": {"type": "array", "items": image()},
-        }),
-    );
-    let deviation = object(
-        "A deviation of one component from the stack.",
-        &["component"],
-        json!({
-            "component": name("The component."),
-            "repo": repository("Another repository, which the stack must allow."),
-            "revision": text("Another revision."),
-            "parameters": open("Parameters that replace the stack's, key by key."),
-            "images": {"type": "array", "items": image()},
-            "expires": {"type": "string", "format": "date-time", "description": "From when on it does not count."},
-            "reason": text("Why."),
-            "proposal": object(
-                "Where it was handed back; once what runs without the override has that, the override ends.",
-                &["branch", "commit"],
-                json!({
-                    "branch": text("The branch."), "commit": text("The full commit that was proposed."),
-                    "url": text("The page of the merge request, where a forge is known."),
-                }),
-            ),
-        }),
-    );
-    let sync = with(
-        object(
-            "What happens on its own.",
-            &[],
-            json!({
-                "automated": flag("New commits are applied.", true),
-                "prune": flag("What left Git is deleted.", true),
-                "selfHeal": flag("Changes by others of rendered fields are reverted.", true),
-                "allowEmpty": flag("An empty result may delete everything.", false),
-                "forceConflicts": flag("Take fields from other appliers.", false),
-                "waveTimeoutSeconds": {"type": "integer", "minimum": 1, "maximum": 86400,
-                                       "description": "How long a wave may take to become healthy; absent: 300."},
-            }),
-        ),
-        "default",
-        json!({}),
-    );
-    let class = with(
-        choice("What the environment is for.", &["production", "staging", "preview", "personal"]),
-        "default",
-        "staging".into(),
-    );
-    let spec = object(
-        "Where a stack runs, and how.",
-        &[],
-        json!({
-            "stack": name("The stack's name, in the same namespace; a copy has the stack of what it copies."),
-            "class": class,
-            "copyOf": {"type": "string", "maxLength": 127,
-                       "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-                       "description": "The environment that this one is a copy of: NAMESPACE/NAME, or a name in the \
-                                       namespace seaway."},
-            "components": {"type": "array", "maxItems": 256, "items": name("A component."),
-                           "description": "The components that a copy has; absent: all."},
-            "follow": choice("What a copy follows where nothing is pinned or overridden: the releases of what it \
-                              copies (the default), or the revisions that the stack names.",
-                             &["environment", "revision"]),
-            "expires": {"type": "string", "format": "date-time",
-                        "description": "From when on the environment is deleted with all that is in it."},
-            "overlay": {"type": "string", "pattern": "^[^/]+$", "description": "What ${overlay} stands for; absent: the name."},
-            "destination": destination,
-            "pins": list("component", 256, pin),
-            "overrides": list("component", 256, deviation),
-            "sync": sync,
-            "suspend": flag("Nothing is applied while this is set.", false),
-        }),
-    );
-    let rules = [
-        ("!(has(self.copyOf) && self.class == 'production')", "a production environment is not a copy"),
-        (
-            "has(self.copyOf) || has(self.stack)",
-            "name the stack, or the environment that this one is a copy of",
-        ),
-        (
-            "has(self.copyOf) != has(self.destination)",
-            "an environment has a destination, unless it is a copy: the \
-          namespaces of a copy follow from its name",
-        ),
-        (
-            "has(self.copyOf) || !(has(self.components) || has(self.follow) || has(self.expires))",
-            "only a copy has components, follow and expires",
-        ),
-        (
-            "has(self.copyOf) == has(oldSelf.copyOf) && (!has(self.copyOf) || self.copyOf == oldSelf.copyOf)",
-            "what an environment is a copy of stays what it is: make another one",
-        ),
-    ];
-    let rules = rules.map(|(rule, message)| json!({"rule": rule, "message": message}));
-    with(spec, "x-kubernetes-validations", rules.to_vec().into())
-}
-
-fn conditions() -> Value {
-    let condition = object(
-        "A condition.",
-        &["type", "status", "lastTransitionTime", "reason", "message"],
-        json!({
-            "type": text("What."), "status": choice("Whether.", &["True", "False", "Unknown"]),
-            "reason": text("Why, in a word."), "message": text("Why, in a sentence."),
-            "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Since when."},
-            "observedGeneration": {"type": "integer", "format": "int64", "description": "Of which generation."},
-        }),
-    );
-    list("type", 32, condition)
-}
-
-fn observed_generation() -> Value {
-    json!({"type": "integer", "format": "int64", "description": "The generation that was looked at."})
-}
-
 fn stack_status() -> Value {
     object(
         "What Seaway says about the stack.",
@@ -577,31 +381,6 @@ fn stack_status() -> Value {
             "observedGeneration": observed_generation(),
             "environments": with(texts("The environments that use it, a hundred at the most."), "maxItems", 100.into()),
             "environmentCount": {"type": "integer", "format": "int64", "description": "How many use it."},
-            "conditions": conditions(),
-        }),
-    )
-}
-
-fn environment_status() -> Value {
-    let component = object(
-        "What a component runs.",
-        &["name"],
-        json!({
-            "name": text("The component."), "repo": text("Its repository."), "commit": text("The full commit."),
-        }),
-    );
-    object(
-        "What the environment runs, and how well.",
-        &[],
-        json!({
-            "observedGeneration": observed_generation(),
-            "release": text("The release that was last applied as a whole."),
-            "revision": text("The commits of that release, shortened."),
-            "sync": choice("Whether what runs is what Git says.", &["Synced", "OutOfSync", "Unknown"]),
-            "health": choice("How well it runs.",
-                &["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"]),
-            "message": text("What a person should know first."),
-            "components": list("name", 256, component),
             "conditions": conditions(),
         }),
     )

@@ -1,5 +1,8 @@
 //! Does what a plan says: in order, as the environment's account, waiting for health.
 
+mod advice;
+mod wave;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +14,8 @@ use seaway_object::order::install_rank;
 use seaway_object::{ObjectId, identity};
 use serde_json::Value;
 
+pub(crate) use self::advice::advice;
+use self::wave::{Wave, wave_id, wave_title};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};
 use crate::error::Error;
@@ -569,67 +574,6 @@ impl Executor<'_> {
         }
         self.steps.succeed(PRUNE, "");
         Ok(())
-    }
-}
-
-/// What to do about a refusal of the API, where it does not say so itself.
-pub(crate) fn advice(code: u16, message: &str) -> &'static str {
-    match code {
-        // RBAC's words. Quotas and policies refuse with the same code and say what they want.
-        403 if message.contains("cannot") && message.contains("resource") => {
-            ": in its namespaces the environment's account may do what the ClusterRole admin allows: add the kind to it \
-             (a ClusterRole with the label rbac.authorization.k8s.io/aggregate-to-admin=true)"
-        }
-        413 => ": the API takes no object of this size: divide it, or keep its content elsewhere",
-        422 => immutable_advice(message),
-        _ => "",
-    }
-}
-
-/// What to do about a field that cannot be changed; nothing where the server says something else.
-fn immutable_advice(message: &str) -> &'static str {
-    // Kubernetes' own words: of most kinds, of Services, of Pods, of StatefulSets.
-    let fixed =
-        ["immutable", "may not change", "may not be changed", "Forbidden: updates", "Forbidden: pod updates"];
-    if fixed.iter().any(|words| message.contains(words)) {
-        ": give the object another name, or let it be deleted and made anew (annotation seaway.dev/options: force, or \
-         argocd.argoproj.io/sync-options: Force=true)"
-    } else {
-        ""
-    }
-}
-
-/// The step of a stage.
-struct Wave {
-    id: String,
-    title: String,
-}
-
-impl Wave {
-    fn begin(&self, steps: &Steps) {
-        steps.begin(self.id.as_str(), None, StepKind::Wave, self.title.as_str(), None);
-    }
-
-    fn object_id(&self, object: &ObjectRef) -> String {
-        format!("{}/{}", self.id, object.id())
-    }
-
-    fn begin_object(&self, steps: &Steps, object: &ObjectRef) {
-        let title = format!("{} {}", object.kind, object.name);
-        steps.begin(self.object_id(object), Some(&self.id), StepKind::Object, title, Some(object));
-    }
-}
-
-fn wave_id(component: &str, stage: &Stage) -> String {
-    format!("wave/{component}/{}/{}", stage.phase.as_str(), stage.wave)
-}
-
-/// Most components have one wave, which needs no number.
-fn wave_title(component: &str, stage: &Stage) -> String {
-    match (stage.phase, stage.wave) {
-        (Phase::Sync, 0) => format!("Apply {component}"),
-        (Phase::Sync, wave) => format!("Apply {component}, wave {wave}"),
-        (phase, wave) => format!("Hooks of {component}: {}, wave {wave}", phase.as_str()),
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::desired::Scope;
 use crate::desired::{Belonging, Source, own};
 use seaway_merge::managed::update;
 use seaway_merge::schema::{for_kind, untyped};

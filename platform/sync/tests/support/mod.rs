@@ -1,5 +1,6 @@
 //! A cluster, a repository, and an environment that follows it.
 
+pub mod copy;
 pub mod http;
 
 use std::path::{Path, PathBuf};
