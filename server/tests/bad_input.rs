@@ -192,6 +192,8 @@ async fn what_is_no_json_of_the_right_form_is_a_bad_request_everywhere() {
             ("7", 400),
             ("nul", 400),
             ("{\"unknown\": 1}", 400),
+            ("[]", 400),
+            ("[1]", 400),
             ("\u{0}", 400),
             (deep.as_str(), 400),
             (long.as_str(), 400),

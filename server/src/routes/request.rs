@@ -113,6 +113,10 @@ pub(super) fn body<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejec
     if bytes.is_empty() {
         return Ok(T::default());
     }
+    // A list would be read as the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_request("the body: a JSON object was expected"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         // It quotes what was sent, however long.
         let said = error.to_string();
