@@ -45,6 +45,7 @@ pub fn impersonation(client: kube::Client) -> ClientFor {
 }
 
 /// A person, with the way to ask what he or she may do.
+#[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) identity: Identity,
     /// Acts as the person.
@@ -175,9 +176,15 @@ impl Person {
 
     /// With which environments the person may do this: asked once for all, and else once for each namespace, and each
     /// stack and class.
-    pub(crate) async fn reach(&self, verb: Verb) -> Result<Reach<'_>, Problem> {
+    pub(crate) async fn reach(&self, verb: Verb) -> Result<Reach, Problem> {
         let everywhere = self.may(verb, "", "").await?;
-        Ok(Reach { person: self, verb, everywhere, namespaces: BTreeMap::new(), parts: BTreeMap::new() })
+        Ok(Reach {
+            person: self.clone(),
+            verb,
+            everywhere,
+            namespaces: BTreeMap::new(),
+            parts: BTreeMap::new(),
+        })
     }
 
     /// Whether the person may do this; with empty texts: with every environment.
@@ -230,8 +237,8 @@ impl Person {
 }
 
 /// The environments with which a person may do one thing.
-pub(crate) struct Reach<'a> {
-    person: &'a Person,
+pub(crate) struct Reach {
+    person: Person,
     verb: Verb,
     everywhere: bool,
     namespaces: BTreeMap<String, bool>,
@@ -239,7 +246,7 @@ pub(crate) struct Reach<'a> {
     parts: BTreeMap<[String; 3], bool>,
 }
 
-impl Reach<'_> {
+impl Reach {
     /// Whether this environment is one of them.
     pub(crate) async fn contains(&mut self, environment: &EnvironmentView) -> Result<bool, Problem> {
         Ok(self.has_namespace(&environment.namespace).await? || self.has_part(environment).await?)

@@ -23,6 +23,7 @@ mod permissions;
 mod personal;
 mod problem;
 mod reading;
+mod recent;
 mod routes;
 mod schemas;
 mod streams;
@@ -175,6 +176,7 @@ impl Server {
             url,
             oidc,
             sync: options.sync,
+            recent: recent::Recent::new(options.ledger.clone()),
             ledger: options.ledger,
             authenticate: options.authenticate,
             client_for: options.client_for,

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use kube::api::{Api, PostParams};
-use seaway_ledger::EventFilter;
+use seaway_ledger::{EventFilter, NewEvent};
 use seaway_server::{BearerToken, PROBLEM_MEDIA_TYPE};
 use serde_json::{Value, json};
 use support::{World, binding};
@@ -338,6 +338,30 @@ async fn who_comes_back_misses_no_event_and_sees_what_goes_on() {
     assert!(text.find("\"slow\"").unwrap() < text.find("environment.lift").unwrap(), "{text}");
     assert!(text.contains(&format!("id: {}\n", last + 2)), "{text}");
     assert!(!text.contains("environment.sync"), "what was seen is not sent again: {text}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_all_there_ever_was_gets_it_in_order() {
+    let world = World::start().await;
+    world.deployed().await;
+    for number in 0..250 {
+        let event = NewEvent {
+            time: jiff::Timestamp::now(),
+            actor: "ada".to_owned(),
+            action: "environment.note".to_owned(),
+            object: "Environment/seaway/staging".to_owned(),
+            release: None,
+            outcome: "succeeded".to_owned(),
+            detail: json!({"number": number}),
+        };
+        world.ledger.append(event).await.unwrap();
+    }
+    let mut events = Events::open(&world, "viewer", Some(0)).await;
+    let text = events.until("\"number\":249}").await;
+    let places: Vec<_> =
+        (0..250).map(|number| text.find(&format!("\"number\":{number}}}")).unwrap()).collect();
+    assert!(places.is_sorted());
     world.stop().await;
 }
 

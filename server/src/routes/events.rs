@@ -14,7 +14,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use futures::stream;
 use http::HeaderMap;
-use seaway_ledger::{EventFilter, Order};
 use seaway_sync::view::{EnvironmentKey, Progress};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
@@ -26,10 +25,11 @@ use crate::authorization::{Person, Reach};
 use crate::permissions::Verb;
 use crate::problem::Problem;
 
-/// Events that are read at once.
-const BATCH: usize = 100;
 /// Between two times that a reader is told something: nobody sees more than that.
 const PACE: Duration = Duration::from_millis(50);
+/// For so long what a person may see is known: with a hundred changes in a second, asking each time would be most of
+/// the work.
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -94,6 +94,7 @@ pub(super) async fn events(
         progress,
         ready: VecDeque::from([first]),
         paused: Instant::now(),
+        reach: None,
     };
     let events = stream::unfold((reader, open), async |(mut reader, open)| {
         let event = reader.next().await?;
@@ -113,6 +114,8 @@ struct Reader {
     ready: VecDeque<Event>,
     /// Before then nothing more is told.
     paused: Instant,
+    /// What the person may see, and since when that is known.
+    reach: Option<(Instant, Reach)>,
 }
 
 impl Reader {
@@ -149,76 +152,79 @@ impl Reader {
             }
             let read = self.newest.has_changed().ok()?;
             self.newest.mark_unchanged();
-            self.tell(&news, read).await?;
-            self.paused = Instant::now() + PACE;
+            if self.tell(&news, read).await? {
+                // What was read is sent first: who asks for all there ever was must not have it held here at once.
+                self.newest.mark_changed();
+            } else {
+                self.paused = Instant::now() + PACE;
+            }
         }
     }
 
-    /// Makes ready what the person may see: of what goes on, and of the ledger.
-    async fn tell(&mut self, news: &[Progress], read: bool) -> Option<()> {
-        let (app, person) = (self.app.clone(), self.person.clone());
-        let mut reach = Self::reach(&app, &person).await?;
+    /// Makes ready what the person may see: of what goes on, and of the ledger. Whether the ledger has more.
+    async fn tell(&mut self, news: &[Progress], read: bool) -> Option<bool> {
+        let (app, mut reach) = (self.app.clone(), self.reach().await?);
         for progress in news {
             let key = &progress.environment;
-            if self.query.wants(&key.namespace, &key.name) && Self::sees(&app, &mut reach, key).await? {
+            if self.query.wants(&key.namespace, &key.name) && Self::sees(&app, &mut reach.1, key).await? {
                 self.ready.push_back(Event::default().event("progress").json_data(progress).ok()?);
             }
         }
-        if read { self.read(&mut reach).await } else { Some(()) }
+        let more = if read { self.read(&mut reach.1).await? } else { false };
+        self.reach = Some(reach);
+        Some(more)
     }
 
-    /// Rights are asked for anew each time, so that those that were taken away end what is seen; so does a logout.
-    async fn reach<'a>(app: &App, person: &'a Person) -> Option<Reach<'a>> {
-        if let Some(session) = person.session
-            && !app.accounts.goes_on(session).await
+    /// Rights are asked for anew, so that those that were taken away end what is seen; so does a logout.
+    async fn reach(&mut self) -> Option<(Instant, Reach)> {
+        let now = Instant::now();
+        if let Some(known) = self.reach.take().filter(|(since, _)| now.duration_since(*since) < KNOWN) {
+            return Some(known);
+        }
+        if let Some(session) = self.person.session
+            && !self.app.accounts.goes_on(session).await
         {
             return None;
         }
-        person.reach(Verb::Get).await.ok()
+        Some((now, self.person.reach(Verb::Get).await.ok()?))
     }
 
     /// Of an environment that is gone only its namespace is known.
-    async fn sees(app: &App, reach: &mut Reach<'_>, key: &EnvironmentKey) -> Option<bool> {
+    async fn sees(app: &App, reach: &mut Reach, key: &EnvironmentKey) -> Option<bool> {
         match app.sync.line(key) {
             Some(environment) => reach.contains(&environment).await.ok(),
             None => reach.has_namespace(&key.namespace).await.ok(),
         }
     }
 
-    async fn read(&mut self, reach: &mut Reach<'_>) -> Option<()> {
-        loop {
-            let filter =
-                EventFilter { after: Some(self.last), order: Order::OldestFirst, ..EventFilter::default() };
-            let page = match self.app.ledger.events(&filter, BATCH).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(%error, "events could not be read");
-                    return None;
-                }
-            };
-            for event in page.items {
-                self.last = event.id;
-                let seen = match audit::environment(&event.object) {
-                    Some((namespace, name)) => {
-                        self.query.wants(namespace, name)
-                            && Self::sees(&self.app, reach, &EnvironmentKey::new(namespace, name)).await?
-                    }
-                    // Who logs in, and from where, is for those who may see who can.
-                    None if audit::is_about_people(&event.object) => {
-                        self.query.wants("", "")
-                            && self.person.may_with_accounts(Verb::List, "").await.ok()?
-                    }
-                    // What else belongs to no environment is for those who see all of them.
-                    None => self.query.wants("", "") && reach.has_namespace("").await.ok()?,
-                };
-                if seen {
-                    let sent = Event::default().event("event").id(event.id.to_string());
-                    self.ready.push_back(sent.json_data(&event).ok()?);
-                }
+    /// Reads the next events of the ledger. Whether there are more.
+    async fn read(&mut self, reach: &mut Reach) -> Option<bool> {
+        let (events, more) = match self.app.recent.after(self.last).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(%error, "events could not be read");
+                return None;
             }
-            if !page.more {
-                return Some(());
+        };
+        for event in events {
+            self.last = event.id;
+            let seen = match audit::environment(&event.object) {
+                Some((namespace, name)) => {
+                    self.query.wants(namespace, name)
+                        && Self::sees(&self.app, reach, &EnvironmentKey::new(namespace, name)).await?
+                }
+                // Who logs in, and from where, is for those who may see who can.
+                None if audit::is_about_people(&event.object) => {
+                    self.query.wants("", "") && self.person.may_with_accounts(Verb::List, "").await.ok()?
+                }
+                // What else belongs to no environment is for those who see all of them.
+                None => self.query.wants("", "") && reach.has_namespace("").await.ok()?,
+            };
+            if seen {
+                let sent = Event::default().event("event").id(event.id.to_string());
+                self.ready.push_back(sent.data(&event.text));
             }
         }
+        Some(more)
     }
 }

@@ -72,6 +72,8 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) sync: Arc<seaway_sync::Sync>,
     pub(crate) ledger: seaway_ledger::Ledger,
+    /// The newest of its events.
+    pub(crate) recent: crate::recent::Recent,
     pub(crate) accounts: Arc<Accounts>,
     /// Whether people reach the server by https.
     pub(crate) https: bool,

@@ -83,7 +83,7 @@ export function Environments() {
         redraw((count) => count + 1);
       }, () => list.reload());
     });
-  }, 250), [list.reload]);
+  }, 150), [list.reload]);
   useLive((message) => {
     if (message.type === "back") return list.reload();
     if (!message.environment) return;
@@ -154,10 +154,10 @@ function Row({ one, index }: { one: EnvironmentView; index: number }) {
   );
 }
 
-/** Who deployed what when, in two lines: the commit's message says what. */
+/** Who deployed what when, in two lines: the commit's message says what. What may be cut off where it is narrow is the name. */
 function Who({ deployed }: { deployed: Deployed }) {
   const name = deployed.actor === "seaway" && deployed.author ? deployed.author : deployed.actor;
-  return <><span class="one">{name} · <Time at={deployed.time} /></span>{deployed.subject && <span class="quiet one" title={deployed.subject}>{deployed.subject}</span>}</>;
+  return <><span class="one" title={name}><Time at={deployed.time} /> · {name}</span>{deployed.subject && <span class="quiet one" title={deployed.subject}>{deployed.subject}</span>}</>;
 }
 
 function Empty({ filtered }: { filtered: boolean }) {

@@ -62,7 +62,7 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
       tree.reload();
       setBeat((last) => last + 1);
     };
-    return throttle(now, 300);
+    return throttle(now, 150);
   }, [detail.reload, tree.reload]);
   useLive((message) => concerns(message, env) && reload());
   const base = `/environments/${namespace}/${name}`;
