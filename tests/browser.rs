@@ -89,3 +89,9 @@ fn somebody_operates_an_environment() {
 fn people_with_less_see_and_do_less() {
     script("people.mjs");
 }
+
+#[test]
+#[ignore = "a benchmark: with a release build, --no-capture"]
+fn benchmark_of_the_page() {
+    script("benchmark.mjs");
+}
