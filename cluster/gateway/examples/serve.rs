@@ -58,6 +58,7 @@ fn objects(backends: &[SocketAddr]) -> Objects {
         http_routes: one(json!({"metadata": named, "spec": {
             "parentRefs": [{"name": "load"}], "rules": [{"backendRefs": [{"name": "load", "port": 80}]}],
         }})),
+        namespaces: one(json!({"metadata": {"name": "load"}})),
         services: one(json!({"metadata": named, "spec": {"ports": [{"port": 80}]}})),
         endpoint_slices: backends.iter().enumerate().map(slice).collect(),
         ..Objects::default()

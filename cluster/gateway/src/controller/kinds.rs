@@ -1,6 +1,6 @@
 //! The kinds that the gateway watches, and what it keeps of their objects.
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::{ApiResource, DynamicObject, ObjectMeta};
 use kube::core::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
@@ -51,10 +51,8 @@ impl Kind {
     pub(crate) fn keep(self, mut object: DynamicObject) -> Value {
         object.metadata.managed_fields = None;
         if matches!(self, Self::Namespace | Self::Pod) {
-            let meta = object.metadata;
-            return json!({
-                "metadata": {"name": meta.name, "namespace": meta.namespace, "labels": meta.labels},
-            });
+            let ObjectMeta { name, namespace, labels, .. } = object.metadata;
+            return json!({"metadata": ObjectMeta { name, namespace, labels, ..ObjectMeta::default() }});
         }
         let mut kept = match object.data {
             Value::Object(fields) => fields,

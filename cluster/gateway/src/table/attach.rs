@@ -109,13 +109,12 @@ fn attach_to(
 
 /// The hosts that routes of a namespace may have. Whoever may write routes there has them alone, at whatever Gateway.
 fn bound(namespace: &str, labels: &NamespaceLabels) -> HostPattern {
-    let domain = labels.get(namespace).and_then(|labels| labels.get(DOMAIN_LABEL));
-    match domain {
+    // What is no domain binds to no host at all; so does a namespace that is not known yet: it may be bound.
+    let nowhere = || HostPattern::Wildcard("..".to_owned());
+    let Some(labels) = labels.get(namespace) else { return nowhere() };
+    match labels.get(DOMAIN_LABEL) {
         None => HostPattern::Any,
-        // What is no domain binds to no host at all.
-        Some(domain) => {
-            HostPattern::parse(&format!("*.{domain}")).unwrap_or(HostPattern::Wildcard("..".to_owned()))
-        }
+        Some(domain) => HostPattern::parse(&format!("*.{domain}")).unwrap_or_else(nowhere),
     }
 }
 

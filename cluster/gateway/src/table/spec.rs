@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 pub(crate) struct Meta {
     pub(crate) name: String,
     pub(crate) namespace: String,
@@ -18,9 +17,18 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Reads `metadata`; fields of the wrong type count as absent.
+    /// Reads `metadata`; each field of the wrong type counts as absent, and takes no other with it.
     pub(crate) fn of(object: &Value) -> Self {
-        object.get("metadata").and_then(|meta| Meta::deserialize(meta).ok()).unwrap_or_default()
+        let field = |name: &str| object.get("metadata").and_then(|meta| meta.get(name));
+        let text = |name: &str| field(name).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            name: text("name").unwrap_or_default(),
+            namespace: text("namespace").unwrap_or_default(),
+            generation: field("generation").and_then(Value::as_i64).unwrap_or_default(),
+            creation_timestamp: text("creationTimestamp"),
+            resource_version: text("resourceVersion"),
+            labels: field("labels").and_then(|labels| BTreeMap::deserialize(labels).ok()),
+        }
     }
 }
 

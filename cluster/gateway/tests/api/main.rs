@@ -127,7 +127,7 @@ async fn get(gateway: &Gateway) -> (u16, String) {
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Asks until `wanted` is the answer, for at most 20 seconds.
+/// Asks until `wanted` is the answer, for at most a minute.
 async fn eventually<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
@@ -135,7 +135,7 @@ async fn eventually<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl Asy
         if answer == wanted {
             return;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{answer:?} and not {wanted:?} after 20 s");
+        assert!(tokio::time::Instant::now() < deadline, "{answer:?} and not {wanted:?} after a minute");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -237,6 +237,72 @@ async fn a_route_is_served_as_soon_as_it_is_there_and_its_authors_are_told() {
     assert!(world.gateway.metrics_text().contains(r#"route="web""#));
 
     api_of(&admin, &routes).delete("web", &DeleteParams::default()).await.unwrap();
+    eventually(404, async || get(&world.gateway).await.0).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_of_a_namespace_say_at_which_hosts_and_gateways_its_routes_may_be() {
+    let world = World::start().await;
+    let admin = world.admin();
+    install_kinds(&admin).await;
+    for (name, labels) in [
+        ("bound", json!({"seaway.dev/domain": "mine.localhost", "team": "copies"})),
+        ("plain", json!({"team": "shop"})),
+    ] {
+        create(
+            &admin,
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}),
+        )
+        .await;
+    }
+    create(
+        &admin,
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Gateway",
+            "metadata": {"name": "copies", "namespace": "plain"},
+            "spec": {"gatewayClassName": "seaway", "listeners": [{
+                "name": "http", "port": 80, "protocol": "HTTP",
+                "allowedRoutes": {"namespaces": {
+                    "from": "Selector", "selector": {"matchLabels": {"team": "copies"}},
+                }},
+            }]},
+        }),
+    )
+    .await;
+    let accepted = "Accepted=True/Accepted";
+    let foreign = "Accepted=False/NoMatchingListenerHostname";
+    for (namespace, name, gateway, hosts, wanted) in [
+        ("plain", "own", "seaway", json!(["shop.localhost"]), accepted),
+        ("bound", "own", "seaway", json!(["shop.mine.localhost"]), accepted),
+        ("bound", "any", "seaway", json!([]), accepted),
+        ("bound", "foreign", "seaway", json!(["shop.localhost"]), foreign),
+        ("bound", "selected", "copies", json!(["shop.mine.localhost"]), accepted),
+        ("plain", "selected", "copies", json!(["a.localhost"]), "Accepted=False/NotAllowedByListeners"),
+    ] {
+        let at = if gateway == "copies" { "plain" } else { "seaway-system" };
+        create(
+            &admin,
+            json!({
+                "apiVersion": format!("{GROUP}/v1"), "kind": "HTTPRoute",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "parentRefs": [{"name": gateway, "namespace": at}], "hostnames": hosts,
+                    "rules": [{"backendRefs": [{"name": "web", "port": 80}]}],
+                },
+            }),
+        )
+        .await;
+        eventually(Some(wanted.to_owned()), async || {
+            let routes = reference("HTTPRoute", Some(namespace));
+            let told = conditions(&admin, &routes, name, "/status/parents/0/conditions").await;
+            told.into_iter().next()
+        })
+        .await;
+    }
+    // The route without a hostname is at those of its namespace alone: no other host is answered.
+    let api = api_of(&admin, &reference("HTTPRoute", Some("plain")));
+    api.delete("own", &DeleteParams::default()).await.unwrap();
     eventually(404, async || get(&world.gateway).await.0).await;
     world.stop().await;
 }

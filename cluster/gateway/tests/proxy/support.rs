@@ -140,6 +140,7 @@ impl World {
                     "metadata": {"name": "web", "namespace": "shop"},
                     "spec": {"parentRefs": parent, "hostnames": ["shop.localhost"], "rules": rules},
                 })),
+                namespaces: object(json!({"metadata": {"name": "shop"}})),
                 ..Objects::default()
             },
         }

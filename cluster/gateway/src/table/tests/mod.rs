@@ -23,8 +23,13 @@ pub(super) fn objects() -> Objects {
             json!({"metadata": {"name": "seaway"}, "spec": {"controllerName": crate::CONTROLLER_NAME}}),
         )],
         gateways: vec![gateway(json!([open_listener("http")]))],
+        namespaces: ["infra", "shop", "other"].map(namespace).to_vec(),
         ..Objects::default()
     }
+}
+
+fn namespace(name: &str) -> Arc<Value> {
+    Arc::new(json!({"metadata": {"name": name}}))
 }
 
 pub(super) fn open_listener(name: &str) -> Value {
