@@ -14,7 +14,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 fn web(replicas: i32) -> Value {
@@ -394,12 +394,16 @@ async fn a_name_that_is_taken_by_somebody_else_is_avoided() {
     rolled_out(&cluster).await;
     let name = cluster.list::<ReplicaSet>().await.remove(0).name_any();
     cluster.delete::<Deployment>("web").await;
-    cluster.until("its end", || async { cluster.list::<ReplicaSet>().await.is_empty().then_some(()) }).await;
+    let stranger: ReplicaSet = serde_json::from_value(json!({"metadata": {"name": name}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": {"app": "stranger"}},
+        "template": {"metadata": {"labels": {"app": "stranger"}},
+                     "spec": {"containers": [{"name": "c", "image": "web:1"}]}}}}))
+    .unwrap();
+    // The old one may come back once more: a controller that has not seen the end yet misses it.
     cluster
-        .create::<ReplicaSet>(json!({"metadata": {"name": name}, "spec": {
-            "replicas": 0, "selector": {"matchLabels": {"app": "stranger"}},
-            "template": {"metadata": {"labels": {"app": "stranger"}},
-                         "spec": {"containers": [{"name": "c", "image": "web:1"}]}}}}))
+        .until("the name is free", || async {
+            cluster.api::<ReplicaSet>().create(&PostParams::default(), &stranger).await.ok()
+        })
         .await;
     cluster.create::<Deployment>(web(1)).await;
     let deployment = rolled_out(&cluster).await;
