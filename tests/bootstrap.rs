@@ -105,10 +105,9 @@ fn seaway_follows_the_deployment_repository() {
     eventually("staging ends, with what it deployed", || {
         !k.run("get environment staging -n seaway").success && !deployed(&k, "staging")
     });
-    k.ok("patch environment production -n seaway --type=merge -p {\"spec\":{\"destination\":{\"namespace\":\"elsewhere\"}}}");
+    k.ok("patch environment production -n seaway --type=merge -p {\"spec\":{\"stack\":\"elsewhere\"}}");
     eventually("the change by hand is put back", || {
-        k.ok("get environment production -n seaway -o jsonpath={.spec.destination.namespace}").stdout
-            == "shop-production"
+        k.ok("get environment production -n seaway -o jsonpath={.spec.stack}").stdout == "shop"
     });
 
     // Another repository does not take its place by mistake.

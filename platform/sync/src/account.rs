@@ -29,7 +29,9 @@ pub(crate) struct Account {
     /// The id of the environment's ApplySet, unique in the cluster.
     pub(crate) apply_set: String,
     pub(crate) namespaces: BTreeSet<String>,
-    /// Group and plural of the cluster-scoped kinds that the stack allows.
+    /// Other namespaces, in which what it applied is still to be deleted.
+    pub(crate) left: BTreeSet<String>,
+    /// Group and plural of the cluster-scoped kinds that the stack allows, or of which something is still to be deleted.
     pub(crate) cluster_resources: BTreeSet<(String, String)>,
     /// Of a copy: what its namespaces are.
     pub(crate) copy: Option<Enclosure>,
@@ -46,6 +48,7 @@ pub(crate) async fn delete_remnants(client: &Client, key: &EnvironmentKey) -> Re
         key: key.clone(),
         apply_set: String::new(),
         namespaces: BTreeSet::new(),
+        left: BTreeSet::new(),
         cluster_resources: BTreeSet::new(),
         copy: None,
     };
@@ -145,7 +148,7 @@ impl Account {
             names.push(self.owners_binding());
             namespaces.insert((self.key.namespace.clone(), self.access()));
         }
-        for namespace in &self.namespaces {
+        for namespace in self.namespaces.iter().chain(&self.left) {
             namespaces.extend(names.iter().map(|name| (namespace.clone(), name.clone())));
         }
         Bound { namespaces, cluster: !self.cluster_resources.is_empty() }
@@ -192,22 +195,56 @@ impl Account {
             "name": self.service_account(), "namespace": self.key.namespace, "labels": self.labels()}});
         let path = format!("/api/v1/namespaces/{}/serviceaccounts", self.key.namespace);
         apply(client, &path, &account).await?;
-        let (name, role) = self.binding();
         for namespace in &self.namespaces {
-            let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                "metadata": {"name": name, "namespace": namespace, "labels": self.labels()},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": self.subject()});
-            apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await?;
+            self.bind(client, namespace).await?;
         }
+        self.bind_where_it_left(client).await?;
         let bound = self.bound();
         let before = bindings.replace(client, &self.apply_set, bound.clone()).await?;
         if let Err(error) = self.take_back_others(client, &before, &bound).await {
             bindings.forget().await;
             return Err(error);
         }
+        self.bind_in_cluster(client).await?;
+        Ok(made)
+    }
+
+    /// At its end: it has the rights to delete what it has applied.
+    pub(crate) async fn bind_for_the_end(&self, client: &Client) -> Result<(), Error> {
+        for namespace in &self.namespaces {
+            self.bind_if_there(client, namespace).await?;
+        }
+        self.bind_where_it_left(client).await?;
+        self.bind_in_cluster(client).await
+    }
+
+    async fn bind_where_it_left(&self, client: &Client) -> Result<(), Error> {
+        for namespace in &self.left {
+            self.bind_if_there(client, namespace).await?;
+        }
+        Ok(())
+    }
+
+    /// A namespace that is gone is not made anew.
+    async fn bind_if_there(&self, client: &Client, namespace: &str) -> Result<(), Error> {
+        match self.bind(client, namespace).await {
+            Err(Error::Cluster { code: 404, .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn bind(&self, client: &Client, namespace: &str) -> Result<(), Error> {
+        let (name, role) = self.binding();
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": namespace, "labels": self.labels()},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": self.subject()});
+        apply(client, &format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await
+    }
+
+    async fn bind_in_cluster(&self, client: &Client) -> Result<(), Error> {
         if self.cluster_resources.is_empty() {
-            return Ok(made);
+            return Ok(());
         }
         let rules: Vec<Value> = self
             .cluster_resources
@@ -224,8 +261,7 @@ impl Account {
             "metadata": {"name": self.role(), "labels": self.labels()},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.role()},
             "subjects": self.subject()});
-        apply(client, &format!("{RBAC}/clusterrolebindings"), &binding).await?;
-        Ok(made)
+        apply(client, &format!("{RBAC}/clusterrolebindings"), &binding).await
     }
 
     /// Whether its namespaces, and the hosts of a copy, are free for it.

@@ -243,7 +243,7 @@ impl Sync {
         let mut plan = reader.plan(&subject, candidate.desired, &live, &memory.inventory);
         // Before the first sync there is no account that the server could be asked as.
         if !memory.syncs.is_empty() {
-            let account = shared.account(&subject).await?;
+            let account = shared.account(&subject, &[]).await?;
             let account = Objects::of_account(shared.client.clone(), &account.user())?;
             let mut confirmed = Confirmed::default();
             reader.dry_run(&account, &mut plan, &live, &memory.inventory, &mut confirmed, true).await?;

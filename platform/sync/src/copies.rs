@@ -59,7 +59,7 @@ impl Sync {
         let subject = self.shared.subject(&environment)?;
         let found = self.render(&subject, None, Choice::Spec { fresh: true }).await?;
         let Rewritten { hosts, left_out, shared, .. } = found.rewritten.unwrap_or_default();
-        self.shared.account(&subject).await?.check_place(&self.shared.copier).await?;
+        self.shared.account(&subject, &[]).await?.check_place(&self.shared.copier).await?;
         let open = open_network(&self.shared.copier).await?;
         let view = view(&subject, Some(&Naming { hosts, left_out, shared }), open);
         view.ok_or_else(|| Error::Plan(format!("{key} is not a copy: say of which environment it is one")))
@@ -84,7 +84,7 @@ impl Sync {
     /// When there is no such environment, it is nobody's own copy, or the cluster refuses.
     pub async fn revoke_access(&self, key: &EnvironmentKey, actor: &str) -> Result<(), Error> {
         let subject = self.subject(key)?;
-        self.shared.account(&subject).await?.revoke_access(&self.shared.client).await?;
+        self.shared.account(&subject, &[]).await?.revoke_access(&self.shared.client).await?;
         self.shared.journal.did(key, actor, "environment.access.revoke").await
     }
 

@@ -21,7 +21,7 @@ use crate::cluster::{Kind, Kinds, Objects, Refusal};
 use crate::error::Error;
 use crate::health::{Health, HealthStatus, health};
 use crate::mailbox::Mailbox;
-use crate::options::{HookDeletion, Phase};
+use crate::options::{HookDeletion, Phase, Propagation};
 use crate::order::{Stage, dependencies, stages};
 use crate::plan::{Action, InventoryEntry, ObjectRef, PlannedObject};
 use crate::queue::Turn;
@@ -423,7 +423,7 @@ impl Executor<'_> {
         uid: Option<&str>,
     ) -> Result<(), Error> {
         let refused = |error| Error::cluster(id.to_string(), error);
-        self.objects.delete(kind, id, uid).await.map_err(refused)?;
+        self.objects.delete(kind, id, uid, Propagation::default()).await.map_err(refused)?;
         let deadline = Instant::now() + self.deadline;
         while let Some(live) = self.objects.get(kind, id).await.map_err(refused)? {
             if uid.is_some() && identity::uid(&live) != uid {
@@ -552,7 +552,8 @@ impl Executor<'_> {
             self.steps.begin(step.as_str(), Some(PRUNE), StepKind::Object, title, Some(&object.object));
             let (id, kind) = (object.object.id(), self.kind(&object.object).await?);
             (self.progress)(format!("deletes {id}"));
-            let result = self.objects.delete(&kind, &id, object.live_uid.as_deref()).await;
+            let (uid, propagation) = (object.live_uid.as_deref(), object.options.propagation);
+            let result = self.objects.delete(&kind, &id, uid, propagation).await;
             let error = result.err().map(|error| Error::cluster(id.to_string(), error));
             if error.is_none() {
                 done.lock().inventory.remove(&id);

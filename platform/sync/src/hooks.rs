@@ -9,7 +9,7 @@ use crate::cluster::{Kinds, Objects, Refusal};
 use crate::error::Error;
 use crate::executor::{Done, Executor};
 use crate::health::health;
-use crate::options::{HookDeletion, Phase};
+use crate::options::{HookDeletion, Phase, Propagation};
 use crate::plan::{ObjectRef, PlannedObject};
 
 /// On a hook: the sync and phase that it ran for.
@@ -68,7 +68,7 @@ pub(crate) async fn delete_spent(
             continue;
         }
         let Ok(Some(kind)) = kinds.get(&object.gvk()).await else { continue };
-        if let Err(error) = objects.delete(&kind, &id, identity::uid(&live)).await {
+        if let Err(error) = objects.delete(&kind, &id, identity::uid(&live), Propagation::default()).await {
             tracing::debug!(object = %id, %error, "a hook could not be deleted");
         }
     }

@@ -62,6 +62,18 @@ pub enum Prune {
     Confirm,
 }
 
+/// What becomes of an object's children when it is deleted (`metav1.DeletionPropagation`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// They go after it.
+    #[default]
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
 /// Everything that an object asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectOptions {
@@ -87,6 +99,8 @@ pub struct ObjectOptions {
     pub prune: Prune,
     /// Whether it may be deleted at the end of its environment.
     pub delete: Prune,
+    /// What becomes of its children when it is deleted.
+    pub propagation: Propagation,
     /// It may be of a kind that the cluster does not know yet.
     pub late_kind: bool,
     /// Its health says nothing of that of its environment.
@@ -113,6 +127,8 @@ impl ObjectOptions {
                 "Delete=confirm" => options.delete = Prune::Confirm,
                 "SkipDryRunOnMissingResource=true" => options.late_kind = true,
                 "PruneLast=true" => options.prune_last = true,
+                "PrunePropagationPolicy=foreground" => options.propagation = Propagation::Foreground,
+                "PrunePropagationPolicy=orphan" => options.propagation = Propagation::Orphan,
                 "Replace=true" => options.replace = true,
                 "Force=true" => options.force = true,
                 _ => {}
@@ -259,6 +275,9 @@ pub fn warnings(object: &Value) -> Vec<String> {
             | "Delete=confirm"
             | "PruneLast=true"
             | "PruneLast=false"
+            | "PrunePropagationPolicy=background"
+            | "PrunePropagationPolicy=foreground"
+            | "PrunePropagationPolicy=orphan"
             | "Replace=true"
             | "Replace=false"
             | "Force=true"
@@ -278,9 +297,7 @@ pub fn warnings(object: &Value) -> Vec<String> {
             "FailOnSharedResource=false" => "two environments cannot own one object",
             "RespectIgnoreDifferences=false" => "what is ignored is not overwritten either",
             "CreateNamespace=false" => "an environment's namespaces are made when they are missing",
-            word if word.starts_with("PrunePropagationPolicy=") => {
-                "what is deleted takes its children along (background)"
-            }
+            word if word.starts_with("PrunePropagationPolicy=") => "it is background, foreground or orphan",
             word if word.starts_with("ClientSideApplyMigration=") => {
                 "fields that were last changed by updates are taken over anyway"
             }
@@ -414,8 +431,8 @@ mod tests {
             ("argocd.argoproj.io/sync-options", "ServerSideApply=false", "ServerSideApply=false"),
             (
                 "argocd.argoproj.io/sync-options",
-                "PrunePropagationPolicy=orphan",
-                "PrunePropagationPolicy=orphan",
+                "PrunePropagationPolicy=later",
+                "PrunePropagationPolicy=later",
             ),
             ("argocd.argoproj.io/sync-options", "prune=false", "prune=false"),
             ("argocd.argoproj.io/compare-options", "ServerSideDiff=false", "ServerSideDiff=false"),

@@ -20,6 +20,7 @@ use crate::enclosure::Enclosure;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::mailbox::{Mail, Mailbox};
+use crate::plan::ObjectRef;
 use crate::queue::Turns;
 use crate::records::{Memory, Records};
 use crate::rendering::RenderCache;
@@ -279,11 +280,19 @@ impl Shared {
         Some(crate::applyset::id(&namespace, &parent))
     }
 
-    /// As whom an environment is applied.
-    pub(crate) async fn account(&self, subject: &Subject) -> Result<Account, Error> {
+    /// As whom an environment is applied, which also has to delete what is `leaving`: its stack or its destination may no
+    /// longer say so.
+    pub(crate) async fn account(&self, subject: &Subject, leaving: &[&ObjectRef]) -> Result<Account, Error> {
         let mut cluster_resources = BTreeSet::new();
-        for name in subject.cluster_kinds() {
-            let (kind, group) = name.split_once('.').unwrap_or((name, ""));
+        let namespaces: BTreeSet<String> =
+            subject.spec.destination.all_namespaces().map(str::to_owned).collect();
+        // A copy shares what lies in the cluster, and ends with its namespaces.
+        let leaving = if subject.copied.is_some() { &[] } else { leaving };
+        let allowed = subject.cluster_kinds().iter().map(|name| name.split_once('.').unwrap_or((name, "")));
+        let in_cluster = leaving.iter().filter(|object| object.namespace.is_none());
+        let kinds: BTreeSet<(&str, &str)> =
+            allowed.chain(in_cluster.map(|object| (object.kind.as_str(), object.group.as_str()))).collect();
+        for (kind, group) in kinds {
             if let Some(plural) = self.plural(group, kind).await? {
                 cluster_resources.insert((group.to_owned(), plural));
             }
@@ -291,7 +300,12 @@ impl Shared {
         Ok(Account {
             key: subject.key.clone(),
             apply_set: subject.belonging().apply_set,
-            namespaces: subject.spec.destination.all_namespaces().map(str::to_owned).collect(),
+            left: leaving
+                .iter()
+                .filter_map(|object| object.namespace.clone())
+                .filter(|namespace| !namespaces.contains(namespace))
+                .collect(),
+            namespaces,
             cluster_resources,
             copy: subject.copied.as_ref().map(|copied| Enclosure {
                 owner: copied.owner.clone(),

@@ -219,6 +219,31 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_back_twice_is_two_releases_further_back() {
+    let repository = Repository::new();
+    let mut commits = vec![repository.push("main", "one", &[("deploy/a.yaml", Some(&config("a", "one")))])];
+    let mut world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&commits[0]).await;
+    for value in ["two", "three"] {
+        commits.push(repository.push("main", value, &[("deploy/a.yaml", Some(&config("a", value)))]));
+        world.synced(commits.last().unwrap()).await;
+    }
+    world.sync().rollback(&key, None, "ada", "three is wrong").await.unwrap();
+    world.synced(&commits[1]).await;
+    world.sync().rollback(&key, None, "ada", "two as well").await.unwrap();
+    world.synced(&commits[0]).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    // It stays so: by hand, and over a restart.
+    world.sync().sync(&key, Default::default(), "ada").await.unwrap();
+    world.sync.take().unwrap().stop().await;
+    world.start().await;
+    world.synced(&commits[0]).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_looks_at_news_first_does_not_keep_them_from_the_others() {
     let repository = Repository::new();
     let first = repository.push(

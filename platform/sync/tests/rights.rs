@@ -64,6 +64,67 @@ async fn the_api_refuses_what_the_account_may_not_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_stays_in_its_namespace() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    let elsewhere = json!({"spec": {"destination": {"namespace": "elsewhere"}}});
+    let refused = world.try_patch("seaway.dev/v1alpha1", "Environment", "seaway", "staging", elsewhere).await;
+    assert!(refused.unwrap_err().contains("destination.namespace stays what it is"));
+    let further = json!({"spec": {"destination": {"namespaces": ["elsewhere"]}}});
+    world.try_patch("seaway.dev/v1alpha1", "Environment", "seaway", "staging", further).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_are_taken_back_once_what_they_were_for_is_deleted() {
+    const STACK: (&str, &str) = ("seaway.dev/v1alpha1", "Stack");
+    let elsewhere = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: elsewhere}\n";
+    let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: low}\nvalue: 1\n";
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[
+            ("deploy/a.yaml", Some(&config("a", "one"))),
+            ("deploy/b.yaml", Some(elsewhere)),
+            ("deploy/class.yaml", Some(class)),
+        ],
+    );
+    let world = World::new().await;
+    world
+        .follow(&repository, json!({"destination": {"namespace": "shop", "namespaces": ["elsewhere"]}}))
+        .await;
+    let allow = json!({"spec": {"allow": {"clusterKinds": ["PriorityClass.scheduling.k8s.io"]}}});
+    world.patch(STACK.0, STACK.1, "seaway", "shop", "test", allow).await;
+    world.synced(&first).await;
+    let binding = async |namespace: Option<&str>| {
+        let kind = if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" };
+        world.get("rbac.authorization.k8s.io/v1", kind, namespace, "seaway:seaway:staging").await.is_some()
+    };
+    assert!(binding(Some("elsewhere")).await && binding(None).await);
+    // The stack and the environment say so at once, and Git only then: until the objects are gone, the rights stay.
+    world
+        .patch(STACK.0, STACK.1, "seaway", "shop", "test", json!({"spec": {"allow": {"clusterKinds": []}}}))
+        .await;
+    let spec = json!({"spec": {"destination": {"namespaces": []}}});
+    world.patch("seaway.dev/v1alpha1", "Environment", "seaway", "staging", "test", spec).await;
+    repository.push("main", "Second", &[("deploy/b.yaml", None), ("deploy/class.yaml", None)]);
+    world
+        .until("the objects are gone, and then the rights", async |world| {
+            world.get("v1", "ConfigMap", Some("elsewhere"), "b").await.is_none()
+                && world.get("scheduling.k8s.io/v1", "PriorityClass", None, "low").await.is_none()
+                && !binding(Some("elsewhere")).await
+                && !binding(None).await
+        })
+        .await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_spec_is_named_by_its_field() {
     let repository = Repository::new();
     repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
@@ -74,21 +135,6 @@ async fn a_wrong_spec_is_named_by_its_field() {
             world.view().is_some_and(|view| view.message.contains("spec.pins[0].component"))
         })
         .await;
-    world.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_environment_takes_what_it_applied_with_it() {
-    let repository = Repository::new();
-    let good = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
-    let world = World::new().await;
-    world.follow(&repository, json!({})).await;
-    world.synced(&good).await;
-    world.delete("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await;
-    world.until("it is gone", async |world| world.view().is_none()).await;
-    assert_eq!(world.value("a", "key").await, None);
-    let account = world.get("v1", "ServiceAccount", Some("seaway"), "seaway-staging").await;
-    assert_eq!(account, None);
     world.stop().await;
 }
 

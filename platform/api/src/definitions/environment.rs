@@ -112,6 +112,11 @@ pub(super) fn environment() -> Value {
             "has(self.copyOf) == has(oldSelf.copyOf) && (!has(self.copyOf) || self.copyOf == oldSelf.copyOf)",
             "what an environment is a copy of stays what it is: make another one",
         ),
+        (
+            "!has(self.destination) || !has(oldSelf.destination) || \
+          self.destination.__namespace__ == oldSelf.destination.__namespace__",
+            "destination.namespace stays what it is: make another environment there, and delete this one",
+        ),
     ];
     let rules = rules.map(|(rule, message)| json!({"rule": rule, "message": message}));
     with(spec, "x-kubernetes-validations", rules.to_vec().into())

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::desired::Scope;
 use crate::error::Error;
+use crate::options::Propagation;
 
 /// How long it is taken for granted that a custom kind has not changed.
 const KIND_AGE: Duration = Duration::from_secs(300);
@@ -223,14 +224,19 @@ impl Objects {
         self.request(request).await
     }
 
-    /// Deletes this very object; one that is gone, or another of the same name, is left alone.
+    /// Deletes this very object; one that is gone, or another of the same name, is left alone. Whether it is gone.
     pub(crate) async fn delete(
         &self,
         kind: &Kind,
         id: &ObjectId,
         uid: Option<&str>,
-    ) -> Result<(), kube::Error> {
-        let mut params = DeleteParams::background();
+        propagation: Propagation,
+    ) -> Result<bool, kube::Error> {
+        let mut params = match propagation {
+            Propagation::Background => DeleteParams::background(),
+            Propagation::Foreground => DeleteParams::foreground(),
+            Propagation::Orphan => DeleteParams::orphan(),
+        };
         if let Some(uid) = uid {
             params = params
                 .preconditions(kube::api::Preconditions { uid: Some(uid.to_owned()), ..Default::default() });
@@ -238,8 +244,9 @@ impl Objects {
         let path = Self::path(&kind.resource, id.namespace.as_deref());
         let request = Request::new(path).delete(&id.name, &params).map_err(kube::Error::BuildRequest)?;
         match self.request::<Value>(request).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            // The object is answered where something still waits for its end, and otherwise a status.
+            Ok(answer) => Ok(answer.pointer("/metadata/deletionTimestamp").is_none()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(true),
             Err(error) => Err(error),
         }
     }

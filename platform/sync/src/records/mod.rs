@@ -253,11 +253,21 @@ impl Memory {
         }
     }
 
-    /// What runs while a release is held: what the hold says, until something newer has been deployed.
+    /// What runs while a release is held: what the hold says, until something newer has been deployed. Where that is held
+    /// as well, since somebody went back once more, what that hold says.
     pub(crate) fn instead_of(&self, hold: &Hold) -> Option<&SyncRecord> {
-        let newer = self.last_unheld().filter(|sync| sync.finished.is_some_and(|time| time > hold.time));
-        let named = || self.good().find(|sync| Some(&sync.release) == hold.instead.as_ref());
-        newer.or_else(named).or_else(|| self.last_unheld())
+        let mut hold = hold;
+        // Holds may name each other: each counts once.
+        for _ in 0..=self.holds.len() {
+            let newer = self.last_unheld().filter(|sync| sync.finished.is_some_and(|time| time > hold.time));
+            let named = || self.good().find(|sync| Some(&sync.release) == hold.instead.as_ref());
+            let Some(instead) = newer.or_else(named) else { break };
+            match self.hold_of(&instead.release, &instead.content) {
+                Some(next) => hold = next,
+                None => return Some(instead),
+            }
+        }
+        self.last_unheld()
     }
 
     /// Whether a release is held, by its name or its content.

@@ -1,10 +1,12 @@
 //! The end of an environment: what it applied goes, then its account, then its records.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use seaway_api::environment::{Environment, Override};
+use seaway_object::order::install_rank;
 use serde_json::json;
 
 use super::{SETTLE, Worker};
@@ -13,6 +15,7 @@ use crate::cluster::Objects;
 use crate::error::Error;
 use crate::live::Reader;
 use crate::mailbox::Mail;
+use crate::plan::{ObjectRef, PlannedObject};
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
@@ -132,30 +135,105 @@ impl Worker {
             copied: None,
             ending: true,
         };
-        let memory = self.shared.records.get(&self.key)?;
-        // What was in its namespaces is gone with them.
-        if !memory.inventory.is_empty() && environment.spec.copy_of.is_none() {
-            let account = self.shared.account(&subject).await?;
-            // As it was applied: by its own account, which may do nothing else.
-            let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
-            let reader = Reader {
-                kinds: &self.shared.kinds,
-                cache: &self.shared.cache,
-                objects: &self.shared.objects,
-                key: &self.shared.hash_key,
-                now: Timestamp::now().to_string(),
-            };
-            let live = reader.read(&subject, &[], &memory.inventory).await?;
-            let plan = reader.plan(&subject, Vec::new(), &live, &memory.inventory);
-            for object in plan.objects.iter().filter(|object| !object.held_back) {
-                let (id, gvk) = (object.object.id(), object.object.gvk());
-                let Some(kind) = self.shared.kinds.known(&gvk) else { continue };
-                self.tell(None, format!("deletes {id}"), None);
-                let deleted = objects.delete(&kind, &id, object.live_uid.as_deref()).await;
-                deleted.map_err(|error| Error::cluster(id.to_string(), error))?;
-            }
+        // What was in the namespaces of a copy is gone with them.
+        if environment.spec.copy_of.is_none() && self.end_objects(environment, &subject).await? {
+            return Ok(false);
         }
         self.end_account(environment, &subject).await.map(|()| true)
+    }
+
+    /// Deletes what was applied, the last wave first, as pruning does; whether something is still there. What keeps it is
+    /// told, and what stays.
+    async fn end_objects(&self, environment: &Environment, subject: &Subject) -> Result<bool, Error> {
+        let memory = self.shared.records.get(&self.key)?;
+        if memory.inventory.is_empty() {
+            return Ok(false);
+        }
+        let applied: Vec<&ObjectRef> = memory.inventory.iter().map(|entry| &entry.object).collect();
+        let account = self.shared.account(subject, &applied).await?;
+        let reader = Reader {
+            kinds: &self.shared.kinds,
+            cache: &self.shared.cache,
+            objects: &self.shared.objects,
+            key: &self.shared.hash_key,
+            now: Timestamp::now().to_string(),
+        };
+        // As it was applied: by its own account, which may do nothing else.
+        let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
+        let mut bound = false;
+        loop {
+            let live = reader.read(subject, &[], &memory.inventory).await?;
+            let plan = reader.plan(subject, Vec::new(), &live, &memory.inventory);
+            let is_ending = |object: &&PlannedObject| {
+                let found = live.get(&object.object.id());
+                found.is_some_and(|found| found.pointer("/metadata/deletionTimestamp").is_some())
+            };
+            let leaves = |object: &PlannedObject| !object.held_back || is_ending(&object);
+            let stage = |object: &PlannedObject| (object.options.prune_last, Reverse(object.wave));
+            let Some(first) = plan.objects.iter().filter(|object| leaves(object)).map(stage).min() else {
+                for object in &plan.objects {
+                    self.tell(None, format!("keeps {}: {}", object.object.id(), object.message), None);
+                }
+                return Ok(false);
+            };
+            let (ending, mut gone): (Vec<_>, Vec<_>) = plan
+                .objects
+                .iter()
+                .filter(|object| leaves(object) && stage(object) == first)
+                .partition(is_ending);
+            if gone.is_empty() {
+                let waits: Vec<String> = ending
+                    .iter()
+                    .map(|object| format!("{} ({})", object.object.id(), object.message))
+                    .collect();
+                self.show_ending(environment, format!("waits for {}", waits.join(", "))).await;
+                return Ok(true);
+            }
+            if !bound {
+                account.bind_for_the_end(&self.shared.client).await?;
+                bound = true;
+            }
+            gone.sort_by_key(|object| Reverse(install_rank(&object.object.kind)));
+            let mut all_gone = ending.is_empty();
+            for object in gone {
+                let (id, gvk) = (object.object.id(), object.object.gvk());
+                let Some(kind) = self.shared.kinds.known(&gvk) else {
+                    // Gone with its kind.
+                    self.shared.cache.remove(&id);
+                    continue;
+                };
+                self.tell(None, format!("deletes {id}"), None);
+                let (uid, propagation) = (object.live_uid.as_deref(), object.options.propagation);
+                match objects.delete(&kind, &id, uid, propagation).await {
+                    // What the watch tells comes a little later.
+                    Ok(true) => self.shared.cache.remove(&id),
+                    Ok(false) => all_gone = false,
+                    Err(error) => {
+                        let error = Error::cluster(id.to_string(), error);
+                        self.show_ending(environment, format!("cannot go on: {error}")).await;
+                        return Err(error);
+                    }
+                }
+            }
+            if !all_gone {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Shows what the end of the environment waits for.
+    async fn show_ending(&self, environment: &Environment, what: String) {
+        let message = format!("is being deleted: {what}");
+        {
+            let mut summary = self.summary.lock();
+            if summary.running.as_ref() == Some(&message) {
+                return;
+            }
+            summary.broken = None;
+            summary.failed = None;
+            summary.running = Some(message);
+        }
+        self.show(environment).await;
     }
 
     /// Deletes the namespaces of a copy; whether some are still there. What keeps them is told.
@@ -173,17 +251,7 @@ impl Worker {
         if waits.is_empty() {
             return Ok(false);
         }
-        let message = format!("is being deleted: waits for the end of {}", waits.join(", "));
-        let is_news = self.summary.lock().running.as_ref() != Some(&message);
-        if is_news {
-            {
-                let mut summary = self.summary.lock();
-                summary.broken = None;
-                summary.failed = None;
-                summary.running = Some(message);
-            }
-            self.show(environment).await;
-        }
+        self.show_ending(environment, format!("waits for the end of {}", waits.join(", "))).await;
         Ok(true)
     }
 
@@ -201,7 +269,7 @@ impl Worker {
     }
 
     async fn end_account(&self, environment: &Environment, subject: &Subject) -> Result<(), Error> {
-        let account = self.shared.account(subject).await?;
+        let account = self.shared.account(subject, &[]).await?;
         account.take_back(&self.shared.client, &self.shared.bindings).await?;
         let mut rest = environment.metadata.finalizers.clone().unwrap_or_default();
         rest.retain(|finalizer| finalizer != FINALIZER);

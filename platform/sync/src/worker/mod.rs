@@ -7,12 +7,14 @@ mod warning;
 
 pub(crate) use ending::is_held;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
+use seaway_object::ObjectId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -21,12 +23,13 @@ use crate::account::Account;
 use crate::candidate::{Candidate, Choice, Finder};
 use crate::cluster::Objects;
 use crate::cluster::cache::Changes;
+use crate::desired::Desired;
 use crate::enclosure::open_network;
 use crate::error::Error;
 use crate::health::{Health, HealthStatus};
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, InventoryEntry, ObjectRef, Plan};
 use crate::queue::{Seat, Turn, Urgency};
 use crate::records::Memory;
 use crate::rendering::RenderCache;
@@ -293,7 +296,8 @@ impl Worker {
         let shared = self.shared.clone();
         let seat = Seat::new(&shared.turns, urgency(requests), turn);
         let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps, &seat).await?;
-        let objects = self.ensure_account(&subject).await?;
+        let leaving = leaving(&subject, &memory.inventory, &chosen.candidate.desired);
+        let objects = self.ensure_account(&subject, &leaving).await?;
         let reader = Reader {
             kinds: &shared.kinds,
             cache: &shared.cache,
@@ -352,10 +356,17 @@ impl Worker {
         match decision {
             Decision::Nothing => {
                 self.close_open(&memory).await?;
-                if plan.is_in_sync() {
+                let in_sync = plan.is_in_sync();
+                if in_sync {
                     self.failure = None;
                 }
-                self.summary.lock().failed = None;
+                // Why the last attempt failed is told for as long as there is no other one.
+                let still = memory.last().is_some_and(|last| {
+                    last.outcome == Outcome::Failed && last.content == candidate.content && !in_sync
+                });
+                let failed = self.failure.as_ref().filter(|failure| still && !failure.reason.is_empty());
+                self.summary.lock().failed =
+                    failed.map(|failure| (failure.reason.clone(), failure.message.clone()));
             }
             Decision::Wait(pause) => {
                 next = Some(next.map_or(pause, |next: Duration| next.min(pause)));
@@ -506,8 +517,8 @@ impl Worker {
         self.parent.clear();
     }
 
-    async fn ensure_account(&mut self, subject: &Subject) -> Result<Objects, Error> {
-        let account = self.shared.account(subject).await?;
+    async fn ensure_account(&mut self, subject: &Subject, leaving: &[&ObjectRef]) -> Result<Objects, Error> {
+        let account = self.shared.account(subject, leaving).await?;
         if let Some((known, objects)) = &self.account
             && *known == account
         {
@@ -523,6 +534,19 @@ impl Worker {
         self.account = Some((account, objects.clone()));
         Ok(objects)
     }
+}
+
+/// What was applied and is to be deleted.
+fn leaving<'a>(
+    subject: &Subject,
+    inventory: &'a [InventoryEntry],
+    desired: &[Desired],
+) -> Vec<&'a ObjectRef> {
+    if !subject.spec.sync.prune {
+        return Vec::new();
+    }
+    let wanted: HashSet<&ObjectId> = desired.iter().map(|object| &object.id).collect();
+    inventory.iter().map(|entry| &entry.object).filter(|object| !wanted.contains(&object.id())).collect()
 }
 
 struct Looked {

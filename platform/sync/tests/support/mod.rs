@@ -235,6 +235,20 @@ impl World {
         api.patch(name, &params, &Patch::Merge(patch)).await.unwrap();
     }
 
+    /// The same; what the API refuses is answered.
+    pub async fn try_patch(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        patch: Value,
+    ) -> Result<(), String> {
+        let api = self.api(api_version, kind, Some(namespace));
+        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|error| error.to_string())
+    }
+
     pub async fn delete(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) {
         self.api(api_version, kind, namespace).delete(name, &Default::default()).await.unwrap();
     }
@@ -298,6 +312,7 @@ fn resource(api_version: &str, kind: &str) -> ApiResource {
     let plural = match kind {
         "Ingress" => "ingresses".to_owned(),
         "NetworkPolicy" => "networkpolicies".to_owned(),
+        "PriorityClass" => "priorityclasses".to_owned(),
         kind => format!("{}s", kind.to_lowercase()),
     };
     ApiResource {
