@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use miette::{IntoDiagnostic, WrapErr};
 use seaway_git::{Mirrors, OutgoingPolicy};
-use seaway_ledger::Ledger;
+use seaway_ledger::{Ledger, Retention};
 use seaway_object::redact::HashKey;
 use seaway_server::{Accounts, ClientFor, Counted, Kubernetes, Oidc, Server, Traffic};
 use seaway_sync::{Sync, SyncOptions};
@@ -16,6 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Environments that are looked at at the same time.
 const CONCURRENCY: usize = 32;
+
+/// Between two times that history is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How Seaway proper runs, whatever the cluster is.
 pub(crate) struct Settings {
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// How often repositories are asked for news.
     pub(crate) poll_interval: Duration,
+    /// After how many days history is forgotten, if ever.
+    pub(crate) keep_history: Option<u32>,
     /// Where outgoing connections may go.
     pub(crate) policy: OutgoingPolicy,
     /// Copies answer at `*.NAME.DOMAIN`.
@@ -118,6 +123,24 @@ pub(crate) struct Delivery {
     sync: Arc<Sync>,
     ledger: Ledger,
     written: tokio::task::JoinHandle<()>,
+    /// Ends with what runs.
+    _forgetting: Option<tokio_util::task::AbortOnDropHandle<()>>,
+}
+
+/// Forgets history that is older than so many days, now and once a day.
+async fn forget(ledger: Ledger, days: u32) {
+    loop {
+        let age = jiff::SignedDuration::from_hours(24 * i64::from(days));
+        let before = jiff::Timestamp::now().checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
+        match ledger.forget(Retention { before: Some(before), ..Retention::default() }).await {
+            Ok(removed) if removed != seaway_ledger::Removed::default() => {
+                tracing::info!(events = removed.events, syncs = removed.syncs, days, "forgot old history");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old history could not be forgotten: tried again tomorrow"),
+        }
+        tokio::time::sleep(FORGET_EVERY).await;
+    }
 }
 
 impl Delivery {
@@ -168,7 +191,11 @@ impl Delivery {
         let tls = settings.tls.is_some();
         server.tls = settings.tls;
         let server = Server::start(server).await.into_diagnostic()?;
-        Ok(Self { server, external: settings.external, tls, setup, sync, ledger, written })
+        let _forgetting = settings
+            .keep_history
+            .map(|days| tokio_util::task::AbortOnDropHandle::new(tokio::spawn(forget(ledger.clone(), days))));
+        let external = settings.external;
+        Ok(Self { server, external, tls, setup, sync, ledger, written, _forgetting })
     }
 
     /// Where people reach it.
@@ -199,7 +226,7 @@ impl Delivery {
         if let Some(sync) = Arc::into_inner(self.sync) {
             sync.stop().await;
         }
-        drop(self.ledger);
+        drop((self.ledger, self._forgetting));
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.written).await;
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// How often Git repositories are asked for news.
     pub(crate) poll_interval: Duration,
+    /// After how many days history is forgotten, if ever.
+    pub(crate) keep_history: Option<u32>,
     /// Who vouches for people, besides their passwords here.
     pub(crate) oidc: Option<seaway_server::Oidc>,
 }
@@ -124,6 +126,7 @@ impl Machine {
             external: None,
             tls: None,
             poll_interval: options.poll_interval,
+            keep_history: options.keep_history,
             // One machine, whose owner says what it fetches: its own network and disk are his.
             policy: OutgoingPolicy { private: true, loopback: true, plain_http: true, files: true },
             // Every name below it leads to this machine (RFC 6761).

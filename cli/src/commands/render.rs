@@ -120,6 +120,11 @@ pub(crate) fn run(options: &Options) -> miette::Result<ExitCode> {
     for warning in &rendered.warnings {
         eprintln!("Warning: {}", source.message(warning));
     }
+    for file in &rendered.encrypted {
+        let problem =
+            format!("{file} is encrypted with SOPS, and is taken as it is: an environment refuses it");
+        eprintln!("Warning: {}", source.message(&problem));
+    }
     if options.validate {
         let found = seaway_render::validate(&rendered, source.tree(), &remotes, source.definitions());
         report(&found, &source)?;

@@ -68,6 +68,9 @@ pub(crate) struct Options {
     /// Seconds between two looks at a Git repository
     #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
     poll_interval: f64,
+    /// Days after which events and syncs are forgotten; what runs and where one can go back to stays [default: never]
+    #[arg(long, env = "SEAWAY_KEEP_HISTORY", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_history: Option<u32>,
     /// Copies of environments answer below this domain
     #[arg(long, env = "SEAWAY_DOMAIN", value_name = "DOMAIN", default_value = "localhost")]
     domain: String,
@@ -169,6 +172,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         poll_interval: Duration::try_from_secs_f64(options.poll_interval.max(0.1))
             .into_diagnostic()
             .wrap_err("--poll-interval is no number of seconds")?,
+        keep_history: options.keep_history,
         policy: policy(&options.outgoing),
         domain: options.domain,
         gateway_port: None,

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Seconds between two looks at a Git repository [default: 30; with --demo 2]
     #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS")]
     poll_interval: Option<f64>,
+    /// Days after which events and syncs are forgotten; what runs and where one can go back to stays [default: never]
+    #[arg(long, env = "SEAWAY_KEEP_HISTORY", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_history: Option<u32>,
     /// Folder with images (OCI image layout), asked before registries; can be repeated
     #[arg(long = "image-layout", env = "SEAWAY_IMAGE_LAYOUT", value_name = "DIR", value_delimiter = ',')]
     image_layouts: Vec<PathBuf>,
@@ -121,6 +124,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
             .into_diagnostic()
             .wrap_err("--poll-interval is no number of seconds")?,
+        keep_history: options.keep_history,
     };
     // Whatever a start waits for, it can be ended: what was acknowledged is on disk.
     let machine = tokio::select! {

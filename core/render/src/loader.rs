@@ -1,6 +1,7 @@
 //! What a kustomization may read: its own files, and other kustomizations.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use seaway_object::yaml::{self, Limits, NodeKind, ScalarStyle};
 use seaway_source::{EntryKind, FileTree, TreePath};
@@ -37,6 +38,8 @@ pub(crate) struct Loader<'a> {
     /// The repositories on the way here.
     repositories: Vec<RemoteBase>,
     limits: Limits,
+    /// Files that SOPS has encrypted, of all loaders of a rendering.
+    encrypted: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl<'a> Loader<'a> {
@@ -56,7 +59,13 @@ impl<'a> Loader<'a> {
             visited: Vec::new(),
             repositories: Vec::new(),
             limits: Limits::default(),
+            encrypted: Arc::default(),
         }
+    }
+
+    /// Files that were read so far and that SOPS has encrypted.
+    pub(crate) fn encrypted(&self) -> Vec<String> {
+        self.encrypted.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// What a file of this tree is called in messages.
@@ -121,8 +130,11 @@ impl<'a> Loader<'a> {
             );
             return Err(invalid(named_by, problem));
         }
-        let bytes = self.tree.read(&entry.path).map_err(fail)?;
-        Ok((bytes, self.name_of(&asked)))
+        let (bytes, name) = (self.tree.read(&entry.path).map_err(fail)?, self.name_of(&asked));
+        if is_encrypted(&bytes) {
+            self.encrypted.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        }
+        Ok((bytes, name))
     }
 
     /// Whether a path names a directory of this tree. Never fails: what it names may be a file, or a URL.
@@ -198,6 +210,17 @@ impl<'a> Loader<'a> {
     pub(crate) fn documents(&self, text: &str, file: &str) -> Result<Vec<Arc<yaml::Node>>, Error> {
         parse(text, file, &self.limits)
     }
+}
+
+/// Whether SOPS has encrypted a file: it keeps what it encrypts a file's checksum with in each of its formats, beside
+/// values of its own (<https://getsops.io/docs/>).
+fn is_encrypted(bytes: &[u8]) -> bool {
+    const VALUE: &str = "ENC[AES256_GCM,data:";
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    // YAML, JSON and whole files; variables; ini.
+    text.contains(VALUE)
+        && (text.starts_with("sops:")
+            || ["\nsops:", "\"sops\":", "sops_mac=", "[sops]"].iter().any(|mark| text.contains(mark)))
 }
 
 /// The YAML documents of a text.

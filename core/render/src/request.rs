@@ -104,6 +104,9 @@ pub struct Rendered {
     pub inputs: Inputs,
     /// What should be changed, though it works: deprecated fields, variables that nothing uses.
     pub warnings: Vec<String>,
+    /// Files that SOPS has encrypted and a kustomization has taken as they are: into a Secret, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encrypted: Vec<String>,
 }
 
 /// What a request leads to.
@@ -149,10 +152,10 @@ pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, I
             "{path}: parameters are for scripts and charts; this is rendered as {kind:?}"
         )));
     }
-    let mut warnings = Vec::new();
+    let (mut warnings, mut encrypted) = (Vec::new(), Vec::new());
     let mut objects = match kind {
         Kind::Plain => plain::render(&recording, &path, &request.plain, request.explain.as_ref())?,
-        Kind::Kustomize => match kustomize(&recording, &path, request, &mut warnings)? {
+        Kind::Kustomize => match kustomize(&recording, &path, request, (&mut warnings, &mut encrypted))? {
             Ok(objects) => objects,
             Err(needs) => return Ok((Outcome::Needs(needs), recording.into_inputs())),
         },
@@ -173,7 +176,7 @@ pub(crate) fn render_recorded(request: &RenderRequest<'_>) -> Result<(Outcome, I
             Ok(())
         })?;
     }
-    let rendered = Rendered { kind, objects, inputs: recording.into_inputs(), warnings };
+    let rendered = Rendered { kind, objects, inputs: recording.into_inputs(), warnings, encrypted };
     Ok((Outcome::Rendered(rendered), Inputs::default()))
 }
 
@@ -203,7 +206,7 @@ fn kustomize(
     tree: &dyn FileTree,
     path: &TreePath,
     request: &RenderRequest<'_>,
-    warnings: &mut Vec<String>,
+    (warnings, encrypted): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<Result<Vec<RenderedObject>, Vec<Remote>>, Error> {
     let fail = |source| Error::Source { named_by: Place::file(path.to_string()), cause: source };
     let root = match tree.find(path).map_err(fail)? {
@@ -225,6 +228,7 @@ fn kustomize(
         Err(Stop::Error(error)) => return Err(*error),
     };
     warnings.append(&mut context.warnings);
+    *encrypted = loader.encrypted();
     let mut objects = Vec::with_capacity(map.list.len());
     for resource in map.list {
         let Resource { node, origin, history, .. } = resource;

@@ -104,7 +104,9 @@ fn stack() -> Value {
         &["repo"],
         json!({
             "repo": repository("What git clone takes."),
+            // Parts that are not "..", which leaves the repository.
             "path": {"type": "string", "maxLength": 1024,
+                     "pattern": r"^(([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+|\.)(/+|$))*$",
                      "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."},
             "revision": text("Branch, tag or commit; absent: the repository's default branch."),
         }),

@@ -14,6 +14,8 @@ use crate::error::Error;
 use crate::roles::{COPY, COPY_OWNER};
 use crate::view::EnvironmentKey;
 
+/// On a namespace that was missing: for which environment it was made.
+pub(crate) const CREATED_FOR: &str = "seaway.dev/created-for";
 /// On every binding of an account: which environment's it is.
 pub(crate) const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
 /// On what lets the owner of a copy ask for tokens: the copy's name.
@@ -175,7 +177,7 @@ impl Account {
         self.check_place(maker).await?;
         for namespace in &self.namespaces {
             let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
-                "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
+                "annotations": {CREATED_FOR: self.key.to_string()}}});
             if let Some(enclosure) = &self.copy {
                 object["metadata"]["labels"] = enclosure.marks((&self.key.namespace, &self.key.name));
             }

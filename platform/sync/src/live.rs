@@ -109,6 +109,7 @@ impl Reader<'_> {
             desired,
             live,
             inventory,
+            environment: &subject.key.to_string(),
             apply_set: &own,
             allowed: &subject.allowed(),
             ignore: &subject.stack.ignore,

@@ -182,6 +182,14 @@ pub(crate) async fn render(
             Problem::Git(error) => git(error),
             Problem::Render(message) => fail(message),
         })?;
+        if let Outcome::Rendered(Rendered { encrypted, .. }) = &*result
+            && !encrypted.is_empty()
+        {
+            return Err(fail(format!(
+                "{} is encrypted with SOPS, which is not decrypted here: use an ExternalSecret or a SealedSecret",
+                encrypted.join(", ")
+            )));
+        }
         let Outcome::Needs(needs) = &*result else {
             cache.remember(&component, &commits);
             let component = component.name.clone();

@@ -13,6 +13,13 @@ const KINDLESS: &str = "metadata: {name: x}\n";
 const WIDGET: &str = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n";
 const ENCRYPTED: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: ENC[x]}\nsops: {version: 3.9.0, mac: x}\n";
 
+const ENCRYPTED_ENV: &str = "PASSWORD=ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]\nsops_version=3.9.0\n\
+    sops_mac=ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]\n";
+const ENCRYPTED_JSON: &str =
+    r#"{"data": "ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]", "sops": {"version": "3.9.0"}}"#;
+const ENCRYPTED_PATCH: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sops-patch}\n\
+    data: {key: \"ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]\"}\nsops:\n  version: 3.9.0\n";
+
 /// The URL of a repository that is said to be elsewhere.
 async fn redirects_to(target: &'static str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -59,6 +66,13 @@ async fn each_has_a_condition_with_a_reason_and_everything_else_goes_on() {
             ("kindless/bad.yaml", Some(KINDLESS)),
             ("widget/w.yaml", Some(WIDGET)),
             ("sops/secret.yaml", Some(ENCRYPTED)),
+            ("sops-env/kustomization.yaml", Some("secretGenerator: [{name: s, envs: [.env]}]\n")),
+            ("sops-env/.env", Some(ENCRYPTED_ENV)),
+            ("sops-file/kustomization.yaml", Some("secretGenerator: [{name: s, files: [config.json]}]\n")),
+            ("sops-file/config.json", Some(ENCRYPTED_JSON)),
+            ("sops-patch/kustomization.yaml", Some("resources: [a.yaml]\npatches: [{path: patch.yaml}]\n")),
+            ("sops-patch/a.yaml", Some(&config("sops-patch", "one"))),
+            ("sops-patch/patch.yaml", Some(ENCRYPTED_PATCH)),
             ("huge/huge.yaml", Some(&huge)),
             ("twin/a.yaml", Some(&config("a", "two"))),
         ],
@@ -78,6 +92,9 @@ async fn each_has_a_condition_with_a_reason_and_everything_else_goes_on() {
         ("kindless", &url, "kindless", "main", "kindless/bad.yaml"),
         ("widget", &url, "widget", "main", "Widget"),
         ("sops", &url, "sops", "main", "sops/secret.yaml"),
+        ("sops-env", &url, "sops-env", "main", "sops-env/.env is encrypted with SOPS"),
+        ("sops-file", &url, "sops-file", "main", "sops-file/config.json is encrypted with SOPS"),
+        ("sops-patch", &url, "sops-patch", "main", "sops-patch/patch.yaml is encrypted with SOPS"),
         ("huge", &url, "huge", "main", "ConfigMap huge/huge"),
         ("twin", &url, "twin", "main", "ConfigMap shop/a"),
     ];

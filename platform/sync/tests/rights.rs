@@ -6,7 +6,7 @@
 mod support;
 
 use seaway_sync::plan::Action;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Repository, World, config};
 
 const BINDING: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: root\n\
@@ -121,6 +121,58 @@ async fn rights_are_taken_back_once_what_they_were_for_is_deleted() {
         })
         .await;
     assert_eq!(world.value("a", "key").await.as_deref(), Some("one"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
+    let world = World::new().await;
+    let stack = |source: Value, more: Value| {
+        let mut component = json!({"name": "web", "source": source});
+        component.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack", "metadata": {"name": "wrong", "namespace": "seaway"},
+               "spec": {"components": [component]}})
+    };
+    let environment = |spec: Value| {
+        json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment",
+               "metadata": {"name": "wrong", "namespace": "seaway"}, "spec": spec})
+    };
+    let url = "https://git.example.com/x.git";
+    for (object, field) in [
+        (stack(json!({"repo": url, "path": "../../etc"}), json!({})), "spec.components[0].source.path"),
+        (stack(json!({"repo": url, "path": "/etc"}), json!({})), "spec.components[0].source.path"),
+        (stack(json!({"repo": "-u evil"}), json!({})), "spec.components[0].source.repo"),
+        (stack(json!({"path": "x"}), json!({})), "spec.components[0].source.repo"),
+        (stack(json!({"repo": url}), json!({"dependsOn": ["web"]})), "spec.components[0].dependsOn"),
+        (stack(json!({"repo": url}), json!({"render": {"kind": "magic"}})), "spec.components[0].render.kind"),
+        (stack(json!({"repo": url}), json!({"name": "Web!"})), "spec.components[0].name"),
+        (environment(json!({"destination": {"namespace": "shop"}})), "spec"),
+        (environment(json!({"stack": "shop", "destination": {}})), "spec.destination.namespace"),
+        (
+            environment(json!({"stack": "shop", "class": "gold", "destination": {"namespace": "x"}})),
+            "spec.class",
+        ),
+        (
+            environment(json!({"stack": "shop", "destination": {"namespace": "x"},
+                               "pins": [{"component": "web", "commit": "abc"}]})),
+            "spec.pins[0].commit",
+        ),
+        (
+            environment(json!({"stack": "shop", "destination": {"namespace": "x"},
+                               "sync": {"waveTimeoutSeconds": 0}})),
+            "spec.sync.waveTimeoutSeconds",
+        ),
+    ] {
+        let refusal = world.refusal(object.clone()).await;
+        assert!(refusal.contains(field), "{field}: {refusal}");
+    }
+    // What is unusual and right.
+    for (number, path) in ["", ".", "./deploy", "a/..b/.c", "overlays/${overlay}/", "a//b"].iter().enumerate()
+    {
+        let mut good = stack(json!({"repo": url, "path": path}), json!({}));
+        good["metadata"]["name"] = format!("right-{number}").into();
+        world.create(good).await;
+    }
     world.stop().await;
 }
 

@@ -11,6 +11,7 @@ use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde_json::Value;
 
 use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
+use crate::account::CREATED_FOR;
 use crate::applyset::PART_OF_LABEL;
 use crate::options::{ObjectOptions, Phase, Prune, deletion_approved};
 use crate::ownership::Ownership;
@@ -87,8 +88,13 @@ fn reason_to_keep(
                 .to_owned()
         });
     };
-    if kind.group.is_empty() && kind.kind == "Namespace" && !entry.created {
+    let made = entry.created || identity::annotation(live, CREATED_FOR) == Some(input.environment);
+    if kind.group.is_empty() && kind.kind == "Namespace" && !made {
         return Some("Seaway did not make this namespace: delete it by hand".to_owned());
+    }
+    let in_use = || input.allowed.namespaces.contains(identity::name(live)) && !input.policy.ending;
+    if kind.group.is_empty() && kind.kind == "Namespace" && in_use() {
+        return Some("the environment's objects are in this namespace (spec.destination)".to_owned());
     }
     match if input.policy.ending { options.delete } else { options.prune } {
         Prune::Never => return Some("its options forbid deletion".to_owned()),

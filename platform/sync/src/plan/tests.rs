@@ -92,6 +92,7 @@ impl World {
             desired: wanted(objects),
             live: &self.live,
             inventory: &self.inventory,
+            environment: "seaway/staging",
             apply_set: SET,
             allowed: &self.allowed,
             ignore: &self.ignore,
@@ -342,6 +343,15 @@ fn a_namespace_is_pruned_only_if_seaway_made_it() {
     assert!(!world.plan(&[config("keep", "1")]).objects[1].held_back);
     world.inventory.iter_mut().for_each(|entry| entry.created = false);
     assert!(world.plan(&[config("keep", "1")]).objects[1].held_back);
+    // Missing, it was made for the environment before it was applied.
+    let live = world.live.values_mut().find(|object| object["kind"] == "Namespace").unwrap();
+    live["metadata"]["annotations"] = json!({"seaway.dev/created-for": "seaway/staging"});
+    assert!(!world.plan(&[config("keep", "1")]).objects[1].held_back);
+    // That of the environment's own objects only goes with it.
+    world.allowed.namespaces.insert("extra".to_owned());
+    assert!(world.plan(&[config("keep", "1")]).objects[1].held_back);
+    world.policy.ending = true;
+    assert!(!world.plan(&[]).objects.iter().any(|object| object.held_back));
 }
 
 #[test]

@@ -210,6 +210,17 @@ impl World {
         serde_json::to_value(api.create(&PostParams::default(), &object).await.unwrap()).unwrap()
     }
 
+    /// What the API says of an object that it refuses.
+    pub async fn refusal(&self, object: Value) -> String {
+        let (api_version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+        let api = self.api(api_version, kind, object["metadata"]["namespace"].as_str());
+        let typed: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+        match api.create(&PostParams::default(), &typed).await {
+            Ok(_) => panic!("it was taken: {object}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
     pub async fn get(
         &self,
         api_version: &str,
