@@ -9,6 +9,7 @@
 
 mod definitions;
 pub mod environment;
+mod jq_path;
 mod links;
 pub mod stack;
 mod validation;
@@ -17,6 +18,7 @@ pub use definitions::crds;
 pub use environment::{
     Environment, EnvironmentSpec, EnvironmentStatus, SHARED_NAMESPACE, owner, personal_namespace,
 };
+pub use jq_path::JqPath;
 pub use links::{Link, LinkValues};
 pub use stack::{Stack, StackSpec, StackStatus};
 pub use validation::{FieldError, validate_environment, validate_place, validate_stack};

@@ -446,6 +446,9 @@ pub struct IgnoreRule {
     /// Fields as JSON pointers (RFC 6901).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub json_pointers: Vec<String>,
+    /// Fields as path expressions of jq, see [`crate::JqPath`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jq_path_expressions: Vec<String>,
     /// Every field that one of these field managers owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field_managers: Vec<String>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
+use crate::jq_path::JqPath;
 use crate::links;
 use crate::stack::{ProductionOnly, StackSpec, StandIn};
 
@@ -78,8 +79,16 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
     errors.extend(links::errors(&spec.links));
     for (index, rule) in spec.ignore.iter().enumerate() {
         let at = format!("spec.ignore[{index}]");
-        if rule.json_pointers.is_empty() && rule.field_managers.is_empty() {
-            errors.push(error(&at, "name fields with jsonPointers or managers with fieldManagers"));
+        let names = [&rule.json_pointers, &rule.jq_path_expressions, &rule.field_managers];
+        if names.iter().all(|names| names.is_empty()) {
+            let message =
+                "name fields with jsonPointers or jqPathExpressions, or managers with fieldManagers";
+            errors.push(error(&at, message));
+        }
+        for (number, expression) in rule.jq_path_expressions.iter().enumerate() {
+            if let Err(problem) = JqPath::parse(expression) {
+                errors.push(error(format!("{at}.jqPathExpressions[{number}]"), problem));
+            }
         }
         for (number, pointer) in rule.json_pointers.iter().enumerate() {
             if !pointer.starts_with('/') {

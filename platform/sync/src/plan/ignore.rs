@@ -1,8 +1,8 @@
 //! Fields that are left to others.
 
-use seaway_api::FIELD_MANAGER;
 use seaway_api::stack::IgnoreRule;
-use seaway_merge::fieldset::{FieldSet, PathElement};
+use seaway_api::{FIELD_MANAGER, JqPath};
+use seaway_merge::fieldset::{FieldSet, Path, PathElement};
 use seaway_merge::schema::{ListKind, Shape, TypeRef, untyped};
 use seaway_object::{GroupVersionKind, ObjectId};
 use serde_json::Value;
@@ -44,25 +44,129 @@ pub(super) fn leave(
             let found = live.pointer(pointer).cloned();
             set(value, &parts, found.filter(|_| ours));
         }
+        // What a stack says is checked before anything is planned.
+        for expression in rule.jq_path_expressions.iter().filter_map(|text| JqPath::parse(text).ok()) {
+            let mut paths: Vec<Path> = Vec::new();
+            for document in [live, &*value] {
+                for parts in expression.find(document) {
+                    let path = elements(document, &parts, schema);
+                    if !paths.contains(&path) {
+                        paths.push(path);
+                    }
+                }
+            }
+            // The last ones first: what is taken out of a list moves those after it.
+            for path in paths.into_iter().rev() {
+                let place = locate(live, &path);
+                let ours = place.as_ref().is_some_and(|parts| is_owned(ours, live, parts, schema));
+                let found = place.and_then(|parts| at(live, &parts).cloned());
+                put(value, &path, found.filter(|_| ours));
+            }
+        }
         for manager in rule.field_managers.iter().filter(|manager| *manager != FIELD_MANAGER) {
             for path in ownership.owned_by(manager).leaves().paths() {
-                let Some(parts) = fields(&path) else { continue };
-                let found = parts.iter().try_fold(live, |value, part| value.get(part)).cloned();
+                let found = locate(live, &path).and_then(|parts| at(live, &parts).cloned());
                 let ours = ours.has(&path);
-                set(value, &parts, found.filter(|_| ours));
+                put(value, &path, found.filter(|_| ours));
             }
         }
     }
 }
 
-/// A path of plain fields. What lies inside list elements is left to JSON pointers.
-fn fields(path: &[PathElement]) -> Option<Vec<String>> {
-    path.iter()
-        .map(|element| match element {
-            PathElement::Field(name) => Some(name.clone()),
-            _ => None,
-        })
-        .collect()
+/// What leads to a place, in the terms of field sets: elements of lists by their keys, so that they are found in another
+/// document, where they may lie elsewhere.
+fn elements(document: &Value, parts: &[String], schema: &TypeRef) -> Path {
+    let (mut ty, mut value, mut path) = (schema.clone(), Some(document), Vec::new());
+    for part in parts {
+        let (element, item, child) = match (&ty.shape, value) {
+            (shape, Some(Value::Array(items))) => {
+                let index = part.parse::<usize>().unwrap_or_default();
+                let item = items.get(index);
+                let place = PathElement::Index(i64::try_from(index).unwrap_or_default());
+                let (element, child) = match (shape, item) {
+                    (Shape::List(list), Some(found)) => {
+                        let element = match &list.kind {
+                            ListKind::Map(keys) => PathElement::key(
+                                keys.iter()
+                                    .filter_map(|key| Some((key.clone(), found.get(key)?.clone())))
+                                    .collect(),
+                            ),
+                            ListKind::Set => PathElement::Value(found.clone()),
+                            ListKind::Atomic => place,
+                        };
+                        (element, list.element.clone())
+                    }
+                    _ => (place, untyped()),
+                };
+                (element, item, child)
+            }
+            (_, value) => {
+                let child = ty.field(part).unwrap_or_else(untyped);
+                (PathElement::Field(part.clone()), value.and_then(|value| value.get(part)), child)
+            }
+        };
+        path.push(element);
+        (value, ty) = (item, child);
+    }
+    path
+}
+
+/// Where a path leads to in a document, as fields and indexes.
+fn locate(document: &Value, path: &[PathElement]) -> Option<Vec<String>> {
+    let (mut value, mut parts) = (document, Vec::new());
+    for element in path {
+        let part = match element {
+            PathElement::Field(name) => name.clone(),
+            PathElement::Index(index) => index.to_string(),
+            PathElement::Value(wanted) => {
+                value.as_array()?.iter().position(|item| item == wanted)?.to_string()
+            }
+            PathElement::Key(keys) => {
+                // A key that has a default may be left out in one of the documents.
+                let is = |item: &Value| {
+                    keys.iter().all(|(key, wanted)| item.get(key).is_none_or(|found| found == wanted))
+                        && keys.iter().any(|(key, _)| item.get(key).is_some())
+                };
+                value.as_array()?.iter().position(is)?.to_string()
+            }
+        };
+        value = step(value, &part)?;
+        parts.push(part);
+    }
+    Some(parts)
+}
+
+fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
+    match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        other => other.get(part),
+    }
+}
+
+fn at<'a>(document: &'a Value, parts: &[String]) -> Option<&'a Value> {
+    parts.iter().try_fold(document, |value, part| step(value, part))
+}
+
+/// Sets or removes what a path leads to; what is not there is added where the way to it is.
+fn put(value: &mut Value, path: &[PathElement], to: Option<Value>) {
+    if let Some(parts) = locate(value, path) {
+        return set(value, &parts, to);
+    }
+    let (Some((last, way)), Some(to)) = (path.split_last(), to) else { return };
+    let Some(mut parts) = locate(value, way) else { return };
+    match last {
+        PathElement::Field(name) => {
+            parts.push(name.clone());
+            set(value, &parts, Some(to));
+        }
+        _ => {
+            let pointer: String =
+                parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect();
+            if let Some(Value::Array(items)) = value.pointer_mut(&pointer) {
+                items.push(to);
+            }
+        }
+    }
 }
 
 /// Whether we own what a pointer leads to, in the terms of field sets.

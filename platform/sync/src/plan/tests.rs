@@ -280,6 +280,51 @@ fn ignored_fields_are_neither_drift_nor_taken_away() {
 }
 
 #[test]
+fn ignored_fields_lie_in_elements_of_lists_as_well_wherever_these_are() {
+    let pod = |containers: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": {
+            "containers": containers}}}})
+    };
+    let web = |image: &str| json!({"name": "web", "image": image, "resources": {"limits": {"cpu": "1"}}});
+    let wanted = pod(json!([web("web:1"), {"name": "log", "image": "log:1"}]));
+    // Somebody put a container before ours, and changed one of them.
+    let live = |live: &mut Value| {
+        let containers = live.pointer_mut("/spec/template/spec/containers").unwrap().as_array_mut().unwrap();
+        containers[0]["image"] = "web:9".into();
+        containers[0]["resources"]["limits"]["cpu"] = "4".into();
+        containers.insert(0, json!({"name": "mesh", "image": "mesh:1"}));
+    };
+    let changed = |ignore: IgnoreRule| {
+        let mut world = World::with(std::slice::from_ref(&wanted));
+        world.edit("Deployment.apps shop/web", "vpa", live);
+        world.ignore = vec![ignore];
+        let plan = world.plan(std::slice::from_ref(&wanted));
+        let value = plan.objects[0].value.clone().unwrap();
+        let paths: Vec<String> = plan.objects[0].fields.iter().map(|field| field.path.clone()).collect();
+        (paths, value)
+    };
+    let jq = |expressions: &[&str]| IgnoreRule {
+        jq_path_expressions: expressions.iter().map(|text| (*text).to_owned()).collect(),
+        ..IgnoreRule::default()
+    };
+    assert_eq!(changed(IgnoreRule::default()).0.len(), 2);
+    let (paths, _) = changed(jq(&[r#".spec.template.spec.containers[] | select(.name == "web") | .image"#]));
+    assert!(paths.len() == 1 && paths[0].contains("cpu"), "{paths:?}");
+    let (paths, _) = changed(jq(&[
+        ".spec.template.spec.containers[].resources",
+        ".spec.template.spec.containers[].image",
+    ]));
+    assert_eq!(paths, Vec::<String>::new());
+    let (paths, value) = changed(jq(&[r#".spec.template.spec.containers[] | select(.name == "mesh")"#]));
+    assert_eq!(paths.len(), 2, "{paths:?}");
+    assert!(!value.to_string().contains("mesh"), "what is not ours is not sent");
+    let by_manager = IgnoreRule { field_managers: vec!["vpa".into()], ..IgnoreRule::default() };
+    let (paths, value) = changed(by_manager);
+    assert_eq!(paths, Vec::<String>::new());
+    assert!(value.to_string().contains("log:1"), "the rest is sent");
+}
+
+#[test]
 fn what_left_git_is_pruned() {
     let world = World::with(&[config("a", "1"), config("b", "1")]);
     assert_eq!(
