@@ -13,7 +13,7 @@ use crate::options::{HookDeletion, Phase, Propagation};
 use crate::plan::{ObjectRef, PlannedObject};
 
 /// On a hook: the sync and phase that it ran for.
-const HOOK_RUN: &str = "seaway.dev/hook-run";
+pub(crate) const HOOK_RUN: &str = "seaway.dev/hook-run";
 
 impl Executor<'_> {
     /// Runs a hook, unless it ran for this very sync. `None`: it had run.

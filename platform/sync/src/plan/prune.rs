@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
 use crate::account::CREATED_FOR;
 use crate::applyset::PART_OF_LABEL;
-use crate::options::{ObjectOptions, Phase, Prune, deletion_approved};
+use crate::hooks::HOOK_RUN;
+use crate::options::{HookDeletion, ObjectOptions, Phase, Prune, deletion_approved};
 use crate::ownership::Ownership;
 
 pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<PlannedObject> {
@@ -26,12 +27,15 @@ pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<Pla
         }
         let Ok(kind) = GroupVersionKind::of(live) else { continue };
         let options = ObjectOptions::of(live);
-        // Hooks have their own policies of deletion.
-        if options.skip || options.is_hook() {
+        // Hooks have their own policies of deletion, and go at the end of their environment.
+        let hook = options.is_hook();
+        if options.skip || hook && !(input.policy.ending && identity::annotation(live, HOOK_RUN).is_some()) {
             continue;
         }
-        let entry = known.get(id).copied();
-        let reason = reason_to_keep(input, &kind, live, entry, &options);
+        let reason = match hook {
+            true => reason_to_keep_hook(live, &options),
+            false => reason_to_keep(input, &kind, live, known.get(id).copied(), &options),
+        };
         objects.push(PlannedObject {
             object: ObjectRef::new(&kind, id),
             action: Action::Prune,
@@ -69,16 +73,8 @@ fn reason_to_keep(
     entry: Option<&InventoryEntry>,
     options: &ObjectOptions,
 ) -> Option<String> {
-    if live.pointer("/metadata/deletionTimestamp").is_some() {
-        let finalizers = live.pointer("/metadata/finalizers").and_then(Value::as_array);
-        let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
-        return Some(match names.as_slice() {
-            [] => "it is being deleted".to_owned(),
-            names => format!(
-                "it is being deleted, and waits until its finalizers are taken away: {}",
-                names.join(", ")
-            ),
-        });
+    if let Some(reason) = being_deleted(live) {
+        return Some(reason);
     }
     let approved = deletion_approved(live);
     let Some(entry) = entry.filter(|entry| Some(entry.uid.as_str()) == identity::uid(live)) else {
@@ -107,4 +103,27 @@ fn reason_to_keep(
         _ => {}
     }
     (!input.policy.prune).then(|| "pruning is off (spec.sync.prune)".to_owned())
+}
+
+/// It was made by a sync, which the annotation of its run proves.
+fn reason_to_keep_hook(live: &Value, options: &ObjectOptions) -> Option<String> {
+    if let Some(reason) = being_deleted(live) {
+        return Some(reason);
+    }
+    let never = options.hook_deletion.contains(&HookDeletion::Never) || options.delete == Prune::Never;
+    never.then(|| "its options forbid deletion".to_owned())
+}
+
+/// What keeps an object whose deletion has begun.
+fn being_deleted(live: &Value) -> Option<String> {
+    live.pointer("/metadata/deletionTimestamp")?;
+    let finalizers = live.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    Some(match names.as_slice() {
+        [] => "it is being deleted".to_owned(),
+        names => format!(
+            "it is being deleted, and waits until its finalizers are taken away: {}",
+            names.join(", ")
+        ),
+    })
 }

@@ -1,6 +1,7 @@
 //! The end of an environment: what it applied goes, then its account, then its records.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::cluster::Objects;
 use crate::error::Error;
 use crate::live::Reader;
 use crate::mailbox::Mail;
-use crate::plan::{ObjectRef, PlannedObject};
+use crate::plan::{Action, ObjectRef, PlannedObject};
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
@@ -146,8 +147,18 @@ impl Worker {
     /// told, and what stays.
     async fn end_objects(&self, environment: &Environment, subject: &Subject) -> Result<bool, Error> {
         let memory = self.shared.records.get(&self.key)?;
-        if memory.inventory.is_empty() {
+        if memory.inventory.is_empty() && memory.syncs.is_empty() {
             return Ok(false);
+        }
+        // What hooks left behind is in no inventory: the records of syncs say of which kinds it is.
+        let ran = memory.syncs.iter().flat_map(|sync| &sync.objects);
+        let hooks: BTreeSet<_> =
+            ran.filter(|object| object.action == Action::Hook).map(|object| object.object.gvk()).collect();
+        for gvk in hooks {
+            let kind = self.shared.kinds.get(&gvk).await;
+            if let Some(kind) = kind.map_err(|error| Error::cluster(format!("kind {gvk}"), error))? {
+                self.shared.cache.watch(&kind).await;
+            }
         }
         let applied: Vec<&ObjectRef> = memory.inventory.iter().map(|entry| &entry.object).collect();
         let account = self.shared.account(subject, &applied).await?;
