@@ -97,3 +97,88 @@ async fn it_ends_also_when_its_rights_were_taken_away_before() {
     assert_eq!(world.value("a", "key").await, None);
     world.stop().await;
 }
+
+/// What a Job's controller would say.
+async fn end_job(world: &World, name: &str, condition: &str) {
+    let status = json!({"status": {"startTime": "2024-01-01T00:00:00Z", "conditions": [
+        {"type": condition, "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]}});
+    let jobs: kube::Api<k8s_openapi::api::batch::v1::Job> = kube::Api::namespaced(world.admin(), "shop");
+    jobs.patch_status(name, &Default::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_of_the_end_run_before_and_after_the_deletion_and_at_no_other_time() {
+    let hook = |name: &str, phase: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{argocd.argoproj.io/hook: {phase}}}}}\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: \"c:1\"}}]}}}}}}\n"
+        )
+    };
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[
+            ("deploy/a.yaml", Some(&config("a", "one"))),
+            ("deploy/drain.yaml", Some(&hook("drain", "PreDelete"))),
+            ("deploy/tell.yaml", Some(&hook("tell", "PostDelete"))),
+        ],
+    );
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    let job = async |name: &str| world.get("batch/v1", "Job", Some("shop"), name).await;
+    assert!(job("drain").await.is_none() && job("tell").await.is_none());
+
+    world.delete(ENVIRONMENT.0, ENVIRONMENT.1, Some("seaway"), "staging").await;
+    world.until("the first hook runs", async |_| job("drain").await.is_some()).await;
+    assert_eq!(world.value("a", "key").await.as_deref(), Some("one"), "nothing is deleted before it is done");
+    end_job(&world, "drain", "Complete").await;
+    world.until("the second one runs", async |_| job("tell").await.is_some()).await;
+    assert_eq!(world.value("a", "key").await, None, "everything is deleted before it begins");
+    end_job(&world, "tell", "Failed").await;
+    world
+        .until("the failure is told, with what helps", async |world| {
+            let message = world.sync().show(&key).map(|detail| detail.summary.message).unwrap_or_default();
+            message.contains("tell failed") && message.contains("skip-end-hooks")
+        })
+        .await;
+    let failed = job("tell").await.unwrap()["metadata"]["uid"].clone();
+    world.delete("batch/v1", "Job", Some("shop"), "tell").await;
+    world
+        .until("it runs again", async |_| {
+            job("tell").await.is_some_and(|job| job["metadata"]["uid"] != failed)
+        })
+        .await;
+    end_job(&world, "tell", "Complete").await;
+    world.until("it is gone", async |world| world.view().is_none()).await;
+    assert!(job("drain").await.is_none() && job("tell").await.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_keeps_an_environment_can_be_left_out() {
+    let hook = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: drain, annotations: {seaway.dev/hook: before-delete}}\n\
+        spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: \"c:1\"}]}}}\n";
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[("deploy/a.yaml", Some(&config("a", "one"))), ("deploy/drain.yaml", Some(hook))],
+    );
+    let world = World::new().await;
+    world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    world.delete(ENVIRONMENT.0, ENVIRONMENT.1, Some("seaway"), "staging").await;
+    world
+        .until("the hook runs", async |world| {
+            world.get("batch/v1", "Job", Some("shop"), "drain").await.is_some()
+        })
+        .await;
+    let skip = json!({"metadata": {"annotations": {"seaway.dev/skip-end-hooks": "true"}}});
+    world.patch(ENVIRONMENT.0, ENVIRONMENT.1, "seaway", "staging", "test", skip).await;
+    world.until("it is gone", async |world| world.view().is_none()).await;
+    assert_eq!(world.value("a", "key").await, None);
+    assert_eq!(world.get("batch/v1", "Job", Some("shop"), "drain").await, None);
+    world.stop().await;
+}
