@@ -60,6 +60,35 @@ async fn the_api_refuses_what_the_account_may_not_do() {
     assert!(maps("default").list(&Default::default()).await.is_err());
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(client.clone());
     assert!(namespaces.list(&Default::default()).await.is_err());
+    // What the plan refuses, sent without a plan; and ways to more rights than the account has.
+    let rbac = |kind: &str, name: &str, namespace: Option<&str>| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+               "metadata": {"name": name, "namespace": namespace},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+               "subjects": [{"kind": "ServiceAccount", "name": "seaway-staging", "namespace": "seaway"}]})
+    };
+    let stack = json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
+        "metadata": {"name": "own", "namespace": "seaway"},
+        "spec": {"components": [{"name": "x", "source": {"repo": "https://git.example.com/x.git"}}],
+                 "allow": {"clusterKinds": ["ClusterRoleBinding.rbac.authorization.k8s.io"]}}});
+    for object in [
+        rbac("ClusterRoleBinding", "root", None),
+        rbac("RoleBinding", "root", Some("shop")),
+        rbac("RoleBinding", "root", Some("kube-system")),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "kube-system"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "seaway"}}),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "seaway"},
+               "spec": {"serviceAccountName": "seaway-staging", "containers": [{"name": "c", "image": "c"}]}}),
+        stack,
+    ] {
+        let sent = support::api_of(&client, &object);
+        let typed: kube::api::DynamicObject = serde_json::from_value(object.clone()).unwrap();
+        let refused = sent.create(&Default::default(), &typed).await;
+        assert!(
+            matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
+            "{object}: {refused:?}"
+        );
+    }
     world.stop().await;
 }
 

@@ -318,6 +318,15 @@ impl World {
     }
 }
 
+/// Access to an object's kind, as somebody.
+pub fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
+    let (api_version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource(api_version, kind)),
+        None => Api::all_with(client.clone(), &resource(api_version, kind)),
+    }
+}
+
 fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let plural = match kind {
