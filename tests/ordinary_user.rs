@@ -185,3 +185,46 @@ fn an_ordinary_users_pods_run_answer_and_are_back_after_a_kill() {
     eventually("everything is back", || answer(gateway).is_ok_and(|text| text.ends_with("version 2\n")));
     assert!(seaway.terminate().success());
 }
+
+/// Starts the rest of its arguments where nobody may make a user namespace, as a host's administrator can have it; what it
+/// says as errors goes to a file.
+const FORBIDDING: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                          exec setpriv --ambient-caps -all --inh-caps -all \"$@\" 2>\"$SAID\"";
+
+#[test]
+fn where_a_user_may_make_no_user_namespace_the_api_serves_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["images", "home"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let home = folder.path().join("home");
+    let Some(user) = as_user(folder.path()) else { return };
+    let said = home.join("said");
+    let forbidding = || {
+        let before: Vec<_> = user.get_args().collect();
+        let (program, before) = before.split_last().unwrap();
+        let mut command = Command::new(user.get_program());
+        command.args(before).args(["unshare", "-U", "-c", "--keep-caps", "sh", "-c", FORBIDDING, "sh"]);
+        command.arg(program).env("SAID", &said);
+        command
+    };
+    let tried = forbidding().arg("--version").output().unwrap();
+    if !tried.status.success() {
+        println!(
+            "skipped: no namespace can be made in which others are forbidden (unshare of util-linux): {tried:?}"
+        );
+        return;
+    }
+    let seaway = Seaway::start_by(forbidding(), &home.join("data"), &[]);
+    let k = seaway.kubectl();
+    assert_eq!(k.ok("get nodes -o name").stdout, "");
+    k.ok("create deployment web --image=registry.test/web:1");
+    eventually("the pod waits", || k.ok("get pods -o jsonpath={.items[*].status.phase}").stdout == "Pending");
+    eventually("it is told", || {
+        let said = std::fs::read_to_string(&said).unwrap();
+        ["this host forbids pods: make a user namespace", "sysctl -w user.max_user_namespaces=", "as root"]
+            .iter()
+            .all(|part| said.contains(part))
+    });
+    assert!(seaway.terminate().success());
+}

@@ -4,6 +4,9 @@
 
 #[path = "support/images.rs"]
 mod images;
+#[path = "../cluster/node/tests/support/registry.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod registry;
 mod support;
 
 use std::io::{Read, Write};
@@ -12,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::{Seaway, eventually};
+use seaway_node::image::{ImageConfig, LayoutFolder};
+use support::{Seaway, eventually, skipped};
 
 const MANIFEST: &str = "
 apiVersion: apps/v1
@@ -161,5 +165,192 @@ fn a_deployment_runs_answers_scales_rolls_over_and_survives() {
     });
     k.ok("delete deployment web");
     eventually("the pods are gone", || k.ok("get pods -o name").stdout.is_empty() && processes(&marker) == 0);
+    assert!(seaway.terminate().success());
+}
+
+/// Asks again and again from several threads, until it is told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<std::thread::JoinHandle<(usize, Vec<String>)>>,
+}
+
+impl Load {
+    fn start(gateway: SocketAddr, host: &'static str, clients: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = || {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let (mut good, mut bad) = (0, vec![]);
+                while !stop.load(Ordering::Relaxed) {
+                    match get(gateway, host) {
+                        Ok((200, body)) if body.starts_with("version ") && body.ends_with('\n') => good += 1,
+                        other => bad.push(format!("{other:?}")),
+                    }
+                }
+                (good, bad)
+            })
+        };
+        let clients = (0..clients).map(|_| client()).collect();
+        Self { stop, clients }
+    }
+
+    /// How many requests were answered, and what became of the others.
+    fn end(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.clients.into_iter().map(|client| client.join().unwrap());
+        ended.fold((0, vec![]), |(good, bad), (more, worse)| (good + more, [bad, worse].concat()))
+    }
+}
+
+/// A server that does at SIGTERM what it should: takes no more connections, finishes those that it has, and ends.
+const POLITE: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: polite}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: polite}}
+  template:
+    metadata: {labels: {app: polite}}
+    spec:
+      terminationGracePeriodSeconds: 20
+      containers:
+      - name: web
+        image: registry.test/web:1
+        command: [sh, -c, \"trap 'kill $!; sleep 0.5; exit 0' TERM; httpd -f -p 80 -h /www & wait\"]
+        ports: [{name: http, containerPort: 80}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: polite}
+spec:
+  selector: {app: polite}
+  ports: [{port: 8080, targetPort: http}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: polite}
+spec:
+  parentRefs: [{name: seaway, namespace: seaway-system}]
+  hostnames: [polite.localhost]
+  rules: [{backendRefs: [{name: polite, port: 8080}]}]
+";
+
+#[test]
+fn rollovers_fail_no_request_of_several_clients_though_no_hook_delays_the_end_of_pods() {
+    let temporary = tempfile::tempdir().unwrap();
+    let layout = temporary.path().join("images");
+    if images::web(&layout, "www").is_none() {
+        return;
+    }
+    let layout = layout.display().to_string();
+    let seaway = Seaway::start_with(&temporary.path().join("data"), &["--image-layout", &layout]);
+    let k = seaway.kubectl();
+    if k.ok("get nodes -o name").stdout.is_empty() {
+        println!("skipped: this host allows no namespaces");
+        return;
+    }
+    k.apply(POLITE);
+    k.ok("rollout status deployment/polite --timeout=180s");
+    let gateway = seaway.gateway();
+    eventually("the gateway answers", || matches!(get(gateway, "polite.localhost"), Ok((200, _))));
+    let load = Load::start(gateway, "polite.localhost", 4);
+    for version in [2, 1, 2] {
+        k.ok(&format!("set image deployment/polite web=registry.test/web:{version}"));
+        k.ok("rollout status deployment/polite --timeout=180s");
+        eventually("the old pods are gone", || k.ok("get pods -l app=polite -o name").rows().len() == 3);
+    }
+    let (good, bad) = load.end();
+    assert!(good > 100 && bad.is_empty(), "{good} good, failed: {bad:?}");
+    assert!(seaway.terminate().success());
+}
+
+/// What stands in for the program of the manifests below: it takes their arguments and answers where they say.
+const STAND_IN: &str = "#!/bin/sh
+for each; do case $each in --port=*) port=${each#--port=};; esac; done
+exec httpd -f -p \"$port\" -h /srv
+";
+
+/// `podcli check http HOST:PORT/PATH`.
+const CHECK: &str = "#!/bin/sh
+[ \"$1 $2\" = 'check http' ] && exec wget -q -O /dev/null \"http://$3\"
+";
+
+const ROUTE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: podinfo}
+spec:
+  parentRefs: [{name: seaway, namespace: seaway-system}]
+  hostnames: [podinfo.localhost]
+  rules: [{backendRefs: [{name: podinfo, port: 9898}]}]
+";
+
+#[test]
+fn manifests_that_somebody_else_wrote_run_from_a_registry_and_answer_through_the_gateway() {
+    // As they lie in their repository: nothing of them is changed.
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus/kustomize");
+    let manifests = corpus.join("stefanprodan--podinfo/tree/kustomize");
+    if !manifests.is_dir() {
+        println!("skipped: the corpus of other people's repositories does not lie beside the checkout");
+        return;
+    }
+    let deployment = std::fs::read_to_string(manifests.join("deployment.yaml")).unwrap();
+    let name = deployment.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap().to_owned();
+    let (host, repository, tag) = {
+        let (path, tag) = name.rsplit_once(':').unwrap();
+        let (host, repository) = path.split_once('/').unwrap();
+        (host, repository, tag)
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    let layout = temporary.path().join("image");
+    let config = ImageConfig {
+        env: Some(vec!["PATH=/bin".to_owned()]),
+        working_dir: Some("/home/app".to_owned()),
+        ..ImageConfig::default()
+    };
+    let files = [
+        ("home/app/podinfo", 0o755, STAND_IN),
+        ("bin/podcli", 0o755, CHECK),
+        ("srv/index.html", 0o644, "from somebody else's manifest\n"),
+        ("srv/healthz", 0o644, "ok\n"),
+        ("srv/readyz", 0o644, "ok\n"),
+    ];
+    if images::with_files(&layout, &name, &config, &files).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (registry, digest) = {
+        let _entered = runtime.enter();
+        let Some(registry) = runtime.block_on(registry::DebianRegistry::start(temporary.path())) else {
+            return;
+        };
+        let digest = runtime.block_on(registry.push(&LayoutFolder::new(&layout), repository, tag));
+        (registry, digest)
+    };
+    let mirror = format!("{host}={}", registry.address);
+    let seaway = Seaway::start_with(&temporary.path().join("data"), &["--registry-mirror", &mirror]);
+    let k = seaway.kubectl();
+    if k.ok("get nodes -o name").stdout.is_empty() {
+        println!("skipped: this host allows no namespaces");
+        return;
+    }
+    for file in ["deployment.yaml", "service.yaml", "hpa.yaml"] {
+        k.ok(&format!("apply -f {}", manifests.join(file).display()));
+    }
+    k.apply(ROUTE);
+    k.ok("rollout status deployment/podinfo --timeout=180s");
+    let gateway = seaway.gateway();
+    eventually(
+        "the gateway answers",
+        || matches!(get(gateway, "podinfo.localhost"), Ok((200, body)) if body == "from somebody else's manifest\n"),
+    );
+    let status =
+        "get pods -l app=podinfo -o jsonpath={.items[0].status.containerStatuses[0]['image','imageID']}";
+    k.prints(status, &format!("{name} {host}/{repository}@{digest}"));
+    k.ok("scale deployment podinfo --replicas=2");
+    k.ok("rollout status deployment/podinfo --timeout=180s");
+    assert!(k.ok("exec deployment/podinfo -- podcli check http localhost:9898/readyz").success);
     assert!(seaway.terminate().success());
 }

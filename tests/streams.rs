@@ -260,6 +260,18 @@ fn attach_joins_a_running_program() {
 }
 
 #[test]
+fn run_with_piped_input_ends_with_it() {
+    let Some((_folder, _seaway, k)) = machine() else { return };
+    for name in ["first", "second"] {
+        let run = ["run", name, "-i", "--rm", "--quiet", "--restart=Never", "--image=registry.test/web:1"];
+        let printed =
+            k.args(&[&run[..], &["--", "sh", "-c", "tr a-z A-Z; echo end"]].concat(), "piped words\n");
+        assert!(printed.success && printed.stdout.ends_with("PIPED WORDS\nend\n"), "{printed:?}");
+    }
+    eventually("they are removed", || k.ok("get pods -o name").stdout.is_empty());
+}
+
+#[test]
 fn cp_copies_files_and_folders_both_ways() {
     let Some((folder, _seaway, k)) = machine() else { return };
     run(&k, "box", "exec sleep 3600");

@@ -23,11 +23,15 @@ fn entry(archive: &mut Builder<Vec<u8>>, kind: EntryType, path: &str, link: &str
     archive.append(&header, content).unwrap();
 }
 
-/// A layout folder with `registry.test/web:1` and `:2`: a web server on port 80 that answers with its version, from a
-/// folder whose name marks its processes. `None` where busybox is not installed.
-pub(crate) fn web(folder: &Path, marker: &str) -> Option<()> {
+/// A layer with busybox as every command. `None` where it is not installed.
+fn busybox() -> Option<Vec<u8>> {
     let Ok(busybox) = std::fs::read("/bin/busybox") else {
-        println!("skipped: /bin/busybox is not installed (apt-get install busybox-static)");
+        let missing = "/bin/busybox is not installed (apt-get install busybox-static)";
+        assert!(
+            std::env::var_os("SEAWAY_TEST_NO_SKIP").is_none(),
+            "SEAWAY_TEST_NO_SKIP is set, and {missing}"
+        );
+        println!("skipped: {missing}");
         return None;
     };
     let list = std::process::Command::new("/bin/busybox").arg("--list").output().unwrap();
@@ -39,7 +43,31 @@ pub(crate) fn web(folder: &Path, marker: &str) -> Option<()> {
     for applet in String::from_utf8(list.stdout).unwrap().lines().filter(|a| *a != "busybox") {
         entry(&mut base, EntryType::Symlink, &format!("bin/{applet}"), "busybox", 0o777, b"");
     }
-    let base = base.into_inner().unwrap();
+    Some(base.into_inner().unwrap())
+}
+
+/// A layout folder with one image: busybox, and programs and files beside it.
+#[allow(dead_code)]
+pub(crate) fn with_files(
+    folder: &Path,
+    name: &str,
+    config: &ImageConfig,
+    files: &[(&str, u32, &str)],
+) -> Option<()> {
+    let base = busybox()?;
+    let mut layer = Builder::new(Vec::new());
+    for (path, mode, content) in files {
+        entry(&mut layer, EntryType::Regular, path, "", *mode, content.as_bytes());
+    }
+    let layers = [base, layer.into_inner().unwrap()];
+    LayoutWriter::create(folder).unwrap().add(name, config, &layers).unwrap();
+    Some(())
+}
+
+/// A layout folder with `registry.test/web:1` and `:2`: a web server on port 80 that answers with its version, from a
+/// folder whose name marks its processes. `None` where busybox is not installed.
+pub(crate) fn web(folder: &Path, marker: &str) -> Option<()> {
+    let base = busybox()?;
     let mut writer = LayoutWriter::create(folder).unwrap();
     for version in ["1", "2"] {
         let mut layer = Builder::new(Vec::new());

@@ -292,6 +292,12 @@ pub(crate) fn unwrapped(text: &str) -> String {
     text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
 }
 
+/// Says why a test is not run. With `SEAWAY_TEST_NO_SKIP` set, what could have been installed has to be.
+pub(crate) fn skipped(missing: &str) {
+    assert!(std::env::var_os("SEAWAY_TEST_NO_SKIP").is_none(), "SEAWAY_TEST_NO_SKIP is set, and {missing}");
+    println!("skipped: {missing}");
+}
+
 /// Asks again until something holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

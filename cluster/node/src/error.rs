@@ -109,6 +109,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// `runAsNonRoot`, and a user that is root or may be. In the kubelet's words.
+    #[error("{problem} (pod: \"{pod}\", container: {container})")]
+    NonRoot {
+        /// What contradicts it.
+        problem: String,
+        /// Which pod: `name_namespace(uid)`.
+        pod: String,
+        /// Which container.
+        container: String,
+    },
     /// The network of the node could not be changed.
     #[error("network: {what}: {source}")]
     Network {

@@ -184,10 +184,14 @@ pub(crate) fn read(
 ) -> BoxStream<'static, std::io::Result<Bytes>> {
     let path = folder.join(format!("{restart}.log"));
     let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(16);
+    let from_now = options.follow && options.tail == Some(0);
+    // Opened now: who follows from the end on misses nothing that is written before the task has its turn.
+    let opened = open_to_read(&path, from_now);
     tokio::spawn(async move {
-        let mut reader = LogReader { path, options, partial: false, left: None };
-        reader.left = reader.options.limit_bytes;
-        if let Err(e) = reader.run(&sender, written).await {
+        let left = options.limit_bytes;
+        let mut reader = LogReader { path, options, from_now, partial: false, left };
+        let read = async { reader.run(opened?, &sender, written).await };
+        if let Err(e) = read.await {
             let _ = sender.send(Err(e)).await;
         }
     });
@@ -196,9 +200,24 @@ pub(crate) fn read(
     }))
 }
 
+/// A log from its beginning or its end on; `None` when there is none.
+fn open_to_read(path: &Path, at_end: bool) -> std::io::Result<Option<BufReader<std::fs::File>>> {
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    if at_end {
+        file.seek(SeekFrom::End(0))?;
+    }
+    Ok(Some(BufReader::new(file)))
+}
+
 struct LogReader {
     path: PathBuf,
     options: LogOptions,
+    /// Nothing of what was there when it was opened.
+    from_now: bool,
     /// The last piece had no end of line.
     partial: bool,
     left: Option<u64>,
@@ -207,6 +226,7 @@ struct LogReader {
 impl LogReader {
     async fn run(
         &mut self,
+        mut current: Option<BufReader<std::fs::File>>,
         sender: &mpsc::Sender<std::io::Result<Bytes>>,
         mut written: Option<watch::Receiver<u64>>,
     ) -> std::io::Result<()> {
@@ -214,13 +234,12 @@ impl LogReader {
             written.borrow_and_update();
         }
         // What is there: older parts, then the file itself, which stays open and is followed even when put away.
-        let mut current = match std::fs::File::open(&self.path) {
-            Ok(file) => Some(BufReader::new(file)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e),
-        };
         let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-        for path in older_parts(&self.path)? {
+        let older = if self.from_now { Vec::new() } else { older_parts(&self.path)? };
+        if self.from_now {
+            self.options.tail = None;
+        }
+        for path in older {
             let Ok(file) = std::fs::File::open(&path) else { continue }; // Removed meanwhile.
             self.drain(&mut BufReader::new(file), &mut last, sender).await?;
         }

@@ -3,6 +3,8 @@
 
 mod support;
 
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::cluster::{Cluster, pod};
@@ -161,6 +163,49 @@ async fn on_a_full_disk_images_that_no_pod_uses_go_first() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(count(), 0);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nothing_needs_any_more_is_collected_and_what_is_needed_stays() {
+    let often =
+        |options: &mut seaway_node::NodeOptions| options.collect_interval = Duration::from_millis(100);
+    let Some(cluster) = Cluster::start_with(often).await else { return };
+    let node = cluster.folder.path().join("node");
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(cluster.admin(), "default");
+    let claim = json!({"metadata": {"name": "kept"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}});
+    let claim: PersistentVolumeClaim = serde_json::from_value(claim).unwrap();
+    let kept = api.create(&PostParams::default(), &claim).await.unwrap().metadata.uid.unwrap();
+    let folder = |uid: &str| node.join("claims").join(uid);
+    for uid in [kept.as_str(), "11111111-2222-3333-4444-555555555555"] {
+        std::fs::create_dir_all(folder(uid)).unwrap();
+        std::fs::write(folder(uid).join("data"), "data").unwrap();
+    }
+    cluster.run("user", pod(SLEEP)).await;
+    cluster.until_ready("user").await;
+    let gone = async |what: &str, path: &std::path::Path| {
+        for _ in 0..1200 {
+            if std::fs::read_dir(path).map_or(0, Iterator::count) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{what} is still there");
+    };
+    gone("the folder of a claim that nobody knows", &folder("11111111-2222-3333-4444-555555555555")).await;
+    // It has been looked twice at least: what is used and known is there.
+    assert!(folder(&kept).join("data").exists());
+    assert!(std::fs::read_dir(node.join("images/layers")).unwrap().count() > 0);
+    assert_eq!(cluster.exec("user", "echo fine").await, (0, "fine\n".to_owned()));
+    cluster.pods().delete("user", &DeleteParams::default()).await.unwrap();
+    cluster.until_gone("user").await;
+    api.delete("kept", &DeleteParams::default()).await.unwrap();
+    gone("an image that nobody uses", &node.join("images/layers")).await;
+    gone("the folder of a deleted claim", &folder(&kept)).await;
+    // And it comes back.
+    cluster.run("again", pod(SLEEP)).await;
+    cluster.until_ready("again").await;
     cluster.end().await;
 }
 

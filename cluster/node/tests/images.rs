@@ -4,18 +4,20 @@
 mod support;
 
 use seaway_node::image::{
-    Credentials, Image, ImageConfig, ImageStore, LayoutFolder, LayoutWriter, Limits, Login, Progress,
-    PullPolicy, StoreOptions,
+    Credentials, Image, ImageConfig, ImageStore, LayoutFolder, LayoutWriter, Limits, Progress, PullPolicy,
+    StoreOptions,
 };
+use serde_json::json;
+use sha2::Digest;
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::Layer;
+use support::registry::{Behaviour, DebianRegistry, PATIENT, Registry, ann, registry_store};
 use tar::EntryType;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NAME: &str = "registry.test/app:1";
 
@@ -34,7 +36,12 @@ fn store(folder: &Path, layout: LayoutFolder) -> ImageStore {
 
 async fn pull(layers: &[Vec<u8>]) -> (TempDir, Result<Image, String>) {
     let folder = TempDir::new().unwrap();
-    let store = store(folder.path(), layout(folder.path(), layers));
+    let layout = layout(folder.path(), layers);
+    pull_from(folder, layout).await
+}
+
+async fn pull_from(folder: TempDir, layout: LayoutFolder) -> (TempDir, Result<Image, String>) {
+    let store = store(folder.path(), layout);
     let image =
         store.pull(NAME, &Credentials::default(), &Progress::default()).await.map_err(|e| e.to_string());
     assert_eq!(
@@ -124,6 +131,105 @@ async fn bombs_are_refused_before_they_fill_the_disk() {
     assert!(refusal(Layer::new().entry(EntryType::GNUSparse, "s", "", 0o644, b"")).await.contains("sparse"));
 }
 
+/// A layout folder with one image of one layer, of which nothing is checked: the blob as it is, and what the image's
+/// configuration says that it unpacks to.
+fn layout_of_blob(folder: &Path, blob: &[u8], media_type: &str, diff_id: &str) -> LayoutFolder {
+    let layout = folder.join("layout");
+    std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    let keep = |content: &[u8]| {
+        let digest = digest(content);
+        std::fs::write(layout.join("blobs").join(digest.replace(':', "/")), content).unwrap();
+        json!({"digest": digest, "size": content.len()})
+    };
+    let config = json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": [diff_id]}}).to_string();
+    let (mut config, mut layer) = (keep(config.as_bytes()), keep(blob));
+    config["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
+    layer["mediaType"] = json!(media_type);
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).to_string();
+    let mut manifest = keep(manifest.as_bytes());
+    manifest["mediaType"] = json!(kind);
+    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": NAME});
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]}).to_string();
+    std::fs::write(layout.join("index.json"), index).unwrap();
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    LayoutFolder::new(layout)
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(content)))
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bytes that no compression makes fewer.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+async fn pull_blob(blob: &[u8], media_type: &str, diff_id: &str) -> (TempDir, Result<Image, String>) {
+    let folder = TempDir::new().unwrap();
+    let layout = layout_of_blob(folder.path(), blob, media_type, diff_id);
+    pull_from(folder, layout).await
+}
+
+#[tokio::test]
+async fn broken_layers_are_refused_with_the_reason_and_leave_nothing() {
+    // Noise, so that a cut of the compressed form is one of the content.
+    let noise = noise(20_000);
+    let archive = Layer::new().file("a", 0o644, b"aaaa").file("noise", 0o644, &noise).build();
+    let packed = gzip(&archive);
+    let refused = async |blob: &[u8], diff_id: &str| pull_blob(blob, GZIP, diff_id).await.1.unwrap_err();
+    let other = digest(b"something else");
+    let error = refused(&packed, &other).await;
+    assert!(error.contains(&format!("unpacks to {}", digest(&archive))) && error.contains(&other), "{error}");
+    for cut in [packed.len() / 2, packed.len() - 4] {
+        let error = refused(&packed[..cut], &digest(&archive)).await;
+        let words =
+            ["incomplete deflate stream", "unexpected end of file", "corrupt gzip", "cannot be unpacked"];
+        assert!(words.iter().any(|words| error.contains(words)), "{error}");
+    }
+    let text = b"this is no archive at all\n".repeat(100);
+    for blob in [text.clone(), gzip(&text)] {
+        let error = refused(&blob, &digest(&text)).await;
+        assert!(error.contains(&digest(&text)), "{error}");
+    }
+    // An archive that ends within an entry.
+    let error = refused(&gzip(&archive[..5000]), &digest(&archive[..5000])).await;
+    assert!(error.contains("not a readable archive") || error.contains("\"noise\""), "{error}");
+    // And whole, it is taken.
+    pull_blob(&packed, GZIP, &digest(&archive)).await.1.unwrap();
+}
+
+#[tokio::test]
+async fn layers_come_packed_with_gzip_zstd_or_not_at_all() {
+    let archive = Layer::new().file("a", 0o644, b"content").build();
+    let kind = |end: &str| format!("application/vnd.oci.image.layer.v1.tar{end}");
+    let zstd = ruzstd::encoding::compress_to_vec(&archive[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let cut = zstd[..zstd.len() / 2].to_vec();
+    for (blob, kind) in [(zstd, kind("+zstd")), (gzip(&archive), kind("+gzip")), (archive.clone(), kind(""))]
+    {
+        let (_folder, image) = pull_blob(&blob, &kind, &digest(&archive)).await;
+        assert_eq!(std::fs::read(image.unwrap().layers[0].join("a")).unwrap(), b"content", "{kind}");
+    }
+    let error = pull_blob(&cut, &kind("+zstd"), &digest(&archive)).await.1.unwrap_err();
+    assert!(error.contains("not a readable archive"), "{error}");
+}
+
 #[tokio::test]
 async fn a_changed_blob_is_refused_by_its_digest() {
     let folder = TempDir::new().unwrap();
@@ -143,6 +249,62 @@ async fn a_changed_blob_is_refused_by_its_digest() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("the content is sha256:"), "{error}");
+}
+
+/// Names the folder on the small disk to a test that is run once more on it.
+const SMALL_DISK: &str = "SEAWAY_TEST_SMALL_DISK";
+
+#[tokio::test]
+async fn a_pull_that_fills_the_disk_says_so_and_leaves_nothing() {
+    const OWN: &str = "a_pull_that_fills_the_disk_says_so_and_leaves_nothing";
+    let Some(disk) = std::env::var_os(SMALL_DISK).map(std::path::PathBuf::from) else {
+        let folder = TempDir::new().unwrap();
+        let script = "mount -t tmpfs -o size=2m tmpfs \"$0\" && exec \"$@\"";
+        let run = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(folder.path());
+            command.arg(std::env::current_exe().unwrap()).args(arguments).env(SMALL_DISK, folder.path());
+            command.output()
+        };
+        if !run(&["--list"]).is_ok_and(|output| output.status.success()) {
+            println!("skipped: nobody may mount here (util-linux' unshare, user namespaces)");
+            return;
+        }
+        let output = run(&["--exact", "--nocapture", OWN]).unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        return;
+    };
+    // The layouts lie elsewhere; what is fetched and unpacked does not.
+    let elsewhere = TempDir::new_in("/dev/shm").unwrap();
+    // Noise of the size of the disk: as a blob it fits just so, unpacked beside that it does not.
+    let noise = noise(1_800_000);
+    let large = layout(&elsewhere.path().join("large"), &[Layer::new().file("noise", 0o644, &noise).build()]);
+    let small = layout(&elsewhere.path().join("small"), &[Layer::new().file("a", 0o644, b"small").build()]);
+    let (large, small) = (Registry::of(&large, public()).await, Registry::of(&small, public()).await);
+    let store = registry_store(&disk, PATIENT);
+    let pull = async |registry: &Registry| {
+        let name = format!("{}/app:1", registry.address);
+        store.pull(&name, &Credentials::default(), &Progress::default()).await.map_err(|e| e.to_string())
+    };
+    for _ in 0..2 {
+        let error = pull(&large).await.unwrap_err();
+        assert!(error.contains("No space left on device"), "{error}");
+        for left in ["tmp", "layers"] {
+            let count = std::fs::read_dir(disk.join("registry-store").join(left)).unwrap().count();
+            assert_eq!(count, 0, "something was left in {left}");
+        }
+    }
+    let image = pull(&small).await.unwrap();
+    assert_eq!(std::fs::read(image.layers[0].join("a")).unwrap(), b"small");
+}
+
+fn public() -> Behaviour {
+    Behaviour { is_public: true, ..Behaviour::default() }
 }
 
 #[tokio::test]
@@ -182,96 +344,11 @@ async fn layers_that_no_image_needs_are_collected() {
     );
 }
 
-/// A registry that wants a token, and gives one for the user `ann`.
-struct Registry {
-    address: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Registry {
-    async fn start(blobs: HashMap<String, Vec<u8>>, stall_at: Option<&'static str>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (seen, me) = (requests.clone(), address.clone());
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (blobs, seen, me) = (blobs.clone(), seen.clone(), me.clone());
-                tokio::spawn(async move {
-                    let mut head = Vec::new();
-                    while !head.ends_with(b"\r\n\r\n") {
-                        head.push(stream.read_u8().await.unwrap());
-                    }
-                    let head = String::from_utf8(head).unwrap();
-                    let path = head.split(' ').nth(1).unwrap().to_owned();
-                    seen.lock().unwrap().push(path.clone());
-                    let lower = head.to_lowercase();
-                    let (status, extra, body) = if path.starts_with("/token") {
-                        match lower.contains("authorization: basic yw5uonnly3jlda==") {
-                            true => ("200 OK", String::new(), br#"{"token":"good"}"#.to_vec()),
-                            false => ("401 Unauthorized", String::new(), Vec::new()),
-                        }
-                    } else if !lower.contains("authorization: bearer good") {
-                        let challenge = format!(
-                            "WWW-Authenticate: Bearer realm=\"http://{me}/token\",service=\"test\"\r\n"
-                        );
-                        ("401 Unauthorized", challenge, Vec::new())
-                    } else {
-                        match blobs.get(path.rsplit('/').next().unwrap()) {
-                            Some(body) => ("200 OK", String::new(), body.clone()),
-                            None => ("404 Not Found", String::new(), Vec::new()),
-                        }
-                    };
-                    let head = format!(
-                        "HTTP/1.1 {status}\r\n{extra}Content-Length: {}\r\nConnection: close\r\n\r\n",
-                        body.len()
-                    );
-                    stream.write_all(head.as_bytes()).await.unwrap();
-                    if stall_at.is_some_and(|part| path.contains(part)) {
-                        stream.write_all(&body[..1]).await.unwrap();
-                        std::future::pending::<()>().await;
-                    }
-                    stream.write_all(&body).await.unwrap();
-                });
-            }
-        });
-        Self { address, requests }
-    }
-
-    /// Serves what a layout folder holds, its first image as tag `1`.
-    async fn of(layout: &LayoutFolder, stall_at: Option<&'static str>) -> Self {
-        let mut blobs = HashMap::new();
-        for entry in std::fs::read_dir(layout.path.join("blobs/sha256")).unwrap() {
-            let entry = entry.unwrap();
-            let name = format!("sha256:{}", entry.file_name().to_str().unwrap());
-            blobs.insert(name, std::fs::read(entry.path()).unwrap());
-        }
-        let index = std::fs::read(layout.path.join("index.json")).unwrap();
-        blobs.insert("1".to_owned(), index);
-        Self::start(blobs, stall_at).await
-    }
-}
-
-fn registry_store(folder: &Path, stall: Duration) -> ImageStore {
-    let mut options = StoreOptions::new(folder.join("registry-store"));
-    options.stall = stall;
-    ImageStore::open(options).unwrap()
-}
-
-/// Longer than any machine that works takes.
-const PATIENT: Duration = Duration::from_secs(60);
-
-fn ann(registry: &Registry) -> Credentials {
-    let mut credentials = Credentials::default();
-    credentials.add(&registry.address, Login { username: "ann".to_owned(), password: "secret".to_owned() });
-    credentials
-}
-
 #[tokio::test]
 async fn a_registry_with_token_login_gives_an_image_by_platform_once() {
     let folder = TempDir::new().unwrap();
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"from afar").build()]);
-    let registry = Registry::of(&layout, None).await;
+    let registry = Registry::of(&layout, Behaviour::default()).await;
     let name = format!("{}/team/app:1", registry.address);
     let store = registry_store(folder.path(), PATIENT);
     let refused =
@@ -296,7 +373,8 @@ async fn a_registry_with_token_login_gives_an_image_by_platform_once() {
 async fn a_registry_that_lies_or_stalls_is_given_up_with_the_reason() {
     let folder = TempDir::new().unwrap();
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"a").build()]);
-    let stalling = Registry::of(&layout, Some("/blobs/")).await;
+    let stalling =
+        Registry::of(&layout, Behaviour { stall_at: Some("/blobs/"), ..Behaviour::default() }).await;
     // Long enough for all that comes before it stalls.
     let store = registry_store(folder.path(), Duration::from_secs(3));
     let error = store
@@ -307,93 +385,26 @@ async fn a_registry_that_lies_or_stalls_is_given_up_with_the_reason() {
     assert!(error.contains("stalled"), "{error}");
     drop(store);
     let store = registry_store(folder.path(), PATIENT);
-    let lying = Registry::of(&layout, None).await;
+    let lying = Registry::of(&layout, Behaviour::default()).await;
     let wrong = format!("{}/app@sha256:{}", lying.address, "0".repeat(64));
     let error = store.pull(&wrong, &ann(&lying), &Progress::default()).await.unwrap_err().to_string();
     assert!(error.contains("not found"), "{error}");
     let mut blobs = HashMap::new();
     blobs.insert(format!("sha256:{}", "0".repeat(64)), b"{}".to_vec());
-    let liar = Registry::start(blobs, None).await;
+    let liar = Registry::start(blobs, Behaviour::default()).await;
     let error = store
         .pull(&format!("{}/app@sha256:{}", liar.address, "0".repeat(64)), &ann(&liar), &Progress::default())
         .await;
     assert!(error.unwrap_err().to_string().contains("the content is sha256:"));
 }
 
-/// Sends a request and gives the status line and headers of the answer.
-async fn request(address: &str, method: &str, path: &str, content_type: &str, body: &[u8]) -> String {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {content_type}\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-/// Ends the process that it stands for.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn an_image_comes_from_debians_registry_as_it_went_in() {
-    if !Path::new("/usr/bin/docker-registry").exists() {
-        println!("skipped: docker-registry is not installed (apt-get install docker-registry)");
-        return;
-    }
     let folder = TempDir::new().unwrap();
+    let Some(registry) = DebianRegistry::start(folder.path()).await else { return };
     let layout = layout(folder.path(), &[Layer::new().file("a", 0o644, b"real").build()]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let config = folder.path().join("registry.yml");
-    let data = folder.path().join("registry");
-    let text = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
-        data.display()
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = std::process::Command::new("/usr/bin/docker-registry");
-    command.arg("serve").arg(&config).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let _registry = Running(command.spawn().unwrap());
-    for _ in 0..1200 {
-        if tokio::net::TcpStream::connect(&address).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let index: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(layout.path.join("index.json")).unwrap()).unwrap();
-    let manifest_digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
-    let mut manifest = Vec::new();
-    for entry in std::fs::read_dir(layout.path.join("blobs/sha256")).unwrap() {
-        let entry = entry.unwrap();
-        let digest = format!("sha256:{}", entry.file_name().to_str().unwrap());
-        let blob = std::fs::read(entry.path()).unwrap();
-        if digest == manifest_digest {
-            manifest = blob;
-            continue;
-        }
-        let answer = request(&address, "POST", "/v2/team/app/blobs/uploads/", "text/plain", b"").await;
-        let location = answer.lines().find_map(|l| l.strip_prefix("Location: ")).expect(&answer).trim();
-        let path = location.split_once(&address).map_or(location, |(_, path)| path);
-        let answer =
-            request(&address, "PUT", &format!("{path}&digest={digest}"), "application/octet-stream", &blob)
-                .await;
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    }
-    let kind = "application/vnd.oci.image.manifest.v1+json";
-    let answer = request(&address, "PUT", "/v2/team/app/manifests/1", kind, &manifest).await;
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let manifest_digest = registry.push(&layout, "team/app", "1").await;
+    let address = &registry.address;
     let store = registry_store(folder.path(), PATIENT);
     let image = store
         .pull(&format!("{address}/team/app:1"), &Credentials::default(), &Progress::default())

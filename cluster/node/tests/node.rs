@@ -165,7 +165,7 @@ async fn services_carry_datagrams_and_have_ports_on_the_hosts_loopback() {
     let Some(cluster) = Cluster::start().await else { return };
     // Debian's busybox has no datagrams; every Debian has a small perl.
     if !std::path::Path::new("/usr/bin/perl").exists() {
-        println!("skipped: perl is not installed (apt-get install perl-base)");
+        support::skipped("perl is not installed (apt-get install perl-base)");
         return cluster.end().await;
     }
     let perl = programs_layer(&["/usr/bin/perl"], &["/usr/lib/x86_64-linux-gnu/perl-base"]);
@@ -344,6 +344,9 @@ async fn what_cannot_run_says_why() {
     cluster.run("no-image", spec).await;
     cluster.until("no-image", "ImagePullBackOff", |p| waiting(p) == "ImagePullBackOff").await;
     cluster.until_event_with("no-image", "Failed", "127.0.0.1:1").await;
+    for words in ["Error: ErrImagePull", "Error: ImagePullBackOff"] {
+        cluster.until_event_with("no-image", "Failed", words).await;
+    }
     let mut spec = pod("true");
     spec["containers"][0]["image"] = json!("registry.test/other:1");
     spec["containers"][0]["imagePullPolicy"] = json!("Never");
@@ -496,6 +499,37 @@ async fn attach_joins_the_streams_of_the_program() {
     let mut text = [0u8; 10];
     attached.stdout.read_exact(&mut text).await.unwrap();
     assert_eq!(&text, b"got words\n");
+    // The end of one session is not the end of its input.
+    drop(attached);
+    let mut attached = cluster.node().attach("default", "loop", "c", true).await.unwrap();
+    attached.stdin.as_mut().unwrap().write_all(b"more\n").await.unwrap();
+    let mut text = [0u8; 9];
+    attached.stdout.read_exact(&mut text).await.unwrap();
+    assert_eq!(&text, b"got more\n");
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn input_that_is_for_one_session_ends_with_it() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mut spec = pod("wc -c");
+    spec["restartPolicy"] = json!("Never");
+    spec["containers"][0]["stdin"] = json!(true);
+    spec["containers"][0]["stdinOnce"] = json!(true);
+    cluster.run("once", spec).await;
+    cluster.until_ready("once").await;
+    // Who only watches takes nothing of it.
+    let watched = cluster.node().attach("default", "once", "c", false).await.unwrap();
+    assert!(watched.stdin.is_none());
+    let mut attached = cluster.node().attach("default", "once", "c", true).await.unwrap();
+    attached.stdin.as_mut().unwrap().write_all(b"12345").await.unwrap();
+    let second = cluster.node().attach("default", "once", "c", true).await.unwrap();
+    assert!(second.stdin.is_none(), "it is taken");
+    attached.stdin = None;
+    let mut text = String::new();
+    attached.stdout.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "5\n");
+    cluster.until_phase("once", "Succeeded").await;
     cluster.end().await;
 }
 

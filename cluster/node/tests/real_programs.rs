@@ -16,7 +16,7 @@ fn strings(list: &[&str]) -> Option<Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nginx_pods_listen_on_port_80_side_by_side() {
     if !std::path::Path::new("/usr/sbin/nginx").exists() {
-        println!("skipped: nginx is not installed (apt-get install nginx)");
+        support::skipped("nginx is not installed (apt-get install nginx)");
         return;
     }
     let Some(cluster) = Cluster::start().await else { return };
@@ -61,7 +61,7 @@ async fn postgresql_initialises_and_answers() {
     let Some(home) =
         std::fs::read_dir("/usr/lib/postgresql").ok().and_then(|mut d| d.next()).map(|e| e.unwrap().path())
     else {
-        println!("skipped: PostgreSQL is not installed (apt-get install postgresql)");
+        support::skipped("PostgreSQL is not installed (apt-get install postgresql)");
         return;
     };
     let Some(cluster) = Cluster::start().await else { return };

@@ -3,6 +3,7 @@
 
 mod support;
 
+use futures::FutureExt;
 use seaway_node::sandbox::{BindMount, Streams, capabilities};
 use std::fs::File;
 use std::net::SocketAddrV4;
@@ -67,7 +68,14 @@ async fn pods_talk_to_each_other_and_seaway_dials_them() {
         node.run(&client, node.container("client", "two", shell("nc -w 2 10.96.7.7 8080 </dev/null"))).await;
     assert!(text.contains("service"), "{text}");
     assert_eq!(accept.await.unwrap().ip(), std::net::IpAddr::V4(client.address()));
+    // Where nobody answers nobody is waited for: the first look decides.
+    let nobody = SocketAddrV4::new("10.244.0.200".parse().unwrap(), 80);
     server.end().await;
+    for address in [nobody, SocketAddrV4::new(address, 80)] {
+        let dialed = node.namespace.dial(address).now_or_never();
+        let error = dialed.expect("an answer at once").unwrap_err().to_string();
+        assert!(error.contains("No route to host"), "{error}");
+    }
     client.end().await;
 }
 

@@ -17,8 +17,11 @@ use super::live::Live;
 use super::upstream::{FRESH_LIMIT, IDLE_LIMIT, Lease, Upstream};
 use crate::table::Backend;
 
-/// Endpoints that one request tries at most.
+/// Endpoints of one table that a request tries at most, beside those that have left it in the meantime.
 const MAX_ATTEMPTS: usize = 5;
+
+/// Newer tables that one request goes on with at most.
+const MAX_TABLES: usize = 8;
 
 /// When no endpoint can be reached, the table may be behind the pods: a request
 /// waits this long for a newer one.
@@ -57,18 +60,20 @@ pub(super) async fn exchange(
     // What came in place of `live` and `backend`.
     let mut newer: Option<(Arc<Live>, Arc<Backend>)> = None;
     let mut problem = None;
-    for _ in 0..MAX_ATTEMPTS {
+    let (mut attempts, mut tables) = (0, 0);
+    while attempts < MAX_ATTEMPTS {
         let (now, target) = newer.as_ref().map_or((live, backend), |(live, backend)| (live, backend));
         let Some((endpoint, upstream)) = now.choose(target, &tried, shared.random()) else {
-            if newer.is_some() || !shared.wait_for_table_after(live, TABLE_PATIENCE).await {
+            if tables == MAX_TABLES || !shared.wait_for_table_after(now, TABLE_PATIENCE).await {
                 break;
             }
-            let live = shared.live();
-            let backend = live.table.backend(&backend.key).unwrap_or(backend);
-            newer = Some((Arc::clone(&live), Arc::clone(backend)));
+            tables += 1;
+            attempts = 0;
+            newer = Some(newest(shared, backend));
             tried.clear();
             continue;
         };
+        let address = endpoint.address;
         *revision = Some(Arc::clone(&endpoint.revision));
         let attempt = attempt(shared, upstream, request, idle_limit);
         let outcome = match limit {
@@ -83,7 +88,13 @@ pub(super) async fn exchange(
             Err(Attempt::Unsent(unsent, message)) => {
                 request = *unsent;
                 problem = Some(message);
-                tried.push(endpoint.address);
+                // The pod went, and the table knows already: what it has now is what the request is owed.
+                if tables < MAX_TABLES && !shared.live().has(address) {
+                    tables += 1;
+                    newer = Some(newest(shared, backend));
+                    continue;
+                }
+                tried.push(address);
             }
             Err(Attempt::Lost { message, reused }) => {
                 let Some(head) = &again else { return Err(Failure::Broken(message)) };
@@ -93,12 +104,21 @@ pub(super) async fn exchange(
                     // The endpoint may be well and only have closed its idle connections.
                     upstream.close_idle();
                 } else {
-                    tried.push(endpoint.address);
+                    tried.push(address);
                 }
             }
         }
+        attempts += 1;
     }
     Err(Failure::Unreachable(problem.unwrap_or_else(|| "the backend has no endpoints".to_owned())))
+}
+
+/// The table that is served now, and what it says of a backend.
+fn newest(shared: &Shared, backend: &Arc<Backend>) -> (Arc<Live>, Arc<Backend>) {
+    let live = shared.live();
+    let backend = live.table.backend(&backend.key).unwrap_or(backend);
+    let backend = Arc::clone(backend);
+    (live, backend)
 }
 
 enum Attempt {
@@ -123,10 +143,20 @@ async fn attempt(
         let reused = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match upstream.connect(&shared.dial, &shared.limits).await {
-                Ok(connection) => connection,
-                Err(message) => return Err(Attempt::Unsent(Box::new(request), message)),
-            },
+            None => {
+                // Nobody answers at the address of a pod that has gone: not waited for longer than the table has it.
+                let connected = tokio::select! {
+                    biased;
+                    connected = upstream.connect(&shared.dial, &shared.limits) => connected,
+                    () = shared.has_left(upstream.address) => {
+                        Err(format!("{} is no endpoint any more", upstream.address))
+                    }
+                };
+                match connected {
+                    Ok(connection) => connection,
+                    Err(message) => return Err(Attempt::Unsent(Box::new(request), message)),
+                }
+            }
         };
         if upgrade {
             connection.detach();

@@ -87,6 +87,11 @@ impl Live {
         }
     }
 
+    /// Whether any backend has an endpoint at this address.
+    pub(crate) fn has(&self, address: SocketAddr) -> bool {
+        self.upstreams.contains_key(&address)
+    }
+
     /// One of the endpoints that were not tried yet: of two at random the less busy.
     pub(crate) fn choose<'a>(
         &self,

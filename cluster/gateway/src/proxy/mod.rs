@@ -150,6 +150,14 @@ impl Shared {
         let newer = tables.wait_for(|now| !Arc::ptr_eq(now, live));
         tokio::time::timeout(patience, newer).await.is_ok_and(|newer| newer.is_ok())
     }
+
+    /// Resolves once the table has no endpoint at this address.
+    async fn has_left(&self, address: SocketAddr) {
+        let mut tables = self.live.subscribe();
+        if tables.wait_for(|now| !now.has(address)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Proxy {

@@ -1,11 +1,15 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Response};
+use seaway_gateway::proxy::Proxy;
 use tokio::sync::Notify;
 
-use crate::support::{Answer, Backend, Client, World, eventually, full, get, request, serve};
+use crate::support::{
+    Answer, Backend, Client, World, dial, eventually, fetch, full, get, options, refusing, request, serve,
+};
 
 #[tokio::test]
 async fn replacing_all_endpoints_under_load_fails_no_request() {
@@ -49,6 +53,92 @@ async fn replacing_all_endpoints_under_load_fails_no_request() {
     for load in loads {
         assert!(load.await.unwrap() > 0);
     }
+}
+
+/// A proxy whose dials to `gone` never end, as those to a pod that was removed together with its network do not; and
+/// how often that was tried.
+async fn serve_with_gone(world: &World, gone: Vec<SocketAddr>) -> (Proxy, Arc<AtomicUsize>) {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let mut options = options();
+    let (plain, count) = (dial(), Arc::clone(&tried));
+    options.dial = Arc::new(move |address| {
+        if gone.contains(&address) {
+            count.fetch_add(1, Ordering::SeqCst);
+            return Box::pin(std::future::pending());
+        }
+        plain(address)
+    });
+    // Only the table ends the wait.
+    options.limits.connect = Duration::from_secs(3600);
+    let proxy = Proxy::start(options).await.unwrap();
+    proxy.set_table(world.table());
+    (proxy, tried)
+}
+
+#[tokio::test]
+async fn a_connection_to_an_endpoint_that_leaves_the_table_is_given_up_and_the_request_goes_elsewhere() {
+    let (backend, gone) = (Backend::echo("new").await, refusing().await);
+    let world = World::of("web", &[gone]);
+    let (proxy, tried) = serve_with_gone(&world, vec![gone]).await;
+    for (round, method) in [Method::GET, Method::POST].into_iter().enumerate() {
+        proxy.set_table(world.table());
+        let (answer, ()) = tokio::join!(fetch(&proxy, request(method, "/")), async {
+            eventually("the endpoint is tried", || tried.load(Ordering::SeqCst) > round).await;
+            proxy.set_table(world.clone().with("web", &[backend.address]).table());
+        });
+        assert_eq!(answer.backend(), "new");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_leave_one_after_another_use_up_no_attempts() {
+    // More than a request tries of one table.
+    let mut gone = Vec::new();
+    for _ in 0..7 {
+        gone.push(refusing().await);
+    }
+    let backend = Backend::echo("last").await;
+    let world = World::of("web", &gone[..1]);
+    let (proxy, tried) = serve_with_gone(&world, gone.clone()).await;
+    let (answer, ()) = tokio::join!(get(&proxy, "/"), async {
+        let next = gone.iter().skip(1).chain([&backend.address]);
+        for (round, address) in next.enumerate() {
+            eventually("the endpoint is tried", || tried.load(Ordering::SeqCst) > round).await;
+            proxy.set_table(world.clone().with("web", &[*address]).table());
+        }
+    });
+    assert_eq!(answer.backend(), "last");
+    assert_eq!(tried.load(Ordering::SeqCst), gone.len());
+}
+
+#[tokio::test]
+async fn a_table_that_is_fetched_anew_is_no_attempt() {
+    // All that it has refuse, and so does one of the next table.
+    let mut old = Vec::new();
+    for _ in 0..4 {
+        old.push(refusing().await);
+    }
+    let backend = Backend::echo("new").await;
+    let world = World::of("web", &old);
+    let stale = refusing().await;
+    let next = world.clone().with("web", &[stale, backend.address]).table();
+    let all_tried = Arc::new(Notify::new());
+    let mut options = options();
+    let (plain, count, tell) = (dial(), AtomicUsize::new(0), Arc::clone(&all_tried));
+    options.dial = Arc::new(move |address| {
+        if count.fetch_add(1, Ordering::SeqCst) == 3 {
+            tell.notify_one();
+        }
+        plain(address)
+    });
+    let proxy = Proxy::start(options).await.unwrap();
+    proxy.set_table(world.table());
+    let (answer, ()) = tokio::join!(get(&proxy, "/"), async {
+        all_tried.notified().await;
+        proxy.set_table(next);
+    });
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.backend(), "new");
 }
 
 /// A backend that says when a request has arrived and answers when it is told to.

@@ -7,10 +7,6 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Api;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// It is looked so often.
-const COLLECT: Duration = Duration::from_secs(3600);
 
 /// Removes what pods left that went while the node was away.
 pub(super) fn sweep(shared: &Shared, listed: &HashSet<PodKey>) {
@@ -32,7 +28,7 @@ pub(super) async fn collect(shared: Arc<Shared>) {
     let mut used_before: Option<HashSet<String>> = None;
     let mut orphans_before = HashSet::new();
     loop {
-        tokio::time::sleep(COLLECT).await;
+        tokio::time::sleep(shared.options.collect_interval).await;
         orphans_before = remove_claims(&shared, &orphans_before).await;
         let api: Api<Pod> = Api::all(shared.client.clone());
         let mine = kube::api::ListParams::default().fields(&format!("spec.nodeName={}", shared.options.name));

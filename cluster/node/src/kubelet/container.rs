@@ -119,20 +119,27 @@ pub(crate) fn container_spec(material: &Material<'_>) -> Result<ContainerSpec> {
     };
     if security.run_as_non_root.or(pod_security.run_as_non_root) == Some(true) {
         let name = user.split(':').next().unwrap_or_default();
-        match name.parse::<u32>() {
-            Ok(0) => {
-                return Err(spec_error(container, "container has runAsNonRoot and image will run as root"));
-            }
-            Ok(_) => {}
+        let is_named_by_pod = security.run_as_user.or(pod_security.run_as_user).is_some();
+        let problem = match name.parse::<u32>() {
+            Ok(0) if is_named_by_pod => Some("container's runAsUser breaks non-root policy".to_owned()),
+            Ok(0) => Some("container has runAsNonRoot and image will run as root".to_owned()),
+            Ok(_) => None,
             Err(_) if name.is_empty() => {
-                return Err(spec_error(container, "container has runAsNonRoot and image will run as root"));
+                Some("container has runAsNonRoot and image will run as root".to_owned())
             }
-            Err(_) => {
-                let problem = format!(
-                    "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root"
-                );
-                return Err(spec_error(container, &problem));
-            }
+            Err(_) => Some(format!(
+                "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root"
+            )),
+        };
+        if let Some(problem) = problem {
+            let metadata = &pod.metadata;
+            let pod = format!(
+                "{}_{}({})",
+                metadata.name.as_deref().unwrap_or_default(),
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.uid.as_deref().unwrap_or_default()
+            );
+            return Err(Error::NonRoot { problem, pod, container: container.name.clone() });
         }
     }
     let group = |id: i64| {
@@ -395,7 +402,7 @@ mod tests {
     use serde_json::json;
 
     fn spec_of(container: serde_json::Value, pod_spec: serde_json::Value) -> Result<ContainerSpec> {
-        let mut pod = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": pod_spec});
+        let mut pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": pod_spec});
         pod["spec"]["containers"] = json!([container]);
         let pod: Pod = serde_json::from_value(pod).unwrap();
         let list = |items: &[&str]| Some(items.iter().map(|s| (*s).to_owned()).collect());
@@ -454,9 +461,15 @@ mod tests {
         let privileged = json!({"name": "c", "securityContext": {"privileged": true}});
         assert!(refused(privileged, json!({})).contains("privileged"));
         let non_root = json!({"securityContext": {"runAsNonRoot": true}});
-        assert!(refused(json!({"name": "c"}), non_root.clone()).contains("non-numeric user (web)"));
+        assert_eq!(
+            refused(json!({"name": "c"}), non_root.clone()),
+            "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root \
+             (pod: \"p_n(u)\", container: c)"
+        );
         let root = json!({"name": "c", "securityContext": {"runAsUser": 0}});
-        assert!(refused(root, non_root.clone()).contains("will run as root"));
+        assert!(
+            refused(root, non_root.clone()).starts_with("container's runAsUser breaks non-root policy (pod:")
+        );
         assert!(spec_of(json!({"name": "c", "securityContext": {"runAsUser": 7}}), non_root).is_ok());
         let up = json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "../x"}]});
         assert!(spec_of(up, json!({})).is_err());

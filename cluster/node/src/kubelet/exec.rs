@@ -129,13 +129,16 @@ impl Node {
     }
 
     /// Joins the streams of a container's own program: its output from now on, and its input when it has one
-    /// (`stdin: true`). Output and errors come as one stream.
+    /// (`stdin: true`); with `stdinOnce: true` that ends with this session. Output and errors come as one stream.
     pub async fn attach(&self, namespace: &str, pod: &str, container: &str, stdin: bool) -> Result<Exec> {
         let key = self.shared.key(namespace, pod)?;
         let fail =
             |e: std::io::Error| Error::Start { container: container.to_owned(), problem: e.to_string() };
         let live = self.shared.with_live(&key, container, |live| {
-            let input = live.stdin.as_ref().map(OwnedFd::try_clone).transpose();
+            let input = match live.stdin_once && stdin {
+                true => Ok(live.stdin.take()),
+                false => live.stdin.as_ref().map(OwnedFd::try_clone).transpose(),
+            };
             (live.process.clone(), input, live.terminal)
         });
         let missing =

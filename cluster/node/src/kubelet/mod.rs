@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod grpc;
 mod host_path;
+mod host_ports;
 mod ownership;
 mod prepare;
 mod pressure;
@@ -97,6 +98,8 @@ pub struct NodeOptions {
     pub disk_reserve: u64,
     /// How often it is measured what pods use and what the machine has left.
     pub disk_interval: Duration,
+    /// How often it is looked for images and claims' folders that nothing needs any more; they go at the second look.
+    pub collect_interval: Duration,
     /// So many bytes of the machine's memory stay available: below that, the pod that uses most beyond its request is
     /// ended.
     pub memory_reserve: u64,
@@ -123,6 +126,7 @@ impl NodeOptions {
             max_processes: 4096,
             disk_reserve: 512 << 20,
             disk_interval: Duration::from_secs(10),
+            collect_interval: Duration::from_secs(3600),
             memory_reserve: 100 << 20,
         }
     }

@@ -166,6 +166,8 @@ impl ContainerRun {
                 group: group.clone(),
                 run: self.run,
                 stdin,
+                // A terminal has no end of input but the one that is typed.
+                stdin_once: container.stdin_once == Some(true) && container.tty != Some(true),
                 terminal: container.tty == Some(true),
                 written,
             },

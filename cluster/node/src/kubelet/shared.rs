@@ -50,6 +50,8 @@ pub(crate) struct Live {
     pub(crate) run: i32,
     /// To its standard input or terminal, when it has one.
     pub(crate) stdin: Option<OwnedFd>,
+    /// `stdinOnce`: its standard input is for the first who attaches, and ends with that session.
+    pub(crate) stdin_once: bool,
     /// Its streams are a terminal.
     pub(crate) terminal: bool,
     /// Counts writes to its log.
@@ -207,10 +209,10 @@ impl Shared {
         &self,
         key: &PodKey,
         container: &str,
-        look: impl FnOnce(&Live) -> T,
+        look: impl FnOnce(&mut Live) -> T,
     ) -> Option<T> {
-        let pods = self.pods.lock();
-        pods.get(&(key.namespace.clone(), key.name.clone()))?.live.get(container).map(look)
+        let mut pods = self.pods.lock();
+        pods.get_mut(&(key.namespace.clone(), key.name.clone()))?.live.get_mut(container).map(look)
     }
 
     /// Bytes of memory that a pod's containers use. `None` where the host does not count them.

@@ -313,7 +313,13 @@ fn after_a_restart_of_the_node_what_ran_is_started_again_and_counted() {
     assert_eq!(container.restart_count, 3);
     let last = container.last_state.unwrap().terminated.unwrap();
     assert_eq!((last.exit_code, last.reason.as_deref()), (255, Some("Unknown")));
+    assert_eq!(last.container_id.as_deref(), Some("seaway://old"));
     assert_eq!(story.status().start_time.unwrap().0.to_string(), "2025-12-31T00:00:00Z");
+    // What had ended before is still called the same, however often the node is started.
+    let mut again = serde_json::to_value(story.status()).unwrap();
+    again["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let last = Story::with_status(simple("Always"), again).container().last_state.unwrap();
+    assert_eq!(last.terminated.unwrap().container_id.as_deref(), Some("seaway://old"));
     // Without restarts, the pod has failed.
     let mut story = Story::with_status(simple("Never"), status);
     assert_eq!(story.step(), []);

@@ -9,6 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::Ipv4Addr;
 
+/// What every container's ID begins with in the API: the runtime's name.
+pub(crate) const ID_PREFIX: &str = "seaway://";
+
 /// Why a pod failed that this node cannot run at all.
 pub(crate) const REJECTED: &str = "UnexpectedAdmissionError";
 
@@ -178,7 +181,7 @@ fn container_status(
             ImageState::Ready { id } => id.clone(),
             _ => String::new(),
         },
-        container_id: container_id.filter(|id| !id.is_empty()).map(|id| format!("seaway://{id}")),
+        container_id: container_id.filter(|id| !id.is_empty()).map(|id| format!("{ID_PREFIX}{id}")),
         ready: match state.kind {
             Kind::Init => matches!(&state.run, Run::Ended { how, .. } if how.code == 0),
             Kind::Sidecar | Kind::Main => state.is_ready,
@@ -244,7 +247,7 @@ fn current(pod: &Pod, pod_state: &PodState, state: &ContainerState, now: Timesta
 fn terminated(how: &Ended) -> ApiState {
     ApiState {
         terminated: Some(ContainerStateTerminated {
-            container_id: Some(format!("seaway://{}", how.container_id))
+            container_id: Some(format!("{ID_PREFIX}{}", how.container_id))
                 .filter(|_| !how.container_id.is_empty()),
             exit_code: how.code,
             finished_at: Some(Time(how.finished)),

@@ -4,6 +4,7 @@ mod perform;
 
 use super::container::{PodFolders, unsupported, why_host_users};
 use super::environment::PodFacts;
+use super::host_ports;
 use super::probe::ProbeKind;
 use super::report::API_RETRY;
 use super::run::Outcome;
@@ -249,6 +250,7 @@ impl Worker {
                     let message = format!("The pod's users are the host's: {why}.");
                     self.event(None, true, "HostUsers", message);
                 }
+                self.tasks.spawn(host_ports::serve(self.shared.clone(), self.pod.clone(), sandbox.clone()));
                 self.state.sandbox(Ok(sandbox.address()), now);
                 self.shared.settle(&self.key, Some(sandbox.clone()));
                 self.sandbox = Some(sandbox);
@@ -314,13 +316,15 @@ impl Worker {
                 };
                 if reason == "ErrImagePull" {
                     self.event(Some(index), true, "Failed", format!("Failed to pull image \"{name}\": {e}"));
+                    self.event(Some(index), true, "Failed", format!("Error: {reason}"));
                     self.event(Some(index), false, "BackOff", format!("Back-off pulling image \"{name}\""));
                 } else if reason == "InvalidImageName" {
                     self.event(Some(index), true, "InspectFailed", message.clone());
                 } else {
                     self.event(Some(index), true, "ErrImageNeverPull", message.clone());
                 }
-                self.event(Some(index), true, "Failed", format!("Error: {reason}"));
+                let shown = if reason == "ErrImagePull" { "ImagePullBackOff" } else { reason };
+                self.event(Some(index), true, "Failed", format!("Error: {shown}"));
                 self.state.image(index, Err((reason, message)), now);
             }
         }

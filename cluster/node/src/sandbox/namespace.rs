@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::helper::HELPER_ARGUMENT;
 use crate::helper::protocol::{Failure, NodeRequest, NodeSetup, Reply};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -60,11 +61,13 @@ pub struct NodeNamespace {
     lost: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     addresses: Arc<Mutex<Addresses>>,
+    freed: watch::Sender<()>,
 }
 
 #[derive(Debug)]
 struct Addresses {
-    used: HashSet<u32>,
+    /// Host parts that pods have, and whether the pod still runs.
+    used: HashMap<u32, bool>,
     next: u32,
 }
 
@@ -151,8 +154,9 @@ impl NodeNamespace {
             }
             let _ = lost_sender.send(true);
         });
-        let addresses = Arc::new(Mutex::new(Addresses { used: HashSet::new(), next: 2 }));
-        Ok(Self { options, requests, lost: lost_receiver, closing, addresses })
+        let addresses = Arc::new(Mutex::new(Addresses { used: HashMap::new(), next: 2 }));
+        let freed = watch::Sender::new(());
+        Ok(Self { options, requests, lost: lost_receiver, closing, addresses, freed })
     }
 
     /// Address of the bridge: the pods' gateway and name server.
@@ -183,12 +187,38 @@ impl NodeNamespace {
         self.closing.send_replace(true);
     }
 
-    /// Connects to an address of the node's network.
+    /// Connects to an address of the node's network. A pod that is gone is unreachable at once, also when it goes
+    /// while the connection is made: nothing would answer there, not even with a refusal.
     pub async fn dial(&self, address: SocketAddrV4) -> Result<TcpStream> {
         let network = |source| Error::Network { what: format!("connect to {address}"), source };
-        let socket = self.socket(NodeRequest::TcpSocket).await?;
-        let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
-        socket.connect(SocketAddr::V4(address)).await.map_err(network)
+        let mut freed = self.freed.subscribe();
+        let connect = async {
+            let socket = self.socket(NodeRequest::TcpSocket).await?;
+            let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+            socket.connect(SocketAddr::V4(address)).await.map_err(network)
+        };
+        let gone = async {
+            while !self.is_vacant(*address.ip()) {
+                if freed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = gone => Err(network(std::io::Error::from_raw_os_error(libc::EHOSTUNREACH))),
+            connected = connect => connected,
+        }
+    }
+
+    /// Whether an address of the pods' network belongs to no running pod.
+    fn is_vacant(&self, address: Ipv4Addr) -> bool {
+        let size = 1u32 << (32 - u32::from(self.options.pods_prefix));
+        let base = u32::from(self.options.pods) & !(size - 1);
+        let Some(host) = u32::from(address).checked_sub(base).filter(|host| (2..size).contains(host)) else {
+            return false;
+        };
+        self.addresses.lock().used.get(&host) != Some(&true)
     }
 
     /// Listens on an address of the bridge or of a service.
@@ -233,9 +263,11 @@ impl NodeNamespace {
         for _ in 2..size {
             let host = addresses.next;
             addresses.next = if host + 2 >= size { 2 } else { host + 1 };
-            if addresses.used.insert(host) {
+            if let Entry::Vacant(free) = addresses.used.entry(host) {
+                free.insert(true);
                 let ip = Ipv4Addr::from(base | host);
-                return Ok(PodAddress { ip, host, addresses: self.addresses.clone() });
+                let (addresses, freed) = (self.addresses.clone(), self.freed.clone());
+                return Ok(PodAddress { ip, host, addresses, freed });
             }
         }
         Err(Error::Network {
@@ -251,6 +283,15 @@ pub(super) struct PodAddress {
     ip: Ipv4Addr,
     host: u32,
     addresses: Arc<Mutex<Addresses>>,
+    freed: watch::Sender<()>,
+}
+
+impl PodAddress {
+    /// Nobody answers there any more; the address stays taken.
+    pub(super) fn vacate(&self) {
+        self.addresses.lock().used.insert(self.host, false);
+        self.freed.send_replace(());
+    }
 }
 
 impl std::ops::Deref for PodAddress {
@@ -263,6 +304,7 @@ impl std::ops::Deref for PodAddress {
 impl Drop for PodAddress {
     fn drop(&mut self) {
         self.addresses.lock().used.remove(&self.host);
+        self.freed.send_replace(());
     }
 }
 

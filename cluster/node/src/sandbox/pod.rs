@@ -151,14 +151,19 @@ impl Sandbox {
             }
         });
         let weak = Arc::downgrade(&shared);
+        let address = Arc::new(address);
+        let taken = Arc::downgrade(&address);
         tokio::spawn(async move {
             read_events(&mut read, &weak).await;
+            if let Some(address) = taken.upgrade() {
+                address.vacate();
+            }
             if let Some(shared) = weak.upgrade() {
                 shared.lose_all();
             }
             let _ = ended_sender.send(true);
         });
-        Ok(Self { shared, address: Arc::new(address), own_users })
+        Ok(Self { shared, address, own_users })
     }
 
     /// Whether its users are its own. False where the host can give it none, and where the pod asked for the host's.

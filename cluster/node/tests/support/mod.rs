@@ -2,11 +2,18 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 pub mod cluster;
+pub mod registry;
 pub mod sandbox;
 
 use seaway_node::image::{ImageConfig, LayoutWriter};
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
+
+/// Says why a test is not run. With `SEAWAY_TEST_NO_SKIP` set, what could have been installed has to be.
+pub fn skipped(missing: &str) {
+    assert!(std::env::var_os("SEAWAY_TEST_NO_SKIP").is_none(), "SEAWAY_TEST_NO_SKIP is set, and {missing}");
+    println!("skipped: {missing}");
+}
 
 /// A layer archive, entry by entry.
 pub struct Layer(Builder<Vec<u8>>);
@@ -53,7 +60,7 @@ impl Layer {
 /// A layer with Debian's static busybox as every command; `None` where it is not installed.
 pub fn busybox_layer() -> Option<Vec<u8>> {
     let Ok(busybox) = std::fs::read("/bin/busybox") else {
-        println!("skipped: /bin/busybox is not installed (apt-get install busybox-static)");
+        skipped("/bin/busybox is not installed (apt-get install busybox-static)");
         return None;
     };
     let list = std::process::Command::new("/bin/busybox").arg("--list").output().unwrap();

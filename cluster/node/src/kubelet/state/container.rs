@@ -1,5 +1,6 @@
 //! One container's part of the state: how it begins, and which of its steps is due.
 
+use super::super::status::ID_PREFIX;
 use super::{Action, ContainerState, Ended, ImageState, Kind, LOST, Run};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, ContainerStatus};
@@ -25,7 +26,7 @@ impl ContainerState {
                     message: None,
                     started: running.started_at.as_ref().map_or(now, |t| t.0),
                     finished: now,
-                    container_id: before.container_id.clone().unwrap_or_default(),
+                    container_id: own_id(before.container_id.as_deref()),
                 });
                 restarts += 1;
             } else if let Some(ended) = state.and_then(|s| s.terminated.as_ref()) {
@@ -88,6 +89,12 @@ fn ended_before(ended: &ContainerStateTerminated, now: Timestamp) -> Ended {
         message: ended.message.clone(),
         started: ended.started_at.as_ref().map_or(now, |t| t.0),
         finished: ended.finished_at.as_ref().map_or(now, |t| t.0),
-        container_id: ended.container_id.clone().unwrap_or_default(),
+        container_id: own_id(ended.container_id.as_deref()),
     }
+}
+
+/// An ID as the API has it, `seaway://ID`, without what says whose it is.
+fn own_id(shown: Option<&str>) -> String {
+    let shown = shown.unwrap_or_default();
+    shown.strip_prefix(ID_PREFIX).unwrap_or(shown).to_owned()
 }
