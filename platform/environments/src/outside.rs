@@ -21,7 +21,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) hosts: &'a BTreeMap<String, String>,
     /// Name and namespace of its services.
     pub(crate) services: &'a BTreeSet<(String, String)>,
-    /// Hosts at which components answer that are shared.
+    /// Hosts at which components answer that are shared with what is copied.
     pub(crate) others: &'a BTreeSet<String>,
 }
 
@@ -35,7 +35,7 @@ const FILES: [&str; 10] = ["cc", "gz", "js", "md", "mo", "pl", "ps", "py", "rs",
 
 /// How a text names a host.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// `scheme://HOST`, perhaps with a user before it.
     Url,
     /// `HOST:PORT`.
@@ -107,7 +107,7 @@ impl Inside<'_> {
 }
 
 /// How the text names what lies there; `None`: not as a host.
-fn form(text: &str, begin: usize, end: usize) -> Option<Form> {
+pub(crate) fn form(text: &str, begin: usize, end: usize) -> Option<Form> {
     let before = &text[..begin];
     let in_authority = || {
         let rest = before.rsplit_once("://").map(|(_, rest)| rest);
