@@ -9,6 +9,7 @@
 
 mod definitions;
 pub mod environment;
+mod images;
 mod links;
 pub mod stack;
 mod validation;
