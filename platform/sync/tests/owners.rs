@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 use serde_json::{Value, json};
 use support::copy::{COPY, copy, has, key, says, synced, view, world};
+use support::http::{PASSWORD, USER};
 use support::{World, config};
 
 async fn overrides(world: &World, all: Value) {
@@ -138,5 +139,75 @@ async fn fidelity_tells_apart_what_somebody_changed_in_the_cluster_on_each_side(
             drift(world).await == (theirs.clone(), mine.clone())
         })
         .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_pod_says_what_that_waits_for() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n  \
+                      template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: 'web:1'}]}\n";
+    let world = World::new().await;
+    let repository = support::Repository::new();
+    repository.push("main", "first", &[("deploy/web.yaml", Some(deployment))]);
+    world.follow(&repository, json!({})).await;
+    world
+        .until("it is deployed", async |world| {
+            world.get("apps/v1", "Deployment", Some("shop"), "web").await.is_some()
+        })
+        .await;
+    // As a controller and a node would.
+    world
+        .create(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "web:1"}]}}))
+        .await;
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(world.admin(), "shop");
+    let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
+    let status = json!({"status": {"phase": "Pending", "containerStatuses": [{"name": "web", "image": "web:1",
+        "imageID": "", "ready": false, "restartCount": 0, "state": waiting}]}});
+    pods.patch_status("web-1", &Default::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+    world
+        .until("the environment says so", async |world| {
+            world.view().is_some_and(|view| {
+                view.message.contains("Deployment.apps shop/web")
+                    && view.message.contains("pod web-1: container web: ErrImagePull: no such image")
+            })
+        })
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_expired_leaves_a_copy_as_it_is_and_is_told() {
+    let repository = support::Repository::over_http().await;
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    repository.push("feature", "mine", &[("deploy/a.yaml", Some(&config("a", "mine")))]);
+    repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let world = World::new().await;
+    let url = repository.private_url();
+    world
+        .create(json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "git", "namespace": "seaway", "labels": {"seaway.dev/credentials": "git"}},
+            "stringData": {"url": url, "username": USER, "password": PASSWORD}}))
+        .await;
+    world.follow_url(&url, json!({})).await;
+    world.synced(&first).await;
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway-jane"}})).await;
+    copy(&world, "mine", json!({"overrides": [{"component": "web", "revision": "feature"}]})).await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let token = async |token: &str| {
+        world
+            .patch("v1", "Secret", "seaway", "git", "test", json!({"stringData": {"password": token}}))
+            .await;
+    };
+    token("expired").await;
+    says(&world, "mine", "refuses access").await;
+    has(&world, "mine-shop", "a", "mine").await;
+    let deviation = serde_json::from_value(json!({"component": "web", "revision": "other"})).unwrap();
+    let refused = world.sync().check_override(&key("mine"), &deviation).await.unwrap_err().to_string();
+    assert!(refused.contains("refuses access"), "{refused}");
+    token(PASSWORD).await;
+    repository.push("feature", "again", &[("deploy/a.yaml", Some(&config("a", "again")))]);
+    has(&world, "mine-shop", "a", "again").await;
     world.stop().await;
 }
