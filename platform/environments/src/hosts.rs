@@ -83,6 +83,10 @@ impl Texts<'_> {
     }
 
     fn word(&self, word: &str) -> Option<String> {
+        // Most words are no names of hosts.
+        if !word.contains('.') {
+            return None;
+        }
         if let Some(host) = self.hosts.get(&word.to_ascii_lowercase()) {
             return Some(host.clone());
         }

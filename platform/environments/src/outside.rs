@@ -1,4 +1,5 @@
-//! Hosts outside the cluster in the values of ConfigMaps and in variables and arguments of containers.
+//! Hosts outside the cluster in the values of ConfigMaps, in variables and arguments of containers, and in the names that
+//! pods give to addresses.
 //!
 //! A text names one when it is a URL, a host with a port, or nothing but a host. What only might be one (a file's name, a
 //! Java package) is left alone where a domain of the Internet would end otherwise.
@@ -154,7 +155,8 @@ pub(crate) fn places(id: &ObjectId) -> Vec<String> {
             fields.into_iter().map(move |field| format!("{at}/{list}/*/{field}"))
         })
     };
-    TEMPLATES.iter().flat_map(|at| in_template(at)).collect()
+    let aliases = |at: &&str| format!("{at}/hostAliases/*/hostnames/*");
+    TEMPLATES.iter().flat_map(|at| in_template(at)).chain(TEMPLATES.iter().map(aliases)).collect()
 }
 
 /// What one object names of the outside.

@@ -174,6 +174,18 @@ fn addresses_that_somebody_wrote_stop_the_copy() {
 }
 
 #[test]
+fn names_that_pods_give_to_addresses_are_hosts_outside() {
+    let mut objects = [workload(json!([]))];
+    objects[0]["spec"]["template"]["spec"]["hostAliases"] =
+        json!([{"ip": "10.1.2.3", "hostnames": ["db.prod.example.com"]}]);
+    let error = rewrite(&objects, &stack(json!({}))).unwrap_err().to_string();
+    assert!(error.contains("it names db.prod.example.com, outside the cluster"), "{error}");
+    let kept = json!({"productionOnly": [
+        {"name": "db", "host": "db.prod.example.com", "standIn": {"keep": true}}]});
+    declared(&objects, &stack(kept));
+}
+
+#[test]
 fn what_makes_secrets_in_the_cluster_stops_the_copy_until_a_secret_stands_in() {
     let objects = [
         json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "metadata": {"name": "pay"},

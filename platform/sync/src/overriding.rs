@@ -93,7 +93,9 @@ fn collect<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         Value::Object(map) => {
             for (key, child) in map {
                 match child {
-                    Value::String(image) if key == "image" => drop(found.insert(without_tag(image))),
+                    Value::String(image) if key == "image" => {
+                        found.insert(without_tag(image));
+                    }
                     child => collect(child, found),
                 }
             }
