@@ -87,12 +87,12 @@ fn a_copy_is_open_inside_and_closed_outside(admin: &Path, features: Features) {
     assert!(printed.success, "{printed:?}");
     let invited = ada.json("account create jane --role developer -o json");
     jane.enter("jane", invited["link"].as_str().unwrap());
-    eventually("production is there to be copied", || {
-        jane.run("env create mine --copy-of production --dry-run").success
-    });
     if !features.counts_custom_resources {
         k.ok("delete resourcequota --all -n seaway-jane");
     }
+    eventually("production is there to be copied", || {
+        jane.run("env create mine --copy-of production --dry-run").success
+    });
     let made = jane.ok("env create mine --copy-of production --no-wait");
     assert!(made.stdout.contains("nothing that enforces NetworkPolicies was found"), "{made:?}");
     eventually("the copy runs", || k.run("get configmap settings -n mine-shop").success);
@@ -168,7 +168,12 @@ fn a_copy_is_open_inside_and_closed_outside(admin: &Path, features: Features) {
 #[test]
 fn on_the_embedded_api() {
     let cluster = Cluster::start();
-    let features = Features { pod_security: true, service_accounts: true, counts_custom_resources: true };
+    let features = Features {
+        pod_security: true,
+        service_accounts: true,
+        counts_custom_resources: true,
+        refuses_endless_tokens: true,
+    };
     a_copy_is_open_inside_and_closed_outside(&cluster.kubeconfig(), features);
 }
 
@@ -179,8 +184,13 @@ fn on_a_real_kubernetes() {
     real.start_controllers();
     let k = Kubectl::new(&real.kubeconfig());
     eventually("the default account is there", || k.run("get serviceaccount default -n default").success);
-    // 1.20 knows no Pod Security, is started without the plugin that looks for accounts, and its quota controller does
+    // 1.20 knows no Pod Security and no policies of admission, is started without the plugin that looks for accounts, and its quota controller does
     // not come to count custom resources here.
-    let features = Features { pod_security: false, service_accounts: false, counts_custom_resources: false };
+    let features = Features {
+        pod_security: false,
+        service_accounts: false,
+        counts_custom_resources: false,
+        refuses_endless_tokens: false,
+    };
     a_copy_is_open_inside_and_closed_outside(&real.kubeconfig(), features);
 }

@@ -163,6 +163,56 @@ fn a_developer_has_a_copy_of_production_changes_it_and_hands_that_back() {
 }
 
 #[test]
+fn a_copy_comes_from_git_as_well_and_a_kubeconfig_works_by_itself() {
+    let (demo, jane) = demo();
+    let (kubectl, clone) = (Kubectl::new(&demo.kubeconfig()), demo.clone_of_repository());
+
+    // Who is known by a kubeconfig alone gets one for his copy that needs nothing else.
+    let admin = Person::new(&demo.kubeconfig());
+    admin.ok("env create own --copy-of production");
+    let config = demo.folder.join("own.yaml");
+    std::fs::write(&config, admin.ok("env kubeconfig own").stdout).unwrap();
+    let pods = Command::new(Kubectl::program())
+        .args(["get", "pods", "-o", "name"])
+        .env("KUBECONFIG", &config)
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env_remove("SEAWAY_TOKEN")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&pods.stdout).contains("pod/web-"), "{pods:?}");
+
+    // What a person has in Git is followed by an account that operations have made an owner there.
+    git(&clone, "checkout --quiet -b janes");
+    let folder = clone.join("janes");
+    std::fs::create_dir(&folder).unwrap();
+    let environment = "apiVersion: seaway.dev/v1alpha1\nkind: Environment\nmetadata: {name: mine}\nspec: {copyOf: production, class: personal}\n";
+    let note = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: note}\n";
+    std::fs::write(folder.join("mine.yaml"), environment).unwrap();
+    std::fs::write(folder.join("note.yaml"), note).unwrap();
+    git(&clone, "add --all");
+    git(&clone, "commit --quiet -m Mine");
+    git(&clone, "push --quiet origin HEAD:janes");
+    let url = kubectl.ok("get stack shop -n seaway -o jsonpath={.spec.components[0].source.repo}").stdout;
+    let rbac = "rbac.authorization.k8s.io";
+    kubectl.apply(&format!(
+        "apiVersion: seaway.dev/v1alpha1\nkind: Stack\nmetadata: {{name: janes, namespace: seaway}}\nspec:\n  components:\n  \
+         - {{name: environments, source: {{repo: '{url}', path: janes, revision: janes}}}}\n---\n\
+         apiVersion: seaway.dev/v1alpha1\nkind: Environment\nmetadata: {{name: janes, namespace: seaway}}\nspec: {{stack: janes, \
+         class: staging, destination: {{namespace: seaway-jane}}}}\n---\n\
+         apiVersion: {rbac}/v1\nkind: RoleBinding\nmetadata: {{name: git, namespace: seaway-jane}}\nroleRef: {{apiGroup: {rbac}, \
+         kind: ClusterRole, name: seaway-owner}}\nsubjects: [{{kind: ServiceAccount, name: seaway-janes, namespace: seaway}}]\n"
+    ));
+    eventually("the copy answers", || title(&demo, "shop.mine.localhost") == "Corner Shop – production 1.0");
+    eventually("it is hers", || jane.json("env show mine -o json")["owner"] == "jane");
+    assert_eq!(reasons(&jane), (0.into(), vec!["identity names".into()]));
+    std::fs::remove_file(folder.join("mine.yaml")).unwrap();
+    git(&clone, "commit --quiet --all -m Without");
+    git(&clone, "push --quiet origin HEAD:janes");
+    eventually("with the file it goes", || !kubectl.run("get namespace mine-shop").success);
+    eventually("the Environment, too", || !kubectl.run("get environment mine -n seaway-jane").success);
+}
+
+#[test]
 fn creation_and_deletion_go_on_after_kill_9() {
     let (demo, jane) = demo();
     jane.ok("env create mine --copy-of production --no-wait");

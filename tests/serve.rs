@@ -306,6 +306,7 @@ fn what_is_installed_is_plain_yaml_with_few_rights() {
     k.apply(&text);
     // A second time nothing changes.
     assert!(k.apply(&text).lines().all(|line| line.ends_with("unchanged")), "{}", k.apply(&text));
+    k.ok("get validatingadmissionpolicies,validatingadmissionpolicybindings seaway-copies");
     let pod = k.ok("get deployment seaway -n seaway-system -o json").stdout;
     let pod: Value = serde_json::from_str(&pod).unwrap();
     let container = &pod["spec"]["template"]["spec"]["containers"][0];

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use login::Login;
-use target::Target;
+use target::{KubeconfigContext, Target};
 pub(crate) use target::{ServerOptions, Token, counts_before_login};
 pub(crate) use url::Url;
 
@@ -90,6 +90,11 @@ impl Client {
     /// Where the server is.
     pub(crate) fn url(&self) -> &Url {
         &self.target.url
+    }
+
+    /// The context of the kubeconfig whose token is sent, if it is one of a kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> Option<&KubeconfigContext> {
+        self.target.kubeconfig.as_ref()
     }
 
     /// Reads something.

@@ -8,6 +8,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use seaway_api::{Environment, personal_namespace};
+use seaway_sync::view::EnvironmentKey;
 use serde_json::{Value, json};
 
 use crate::accounts::{AccountName, Grant, Role};
@@ -21,6 +22,9 @@ const MANAGER: &str = "seaway";
 const OWNED_BY: &str = "seaway.dev/owner";
 /// Environments that a person may have at once, unless operations say otherwise in the quota.
 const ENVIRONMENTS: &str = "5";
+/// The quota that says so, and what it counts.
+const QUOTA: &str = "seaway-environments";
+const COUNTED: &str = "count/environments.seaway.dev";
 /// Environments that are named when they keep a namespace from being deleted.
 const NAMED: usize = 10;
 /// How long the end of a namespace is waited for, and how often it is looked for.
@@ -89,6 +93,33 @@ pub(crate) async fn ensure_own(person: &Person, namespace: &str) -> Result<(), P
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
         other => other.map_err(Problem::from_kubernetes),
     }
+}
+
+/// Why an environment was not made: when there are as many as there may be, with what to do.
+pub(crate) fn too_many(person: &Person, key: &EnvironmentKey, error: kube::Error) -> Problem {
+    let limit = match &error {
+        kube::Error::Api(status) => limit(&status.message),
+        _ => None,
+    };
+    let Some(limit) = limit else { return Problem::from_kubernetes(error) };
+    let namespace = &key.namespace;
+    let whose = match *namespace == personal_namespace(&person.identity.name) {
+        true => format!("{} has", person.identity.name),
+        false => format!("there are in namespace {namespace}"),
+    };
+    let environments = if limit == 1 { "environment" } else { "environments" };
+    Problem::unprocessable(format!("{whose} {limit} {environments} already, as many as there may be at once"))
+        .help(format!(
+            "delete one with `seaway env delete`; or ask operations to raise the ResourceQuota {QUOTA} in namespace \
+             {namespace}"
+        ))
+}
+
+/// How many there may be, from what Kubernetes says of a quota of environments that is exceeded.
+fn limit(message: &str) -> Option<u64> {
+    let (_, limited) = message.split_once("exceeded quota")?.1.split_once("limited: ")?;
+    let (_, rest) = limited.split_once(&format!("{COUNTED}="))?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Deletes what is left of an earlier account, and waits for its end for a while.
@@ -181,8 +212,7 @@ fn objects(name: &AccountName) -> [Value; 3] {
             "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": OWNER},
             "subjects": [{"apiGroup": GROUP, "kind": "User", "name": name.as_str()}]}),
         json!({"apiVersion": "v1", "kind": "ResourceQuota",
-            "metadata": {"namespace": namespace, "name": "seaway-environments"},
-            "spec": {"hard": {"count/environments.seaway.dev": ENVIRONMENTS}}}),
+            "metadata": {"namespace": namespace, "name": QUOTA}, "spec": {"hard": {COUNTED: ENVIRONMENTS}}}),
     ]
 }
 

@@ -194,6 +194,84 @@ async fn a_copy_is_kept_until_a_time() {
 }
 
 #[tokio::test]
+async fn who_has_as_many_environments_as_there_may_be_is_told_so_before_and_when_one_is_made() {
+    let (world, _) = world().await;
+    world
+        .create(json!({"apiVersion": "v1", "kind": "ResourceQuota",
+            "metadata": {"name": "seaway-environments", "namespace": "seaway-jane"},
+            "spec": {"hard": {"count/environments.seaway.dev": "1"}}}))
+        .await;
+    let made = world.post("jane", ALL, json!({"name": "mine", "copyOf": "staging"})).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    for dry_run in [true, false] {
+        let asked = json!({"name": "more", "copyOf": "staging", "dryRun": dry_run});
+        let refused = world.post("jane", ALL, asked).await;
+        assert_eq!(refused.status, 422, "{refused:?}");
+        assert_eq!(refused.body["detail"], "jane has 1 environment already, as many as there may be at once");
+        assert!(refused.body["help"].as_str().unwrap().contains("seaway env delete"), "{refused:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_copy_does_not_have_is_said_before_it_is_made() {
+    let (world, repository) = world().await;
+    let allow = json!({"spec": {"allow": {"repositories": [repository.url()],
+                                          "clusterKinds": ["PriorityClass.scheduling.k8s.io"]}}});
+    let stacks: kube::Api<seaway_api::Stack> = kube::Api::namespaced(world.cluster(), "seaway");
+    stacks.patch("shop", &Default::default(), &kube::api::Patch::Merge(&allow)).await.unwrap();
+    let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+                       "metadata": {"name": "shop"}, "value": 7});
+    repository.add("class.yaml", &class);
+    world
+        .until("it is deployed", async || {
+            world.post("admin", "/api/v1/environments/seaway/staging/sync", json!({})).await;
+            let asked = json!({"name": "mine", "copyOf": "staging", "dryRun": true});
+            let shown = world.post("jane", ALL, asked).await;
+            shown.body["copy"]["leftOut"][0]["object"] == "PriorityClass.scheduling.k8s.io shop"
+        })
+        .await;
+    let shown = world.post("jane", ALL, json!({"name": "mine", "copyOf": "staging", "dryRun": true})).await;
+    assert_eq!(
+        shown.body["copy"]["leftOut"][0]["reason"],
+        "it lives in the cluster: that of staging is used"
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_of_an_earlier_release_runs_it_and_stays_there() {
+    let (world, repository) = world().await;
+    let first = world.get("jane", "/api/v1/environments/seaway/staging").await.body["release"].clone();
+    let sync = async || {
+        let synced = world.post("admin", "/api/v1/environments/seaway/staging/sync", json!({})).await;
+        assert_eq!(synced.body["record"]["outcome"], "succeeded", "{synced:?}");
+    };
+    repository.commit("main", "2");
+    sync().await;
+    has(&world, "shop", "2").await;
+    let asked = json!({"name": "mine", "copyOf": "staging", "release": first});
+    let made = world.post("jane", ALL, asked).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    has(&world, "mine-shop", "1").await;
+    // What it copies goes on, and it does not.
+    repository.commit("main", "3");
+    sync().await;
+    has(&world, "shop", "3").await;
+    let follows = world.post("jane", ALL, json!({"name": "other", "copyOf": "staging"})).await;
+    assert_eq!(follows.status, 200, "{follows:?}");
+    has(&world, "other-shop", "3").await;
+    has(&world, "mine-shop", "1").await;
+    let fidelity = world.get("jane", &format!("{MINE}/fidelity")).await;
+    assert_eq!(fidelity.body["undeclared"], 0, "{fidelity:?}");
+    assert!(
+        explained(&fidelity.body)[0].starts_with("ConfigMap .data.key override web pinned at "),
+        "{fidelity:?}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_is_said() {
     let (world, _) = world().await;
     let made = world.post("jane", ALL, json!({"name": "mine", "copyOf": "staging"})).await;

@@ -16,6 +16,8 @@ pub(crate) struct Features {
     pub(crate) service_accounts: bool,
     /// How many custom resources there are, where a quota limits that.
     pub(crate) counts_custom_resources: bool,
+    /// Whether Secrets with tokens that never end are refused in copies.
+    pub(crate) refuses_endless_tokens: bool,
 }
 
 /// A Kubernetes API, asked as somebody.
@@ -225,6 +227,13 @@ fn bounds() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 
 const INSIDE: &str = "mine-shop";
 
+/// A Secret that gets a token of an account of its namespace, which holds until the Secret is gone.
+fn endless_token(account: &str) -> Value {
+    let mut secret = object("v1", "Secret", &json!({"type": "kubernetes.io/service-account-token"}));
+    secret["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": account});
+    secret
+}
+
 /// The owner of `mine`, a copy of what runs in `shop`: how many requests are allowed and forbidden.
 pub(crate) fn check(api: &Api, features: Features) -> (usize, usize) {
     let mut checked = Checked { api, allowed: 0, forbidden: 0, wrong: Vec::new() };
@@ -328,6 +337,11 @@ pub(crate) fn check(api: &Api, features: Features) -> (usize, usize) {
         let other = object("v1", "Pod", &json!({"spec": pod(&json!({"serviceAccountName": "access-mine"}))}));
         checked.forbids("POST", &pods, Some(&other));
     }
+    if features.refuses_endless_tokens {
+        let secrets = format!("/api/v1/namespaces/{INSIDE}/secrets{dry}");
+        checked.forbids("POST", &secrets, Some(&endless_token("default")));
+        checked.forbids("POST", &secrets, Some(&endless_token("web")));
+    }
     if features.pod_security {
         for spec in [
             json!({"hostNetwork": true}),
@@ -383,6 +397,10 @@ pub(crate) fn check_account(api: &Api, features: Features) {
     if features.service_accounts {
         let other = object("v1", "Pod", &json!({"spec": pod(&json!({"serviceAccountName": "builder"}))}));
         checked.forbids("POST", &format!("/api/v1/namespaces/{INSIDE}/pods{dry}"), Some(&other));
+    }
+    if features.refuses_endless_tokens {
+        let secrets = format!("/api/v1/namespaces/{INSIDE}/secrets{dry}");
+        checked.forbids("POST", &secrets, Some(&endless_token("web")));
     }
     checked.end();
 }

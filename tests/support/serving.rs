@@ -12,9 +12,14 @@ use super::support::{Kubectl, program};
 
 /// Installs as an administrator does, and gives a kubeconfig of Seaway's own account.
 pub(crate) fn install(admin: &Path, folder: &Path) -> PathBuf {
-    let printed = program().args(["install", "--without-workload"]).output().unwrap();
-    assert!(printed.status.success());
     let k = Kubectl::new(admin);
+    let mut arguments = vec!["install", "--without-workload"];
+    let known = k.ok("api-resources --api-group=admissionregistration.k8s.io -o name").stdout;
+    if !known.contains("validatingadmissionpolicies") {
+        arguments.push("--without-admission-policy");
+    }
+    let printed = program().args(arguments).output().unwrap();
+    assert!(printed.status.success());
     // A server of long ago publishes schemas without the rules that kinds have today, and keeps none.
     let applied =
         k.args(&["apply", "--validate=false", "-f", "-"], &String::from_utf8(printed.stdout).unwrap());

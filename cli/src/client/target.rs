@@ -71,6 +71,17 @@ pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) token: Option<Token>,
     pub(crate) trust: Trust,
+    /// The kubeconfig that the token is of.
+    pub(crate) kubeconfig: Option<KubeconfigContext>,
+}
+
+/// A context of a kubeconfig, as another process finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KubeconfigContext {
+    /// The file: an absolute path.
+    pub(crate) file: PathBuf,
+    /// The context's name.
+    pub(crate) context: String,
 }
 
 /// What a kubeconfig's context says of a Seaway server.
@@ -102,7 +113,31 @@ pub(crate) fn find(options: &ServerOptions) -> miette::Result<Target> {
         Err(_) if given.is_some() && options.kubeconfig.is_none() => None,
         Err(error) => return Err(error),
     };
-    choose(given, token, entry)
+    let is_of_kubeconfig = token.is_none();
+    let mut target = choose(given, token, entry)?;
+    if is_of_kubeconfig {
+        target.kubeconfig = context_of(&target.url, options);
+    }
+    Ok(target)
+}
+
+/// The file and the context that hold the token for a server.
+fn context_of(url: &Url, options: &ServerOptions) -> Option<KubeconfigContext> {
+    let files = options.kubeconfig.clone().map_or_else(files_of_the_environment, |file| vec![file]);
+    let configs: Vec<(PathBuf, Kubeconfig)> = files
+        .into_iter()
+        .filter_map(|file| Some((file.clone(), Kubeconfig::read_from(file).ok()?)))
+        .collect();
+    // The first file that names a current context decides.
+    let current =
+        configs.iter().find_map(|(_, config)| config.current_context.clone().filter(|name| !name.is_empty()));
+    let context = options.context.clone().or(current)?;
+    let holds_it = |config: &Kubeconfig| {
+        let entry = entry(config, Some(&context)).ok().flatten();
+        entry.is_some_and(|entry| entry.url == *url && entry.token.is_some())
+    };
+    let (file, _) = configs.into_iter().find(|(_, config)| holds_it(config))?;
+    Some(KubeconfigContext { file: std::path::absolute(file).ok()?, context })
 }
 
 /// The server of the kubeconfig in `KUBECONFIG`, when its token is sent whoever has logged in.
@@ -130,7 +165,7 @@ fn is_meant(login: &Login, given: Option<&Url>) -> bool {
 
 /// The server of a login, with its token, which goes nowhere else.
 pub(crate) fn of_login(login: Login) -> miette::Result<Target> {
-    safe(Target { url: login.server, token: Some(login.token), trust: Trust::Machine })
+    safe(Target { url: login.server, token: Some(login.token), trust: Trust::Machine, kubeconfig: None })
 }
 
 /// Where somebody wants to log in: at the server that is given, that of the kubeconfig in `KUBECONFIG`, the one of the
@@ -150,13 +185,13 @@ pub(crate) fn to_log_in(options: &ServerOptions) -> miette::Result<Target> {
             None => Url { tls: false, host: "127.0.0.1".to_owned(), port: seaway_server::DEFAULT_PORT },
         },
     };
-    safe(Target { url, token: None, trust: Trust::Machine })
+    safe(Target { url, token: None, trust: Trust::Machine, kubeconfig: None })
 }
 
 fn choose(given: Option<Url>, token: Option<Token>, entry: Option<Entry>) -> miette::Result<Target> {
     let target = match (given, token, entry) {
         (Some(url), token, Some(entry)) if entry.url == url => from_entry(entry, token)?,
-        (Some(url), token, _) => Target { url, token, trust: Trust::Machine },
+        (Some(url), token, _) => Target { url, token, trust: Trust::Machine, kubeconfig: None },
         (None, token, Some(entry)) => from_entry(entry, token)?,
         (None, _, None) => {
             return Err(miette!(
@@ -202,7 +237,7 @@ fn from_entry(entry: Entry, given: Option<Token>) -> miette::Result<Target> {
         }
         (None, _) => Trust::Machine,
     };
-    Ok(Target { url, token: given.or(token), trust })
+    Ok(Target { url, token: given.or(token), trust, kubeconfig: None })
 }
 
 fn read(options: &ServerOptions) -> miette::Result<Option<Entry>> {
@@ -218,14 +253,17 @@ fn read(options: &ServerOptions) -> miette::Result<Option<Entry>> {
     entry(&config, options.context.as_deref())
 }
 
-/// The files of `KUBECONFIG`, or the one in the home folder; files that are missing count as empty, as with kubectl.
-fn kubeconfig_of_the_environment() -> miette::Result<Option<Kubeconfig>> {
-    let files: Vec<PathBuf> = match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
+fn files_of_the_environment() -> Vec<PathBuf> {
+    match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
         Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
         None => std::env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect(),
-    };
+    }
+}
+
+/// The files of `KUBECONFIG`, or the one in the home folder; files that are missing count as empty, as with kubectl.
+fn kubeconfig_of_the_environment() -> miette::Result<Option<Kubeconfig>> {
     let mut merged: Option<Kubeconfig> = None;
-    for path in files.into_iter().filter(|path| path.exists()) {
+    for path in files_of_the_environment().into_iter().filter(|path| path.exists()) {
         let what = || format!("the kubeconfig {} cannot be read", path.display());
         let next = Kubeconfig::read_from(&path).into_diagnostic().wrap_err_with(what)?;
         merged = Some(match merged {
@@ -403,5 +441,24 @@ mod tests {
     #[test]
     fn a_token_is_not_printed() {
         assert!(!format!("{:?}", Token("secret".into())).contains("secret"));
+    }
+
+    #[test]
+    fn another_process_finds_the_context_that_the_token_is_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let text = serde_json::to_string(&kubeconfig("http://127.0.0.1:7420", json!({}))).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let options = |context: Option<&str>| ServerOptions {
+            kubeconfig: Some(file.clone()),
+            context: context.map(str::to_owned),
+            ..ServerOptions::default()
+        };
+        let found = find(&options(None)).unwrap().kubeconfig.unwrap();
+        assert!(found.file.is_absolute() && found.file == file);
+        let again = find(&options(Some(&found.context))).unwrap();
+        assert_eq!(again.token.unwrap().expose(), "of-the-kubeconfig");
+        let elsewhere = Url::parse("http://127.0.0.1:1").unwrap();
+        assert_eq!(context_of(&elsewhere, &options(None)), None);
     }
 }

@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Kinds, namespaces and rights alone, without Deployment, volume and Service
     #[arg(long)]
     without_workload: bool,
+    /// Without the ValidatingAdmissionPolicy for copies, which Kubernetes before 1.30 does not know
+    #[arg(long)]
+    without_admission_policy: bool,
     /// Further arguments of `seaway serve`, after --
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -69,6 +72,9 @@ fn objects(options: &Options) -> Vec<Value> {
     objects.extend(seaway_server::cluster_roles());
     objects.extend(seaway_server::group_bindings());
     objects.push(administrators());
+    if !options.without_admission_policy {
+        objects.extend(admission_policy(&labels));
+    }
     objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": placed(NAME)}));
     // What the parts of one machine are as accounts of their own, is one account here.
     let subject = json!({"kind": "ServiceAccount", "name": NAME, "namespace": namespace});
@@ -139,6 +145,27 @@ fn pod(options: &Options) -> Value {
             {"name": "tmp", "emptyDir": {}},
         ],
     })
+}
+
+/// No Secret with a token that never ends in a namespace of a copy (KEP-3488), which the API of `seaway up` refuses itself.
+fn admission_policy(labels: &Value) -> [Value; 2] {
+    const GROUP: &str = "admissionregistration.k8s.io/v1";
+    let metadata = json!({"name": "seaway-copies", "labels": labels});
+    let rule =
+        json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]});
+    let copies = json!({"matchExpressions": [{"key": "seaway.dev/copy-name", "operator": "Exists"}]});
+    let validation = json!({
+        "expression": "!has(object.type) || object.type != 'kubernetes.io/service-account-token'",
+        "message": "a copy has no tokens that never end: ask for one by `kubectl create token`",
+        "reason": "Forbidden"});
+    [
+        json!({"apiVersion": GROUP, "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"namespaceSelector": copies, "resourceRules": [rule]},
+            "validations": [validation]}}),
+        json!({"apiVersion": GROUP, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata, "spec": {
+            "policyName": "seaway-copies", "validationActions": ["Deny"]}}),
+    ]
 }
 
 /// Whoever made the first account administers Seaway, and not the cluster.

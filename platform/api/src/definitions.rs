@@ -35,6 +35,7 @@ pub fn crds() -> Vec<Value> {
             &[
                 ("Class", "string", ".spec.class", 0),
                 ("Stack", "string", ".spec.stack", 0),
+                ("Copy of", "string", ".spec.copyOf", 0),
                 ("Sync", "string", ".status.sync", 0),
                 ("Health", "string", ".status.health", 0),
                 ("Revision", "string", ".status.revision", 0),

@@ -9,6 +9,7 @@
 
 mod definitions;
 pub mod environment;
+mod images;
 mod jq_path;
 mod links;
 pub mod stack;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
+use crate::images;
 use crate::jq_path::JqPath;
 use crate::links;
 use crate::stack::{ProductionOnly, StackSpec, StandIn};
@@ -284,7 +285,14 @@ pub fn validate_environment(
         }
     }
     let known = |component: &str| stack.is_none_or(|stack| stack.component(component).is_some());
-    let unknown = |component: &str| format!("{component:?} is not a component of stack {:?}", spec.stack);
+    // That of a copy follows from what it copies.
+    let stack_name = if spec.stack.is_empty() { String::new() } else { format!(" {:?}", spec.stack) };
+    let unknown = |component: &str| {
+        let there =
+            stack.map(|stack| stack.components.iter().map(|one| one.name.as_str()).collect::<Vec<_>>());
+        let there = there.map(|names| format!(": it has {}", names.join(", "))).unwrap_or_default();
+        format!("{component:?} is not a component of the stack{stack_name}{there}")
+    };
     for (index, component) in spec.components.iter().enumerate() {
         if !known(component) {
             errors.push(error(format!("spec.components[{index}]"), unknown(component)));
@@ -308,12 +316,17 @@ pub fn validate_environment(
             if let Some(problem) = repository_problem(repo) {
                 errors.push(error(format!("{at}.repo"), problem));
             } else if stack.is_some_and(|stack| !stack.allows_repository(repo)) {
-                let message = format!("stack {:?} does not allow the repository {repo:?}", spec.stack);
+                let message = format!("the stack{stack_name} does not allow the repository {repo:?}");
                 errors.push(error(format!("{at}.repo"), message));
             }
         }
         if let Some(problem) = deviation.revision.as_deref().and_then(revision_problem) {
             errors.push(error(format!("{at}.revision"), problem));
+        }
+        for (number, image) in deviation.images.iter().enumerate() {
+            if let Some((field, problem)) = images::problem(image) {
+                errors.push(error(format!("{at}.images[{number}].{field}"), problem));
+            }
         }
     }
     errors
@@ -554,6 +567,10 @@ mod tests {
             (json!({"pins": [{"component": "a", "commit": "main"}]}), "spec.pins[0].commit"),
             (json!({"overrides": [{"component": "a", "repo": "https://other"}]}), "spec.overrides[0].repo"),
             (json!({"overrides": [{"component": "a", "revision": "a b"}]}), "spec.overrides[0].revision"),
+            (
+                json!({"overrides": [{"component": "a", "images": [{"name": "web", "tag": "1 2"}]}]}),
+                "spec.overrides[0].images[0].tag",
+            ),
         ] {
             assert_eq!(fields(&check(change.clone())), [field], "{change}");
         }

@@ -39,11 +39,9 @@ pub enum Error {
         /// What both would become.
         host: String,
     },
-    /// Something that looks as if it must not leave production, of which the stack says nothing.
-    #[error(
-        "the stack does not say what a copy has in place of {}: add an entry to spec.productionOnly of the Stack for each",
-        list(.0)
-    )]
+    /// Something that looks as if it must not leave production, of which the stack says nothing; or what would call
+    /// production from the copy.
+    #[error("{}", unmarked(.0))]
     Unmarked(Vec<Unmarked>),
     /// A rule or a stand-in that does not fit the object.
     #[error("{name:?} of the Stack does not fit {object}: {problem}")]
@@ -68,9 +66,30 @@ pub struct Unmarked {
     pub reason: String,
     /// The hosts outside the cluster that it names.
     pub hosts: Vec<String>,
+    /// The hosts and services of what is copied that it would still name in the copy, with the field (a JSON pointer)
+    /// in which it does.
+    pub calls: Vec<(String, String)>,
 }
 
-fn list(unmarked: &[Unmarked]) -> String {
-    let all: Vec<String> = unmarked.iter().map(|one| format!("{} ({})", one.object, one.reason)).collect();
-    all.join(", ")
+fn unmarked(all: &[Unmarked]) -> String {
+    let list = |calls: bool| {
+        let some = all.iter().filter(|one| one.calls.is_empty() != calls);
+        some.map(|one| format!("{} ({})", one.object, one.reason)).collect::<Vec<_>>().join(", ")
+    };
+    let (production, calls) = (list(false), list(true));
+    let mut text = String::new();
+    if !production.is_empty() {
+        text = format!(
+            "the stack does not say what a copy has in place of {production}: add an entry to spec.productionOnly of the \
+             Stack for each"
+        );
+    }
+    if !calls.is_empty() {
+        let and = if text.is_empty() { "" } else { "; and " };
+        text.push_str(&format!(
+            "{and}the copy would call what it copies from {calls}: list these fields in `hosts` of a rule in \
+             spec.copies.rules of the Stack, or keep the name by an entry of spec.productionOnly"
+        ));
+    }
+    text
 }

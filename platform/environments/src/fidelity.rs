@@ -4,7 +4,7 @@
 //! as declared when the changes of the record, applied to the left object one after the other, give just the value on
 //! the right: a record that says something else explains nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use seaway_merge::difference::{self, Difference, get, set};
 use seaway_merge::fieldset::{Path, display};
@@ -12,6 +12,7 @@ use seaway_merge::schema::TypeRef;
 use seaway_object::{GroupVersionKind, ObjectId};
 use serde_json::Value;
 
+use crate::generated;
 use crate::record::{Class, Entry, entries, schema};
 use crate::rewrite::identify;
 
@@ -79,9 +80,11 @@ fn changes(left: &[Value], right: &[Value], class: Class, rule: &str) -> Vec<Ent
         side.iter().map(|object| (identify(object), object.clone())).collect()
     };
     let (left, right) = (by_id(left), by_id(right));
-    let ids: BTreeSet<&ObjectId> = left.keys().chain(right.keys()).collect();
-    let all = ids.into_iter().flat_map(|id| entries(id, class, rule, left.get(id), right.get(id)));
-    all.collect()
+    // What goes comes first: one may take the place of another.
+    let there = left.iter().flat_map(|(id, object)| entries(id, class, rule, Some(object), right.get(id)));
+    let new = right.iter().filter(|(id, _)| !left.contains_key(id));
+    let new = new.flat_map(|(id, object)| entries(id, class, rule, None, Some(object)));
+    there.chain(new).collect()
 }
 
 /// The entries for the objects of components that the copy does not have.
@@ -91,7 +94,7 @@ pub fn without(left: &[Value], rule: &str) -> Vec<Entry> {
         .collect()
 }
 
-/// Compares two renders. `name` gives the right's identity of an object of the left; `record` explains, in the order
+/// Compares two renders; objects whose names end with a digest of their content are paired without it. `name` gives the right's identity of an object of the left; `record` explains, in the order
 /// in which the changes were made, and names objects as the left does.
 pub fn compare(
     left: &[Value],
@@ -106,9 +109,18 @@ pub fn compare(
     for object in right {
         pairs.entry(identify(object)).or_default().1 = Some(object);
     }
+    let alone = |is_alone: &dyn Fn(&(Option<&Value>, Option<&Value>)) -> bool| -> Vec<ObjectId> {
+        pairs.iter().filter(|(_, pair)| is_alone(pair)).map(|(id, _)| id.clone()).collect()
+    };
+    let renamed = generated::pairs(&alone(&|pair| pair.1.is_none()), &alone(&|pair| pair.0.is_none()));
+    for (from, to) in &renamed {
+        let left = pairs.remove(from).and_then(|pair| pair.0);
+        pairs.entry(to.clone()).or_default().0 = left;
+    }
     let mut reasons: BTreeMap<ObjectId, Vec<&Entry>> = BTreeMap::new();
     for entry in record {
-        reasons.entry(name(&entry.object)).or_default().push(entry);
+        let id = name(&entry.object);
+        reasons.entry(renamed.get(&id).cloned().unwrap_or(id)).or_default().push(entry);
     }
     let mut fidelity = Fidelity::default();
     for (id, (left, right)) in pairs {
@@ -149,18 +161,41 @@ struct Explained<'a> {
     /// The object as the record says that it is on the right; `None`: it is not there.
     result: Option<Value>,
     /// The changes that fit, in their order.
-    applied: Vec<&'a Entry>,
+    applied: Vec<Applied<'a>>,
+}
+
+/// A change that fits.
+struct Applied<'a> {
+    entry: &'a Entry,
+    /// The object in whose place it puts another one.
+    replaced: Option<&'a Value>,
+}
+
+impl Applied<'_> {
+    fn touches(&self, path: &Path, ty: &TypeRef) -> bool {
+        match (self.replaced, &self.entry.to) {
+            (Some(from), Some(to)) => !same(get(ty, from, path), get(ty, to, path)),
+            _ => is_prefix(&self.entry.path, path) || is_prefix(path, &self.entry.path),
+        }
+    }
 }
 
 impl<'a> Explained<'a> {
     fn new(left: Option<&Value>, reasons: &[&'a Entry], ty: &TypeRef) -> Self {
         let mut result = left.cloned();
-        let mut applied = Vec::new();
+        let mut applied: Vec<Applied<'a>> = Vec::new();
         for entry in reasons {
             if entry.path.is_empty() {
                 if result == entry.from {
                     result.clone_from(&entry.to);
-                    applied.push(*entry);
+                    let same_reason = |one: &mut Applied<'a>| {
+                        let one = one.entry;
+                        one.path.is_empty()
+                            && (one.class, &one.rule) == (entry.class, &entry.rule)
+                            && one.to.is_none()
+                    };
+                    let gone = applied.pop_if(same_reason);
+                    applied.push(Applied { entry, replaced: gone.and_then(|gone| gone.entry.from.as_ref()) });
                 }
                 continue;
             }
@@ -169,7 +204,7 @@ impl<'a> Explained<'a> {
             if same(get(ty, object, &entry.path), entry.from.as_ref())
                 && set(ty, object, &entry.path, entry.to.clone())
             {
-                applied.push(*entry);
+                applied.push(Applied { entry, replaced: None });
             }
         }
         Self { result, applied }
@@ -184,13 +219,11 @@ impl<'a> Explained<'a> {
         if !same(expected, difference.to.as_ref()) {
             return undeclared;
         }
-        let touches = |entry: &&&Entry| {
-            is_prefix(&entry.path, &difference.path) || is_prefix(&difference.path, &entry.path)
-        };
-        let touching: Vec<&&Entry> = self.applied.iter().filter(touches).collect();
+        let touching = self.applied.iter().filter(|one| one.touches(&difference.path, ty));
         // What decides is the widest of them: an override that brings an object also brings its namespace.
-        let decisive =
-            touching.iter().max_by_key(|entry| (weight(entry.class), usize::MAX - entry.path.len()));
+        let decisive = touching
+            .map(|one| one.entry)
+            .max_by_key(|entry| (weight(entry.class), usize::MAX - entry.path.len()));
         decisive.map_or(undeclared, |entry| (entry.class, entry.rule.clone()))
     }
 }

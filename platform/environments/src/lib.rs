@@ -9,11 +9,14 @@
 //!
 //! Start reading at [`Copy`], then `rewrite.rs`.
 
+mod calls;
 mod copy;
 mod error;
 pub mod fidelity;
 mod gateways;
+mod generated;
 mod hosts;
+mod moved;
 mod outside;
 mod production_only;
 mod programs;
@@ -26,5 +29,6 @@ mod sharing;
 pub use copy::{Copy, GATEWAY, Shared, namespace, shared};
 pub use error::{Error, Unmarked};
 pub use fidelity::{Fidelity, compare};
+pub use moved::moved;
 pub use record::{Class, Entry};
 pub use rewrite::{Kept, LeftOut, Passwords, Rewritten, Source, place};

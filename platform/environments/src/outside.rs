@@ -1,4 +1,5 @@
-//! Hosts outside the cluster in the values of ConfigMaps and in variables and arguments of containers.
+//! Hosts outside the cluster in the values of ConfigMaps, in variables and arguments of containers, and in the names that
+//! pods give to addresses.
 //!
 //! A text names one when it is a URL, a host with a port, or nothing but a host. What only might be one (a file's name, a
 //! Java package) is left alone where a domain of the Internet would end otherwise.
@@ -21,7 +22,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) hosts: &'a BTreeMap<String, String>,
     /// Name and namespace of its services.
     pub(crate) services: &'a BTreeSet<(String, String)>,
-    /// Hosts at which components answer that are shared.
+    /// Hosts at which components answer that are shared with what is copied.
     pub(crate) others: &'a BTreeSet<String>,
 }
 
@@ -35,7 +36,7 @@ const FILES: [&str; 10] = ["cc", "gz", "js", "md", "mo", "pl", "ps", "py", "rs",
 
 /// How a text names a host.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// `scheme://HOST`, perhaps with a user before it.
     Url,
     /// `HOST:PORT`.
@@ -107,7 +108,7 @@ impl Inside<'_> {
 }
 
 /// How the text names what lies there; `None`: not as a host.
-fn form(text: &str, begin: usize, end: usize) -> Option<Form> {
+pub(crate) fn form(text: &str, begin: usize, end: usize) -> Option<Form> {
     let before = &text[..begin];
     let in_authority = || {
         let rest = before.rsplit_once("://").map(|(_, rest)| rest);
@@ -154,7 +155,8 @@ pub(crate) fn places(id: &ObjectId) -> Vec<String> {
             fields.into_iter().map(move |field| format!("{at}/{list}/*/{field}"))
         })
     };
-    TEMPLATES.iter().flat_map(|at| in_template(at)).collect()
+    let aliases = |at: &&str| format!("{at}/hostAliases/*/hostnames/*");
+    TEMPLATES.iter().flat_map(|at| in_template(at)).chain(TEMPLATES.iter().map(aliases)).collect()
 }
 
 /// What one object names of the outside.

@@ -23,7 +23,17 @@ pub(crate) fn mark<'a>(stack: &'a StackSpec, component: &str, id: &ObjectId) -> 
 
 /// Why an object looks as if it must not leave production.
 pub(crate) fn suspicion(object: &Value, id: &ObjectId) -> Option<String> {
+    of_kind(object, id).or_else(|| {
+        let volumes = foreign_volumes(object);
+        (!volumes.is_empty())
+            .then(|| format!("its pods mount what is not the copy's own: {}", volumes.join(", ")))
+    })
+}
+
+/// What its kind has to do with what stays in production.
+fn of_kind(object: &Value, id: &ObjectId) -> Option<String> {
     let holds = |field: &str| object.get(field).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let lists = |field: &str| object.get(field).and_then(Value::as_array).is_some_and(|all| !all.is_empty());
     match (id.group.as_str(), id.kind.as_str()) {
         ("", "Secret") if holds("data") || holds("stringData") => Some("it holds secret values".to_owned()),
         (group, _) if OPERATORS.contains(&group) => {
@@ -39,15 +49,73 @@ pub(crate) fn suspicion(object: &Value, id: &ObjectId) -> Option<String> {
             let inside = host.trim_end_matches('.').split('.').any(|label| label == "svc");
             (!inside).then(|| format!("it leads to {host}, outside the cluster"))
         }
+        ("", "Endpoints") if lists("subsets") => Some("it leads to addresses that somebody wrote".to_owned()),
+        ("discovery.k8s.io", "EndpointSlice") if lists("endpoints") => {
+            Some("it leads to addresses that somebody wrote".to_owned())
+        }
         ("", "ServiceAccount") => {
             let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
             let is_identity =
                 annotations.is_some_and(|all| IDENTITIES.iter().any(|one| all.contains_key(*one)));
             is_identity.then(|| "it is an identity outside the cluster".to_owned())
         }
-        _ if mounts_secrets(object) => Some("its pods mount secrets from outside the cluster".to_owned()),
         _ => None,
     }
+}
+
+/// Volumes of pods that hold what lies in the copy's own namespaces, an image, or nothing. All others are somewhere else:
+/// on a server, on the node, or with a driver.
+const OWN_VOLUMES: [&str; 7] =
+    ["configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected", "secret"];
+
+/// What fills a claim.
+const SOURCES: [&str; 4] = ["dataSource", "dataSourceRef", "volumeName", "selector"];
+
+/// What a volume is when it is not the copy's own.
+fn foreign(volume: &Value) -> Option<String> {
+    let kind = volume.as_object()?.keys().find(|key| *key != "name")?;
+    let claim = volume.pointer("/ephemeral/volumeClaimTemplate/spec");
+    match kind.as_str() {
+        kind if OWN_VOLUMES.contains(&kind) => None,
+        "ephemeral" => {
+            let source =
+                SOURCES.iter().find(|source| claim.is_some_and(|claim| claim.get(**source).is_some()));
+            source.map(|source| format!("ephemeral with {source}"))
+        }
+        "csi" => {
+            let driver = volume.pointer("/csi/driver").and_then(Value::as_str);
+            Some(driver.map_or_else(|| "csi".to_owned(), |driver| format!("csi {driver}")))
+        }
+        kind => Some(kind.to_owned()),
+    }
+}
+
+/// The volumes of a template's pods that are not the copy's own: each one's name and what it is.
+fn foreign_volumes(object: &Value) -> Vec<String> {
+    let volumes =
+        TEMPLATES.iter().filter_map(|at| object.pointer(&format!("{at}/volumes")).and_then(Value::as_array));
+    let name = |volume: &Value| volume.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let found = volumes.flatten().filter_map(|one| Some(format!("{} ({})", name(one), foreign(one)?)));
+    found.collect()
+}
+
+/// A workload whose pods have nothing in volumes that are not the copy's own, and in claims that it makes.
+fn with_empty_volumes(object: &Value) -> Value {
+    let mut object = object.clone();
+    let templates = object.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut);
+    for template in templates.into_iter().flatten() {
+        *template = empty(template, "/spec");
+    }
+    for at in TEMPLATES {
+        let volumes = object.pointer_mut(&format!("{at}/volumes")).and_then(Value::as_array_mut);
+        for volume in volumes.into_iter().flatten().filter(|volume| foreign(volume).is_some()) {
+            *volume = match volume.get("ephemeral") {
+                Some(_) => empty(volume, "/ephemeral/volumeClaimTemplate/spec"),
+                None => json!({"name": volume["name"], "emptyDir": {}}),
+            };
+        }
+    }
+    object
 }
 
 /// Groups of operators whose objects stand for secret values.
@@ -66,16 +134,6 @@ const OPERATORS: [&str; 9] = [
 /// Annotations by which an account is somebody at a cloud provider.
 const IDENTITIES: [&str; 3] =
     ["azure.workload.identity/client-id", "eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account"];
-
-/// Whether pods of a template have volumes of a driver that brings secrets.
-fn mounts_secrets(object: &Value) -> bool {
-    let volumes =
-        TEMPLATES.iter().filter_map(|at| object.pointer(&format!("{at}/volumes")).and_then(Value::as_array));
-    volumes.flatten().any(|volume| {
-        let driver = volume.pointer("/csi/driver").and_then(Value::as_str);
-        driver.is_some_and(|driver| driver.contains("secret"))
-    })
-}
 
 /// What a copy has in place of a marked object.
 #[derive(Debug, Default)]
@@ -134,14 +192,8 @@ pub(crate) fn stand_in(
     }
     match kind {
         "PersistentVolumeClaim" => Ok(only(empty(object, "/spec"))),
-        "StatefulSet" => {
-            let mut object = object.clone();
-            let templates = object.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut);
-            for template in templates.into_iter().flatten() {
-                *template = empty(template, "/spec");
-            }
-            Ok(only(object))
-        }
+        "StatefulSet" => Ok(only(with_empty_volumes(object))),
+        _ if !foreign_volumes(object).is_empty() => Ok(only(with_empty_volumes(object))),
         kind => Err(wrong(format!("a {kind} has no volume that could be empty"))),
     }
 }
@@ -159,7 +211,7 @@ fn nobody(account: &Value) -> Value {
 fn empty(claim: &Value, spec: &str) -> Value {
     let mut claim = claim.clone();
     if let Some(spec) = claim.pointer_mut(spec).and_then(Value::as_object_mut) {
-        for source in ["dataSource", "dataSourceRef", "volumeName", "selector"] {
+        for source in SOURCES {
             spec.remove(source);
         }
     }

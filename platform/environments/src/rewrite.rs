@@ -6,7 +6,8 @@ use seaway_api::StackSpec;
 use seaway_object::{GroupVersionKind, ObjectId, Scope, identity};
 use serde_json::Value;
 
-use crate::copy::Copy;
+use crate::calls;
+use crate::copy::{Copy, Shared};
 use crate::error::{Error, Unmarked};
 use crate::gateways;
 use crate::hosts::{self, Texts};
@@ -95,8 +96,8 @@ impl Copy {
     /// other and to what the stack lists, and one more could only let them talk to somebody else.
     ///
     /// # Errors
-    /// When something looks as if it must not leave production and is not marked, a rule does not fit, or two hosts
-    /// would become one.
+    /// When something looks as if it must not leave production and is not marked, a text of the copy would still call
+    /// what is copied, a rule does not fit, or two hosts would become one.
     pub fn rewrite(
         &self,
         sources: &[Source<'_>],
@@ -153,7 +154,13 @@ impl Copy {
                     match suspicion(&value, &id).filter(|_| !leads_where_it_may(stack, source, &id, &value)) {
                         Some(reason) => {
                             let component = source.component.to_owned();
-                            unmarked.push(Unmarked { object: id, component, reason, hosts: Vec::new() });
+                            unmarked.push(Unmarked {
+                                object: id,
+                                component,
+                                reason,
+                                hosts: Vec::new(),
+                                calls: Vec::new(),
+                            });
                         }
                         None => placed.push(Placed { source: index, id, value, given: false }),
                     }
@@ -195,7 +202,12 @@ impl Copy {
             .collect();
         result.hosts = hosts::map(self, &answered(&mut placed))?;
         let hosts = result.hosts.clone();
-        let others = answered(&mut foreign);
+        // Shared with somebody else, they are elsewhere: what is copied must not be called in their place.
+        let is_lender = |shared: &Shared| shared.environment == self.original;
+        let others = match self.shared.as_ref().is_some_and(is_lender) {
+            true => answered(&mut foreign),
+            false => BTreeSet::new(),
+        };
         let inside = Inside { copy: self, hosts: &hosts, services: &services, others: &others };
         for object in placed.iter_mut().filter(|object| !object.given) {
             let component = sources[object.source].component;
@@ -211,11 +223,9 @@ impl Copy {
                     component: component.to_owned(),
                     reason: outside_of_the_cluster(&named.unmarked),
                     hosts: named.unmarked.into_iter().collect(),
+                    calls: Vec::new(),
                 });
             }
-        }
-        if !unmarked.is_empty() {
-            return Err(Error::Unmarked(unmarked));
         }
         let names = Texts { copy: self, hosts: &hosts, services: &services };
         let gateways: BTreeSet<(String, String)> = placed
@@ -237,7 +247,14 @@ impl Copy {
             for rule in stack.copies.iter().flat_map(|copies| &copies.rules) {
                 let target = &rule.target;
                 if target.matches(component, &id.group, &id.kind, id.namespace.as_deref(), &id.name) {
-                    let changed = rules::apply(rule, &value, &id, &names)?;
+                    // Whatever else is wrong, the list comes first.
+                    let changed = rules::apply(rule, &value, &id, &names).map_err(|error| {
+                        if unmarked.is_empty() {
+                            error
+                        } else {
+                            Error::Unmarked(std::mem::take(&mut unmarked))
+                        }
+                    })?;
                     // Texts with hosts are what the copy is called, wherever a rule says that they are.
                     let class = if rule.hosts.is_empty() { Class::Rule } else { Class::Identity };
                     result.record.extend(entries(&id, class, &rule.name, Some(&value), Some(&changed)));
@@ -251,8 +268,17 @@ impl Copy {
                     backend["namespace"] = namespace.into();
                 }
             }
+            let calls = calls::of(&names, stack, &changed);
+            if !calls.is_empty() {
+                let reason = calls::reason(&calls, &self.original);
+                let component = component.to_owned();
+                unmarked.push(Unmarked { object: id.clone(), component, reason, hosts: Vec::new(), calls });
+            }
             result.record.extend(entries(&id, Class::Identity, "names", Some(&value), Some(&changed)));
             result.objects.push(Kept { source, value: changed });
+        }
+        if !unmarked.is_empty() {
+            return Err(Error::Unmarked(unmarked));
         }
         Ok(result)
     }
@@ -272,13 +298,20 @@ impl Copy {
     ) -> Value {
         let mut value = value.clone();
         gateways::attach(self, &mut value, id, gateways);
+        self.refer(&mut value, id, names);
+        gateways::narrow(self, &mut value, id);
+        value
+    }
+
+    /// Lets an object lie in, and refer to, the namespaces and hosts of the copy.
+    pub(crate) fn refer(&self, value: &mut Value, id: &ObjectId, names: &Texts<'_>) {
         let mut namespace = |text: &mut String| *text = self.namespace(text).to_owned();
-        references::texts(&mut value, "/metadata/namespace", &mut namespace);
+        references::texts(value, "/metadata/namespace", &mut namespace);
         for pointer in references::of_templates() {
-            references::texts(&mut value, &pointer, &mut namespace);
+            references::texts(value, &pointer, &mut namespace);
         }
         for (pointer, what) in references::of(&id.group, &id.kind) {
-            references::texts(&mut value, pointer, &mut |text| match what {
+            references::texts(value, pointer, &mut |text| match what {
                 Names::Namespace => *text = self.namespace(text).to_owned(),
                 Names::Host | Names::Text => *text = names.rewrite(text),
                 Names::Qualified => {
@@ -289,8 +322,6 @@ impl Copy {
                 Names::Subject => *text = self.subject(text),
             });
         }
-        gateways::narrow(self, &mut value, id);
-        value
     }
 
     /// Users and groups that are service accounts of a namespace.

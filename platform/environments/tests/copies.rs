@@ -309,6 +309,12 @@ fn what_is_shared_leads_to_another_environment() {
         .iter()
         .map(|(component, value)| Source { component, value, scope: Scope::Namespaced })
         .collect();
+    // Staging's is shared, and not that of production.
+    let error = copy.rewrite(&sources, &stack, &|_, _| String::new()).unwrap_err().to_string();
+    assert!(error.contains("ConfigMap shop/web (it names db.example.org, outside the cluster)"), "{error}");
+    let keep =
+        json!({"name": "admin", "host": "db.example.org", "standIn": {"host": "db.staging.example.org"}});
+    stack.production_only.push(serde_json::from_value(keep).unwrap());
     let made = copy.rewrite(&sources, &stack, &|_, _| String::new()).unwrap();
     let changed = values(&made);
     let alias = of_kind(&changed, "Service");
@@ -323,7 +329,7 @@ fn what_is_shared_leads_to_another_environment() {
     let config = of_kind(&changed, "ConfigMap");
     assert_eq!(
         config["data"],
-        json!({"DB": "postgres://db.mine-shop.svc:5432", "ADMIN": "https://db.example.org"})
+        json!({"DB": "postgres://db.mine-shop.svc:5432", "ADMIN": "https://db.staging.example.org"})
     );
     let backends = &of_kind(&changed, "HTTPRoute")["spec"]["rules"][0]["backendRefs"];
     assert_eq!(backends[0]["namespace"], "staging");

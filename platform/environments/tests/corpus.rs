@@ -170,6 +170,16 @@ fn marked(mut stack: StackSpec, copy: &Copy, sources: &[Source<'_>]) -> StackSpe
             break;
         };
         for (index, one) in unmarked.iter().enumerate() {
+            if !one.calls.is_empty() {
+                let fields: Vec<&String> = one.calls.iter().map(|(_, field)| field).collect();
+                let target = json!({"kind": one.object.kind, "name": one.object.name});
+                let rules = &mut stack.copies.get_or_insert_default().rules;
+                let name = format!("hosts-{}", rules.len());
+                rules.push(
+                    serde_json::from_value(json!({"name": name, "target": target, "hosts": fields})).unwrap(),
+                );
+                continue;
+            }
             for (number, host) in one.hosts.iter().enumerate() {
                 stack.production_only.push(
                     serde_json::from_value(json!({"name": format!("host-{index}-{number}"), "host": host,

@@ -82,6 +82,8 @@ struct Sought {
     /// What each component follows, where its commit alone decides what is made of it.
     of_each: Vec<Option<Followed>>,
     conflicts: BTreeMap<String, String>,
+    /// The branches of overrides that are merged with what is upstream, as they are without that, and that upstream.
+    alone: BTreeMap<String, (ComponentAt, String)>,
     /// Why what is known may be of long ago.
     unreachable: Option<String>,
 }
@@ -136,7 +138,8 @@ impl Finder<'_> {
             Choice::Spec { fresh } => self.of_spec(fresh, &mut sought).await?,
             Choice::Revision(revision) => self.of_revision(revision).await?,
         };
-        for component in &mut components {
+        let alone = sought.alone.values_mut().map(|(component, _)| component);
+        for component in components.iter_mut().chain(alone) {
             component.files = self.subject.replaced_files(&component.name);
         }
         let allows = |repository: &str| {
@@ -146,26 +149,20 @@ impl Finder<'_> {
             .into_iter()
             .enumerate()
             .map(|(index, component)| {
-                let allows = &allows;
+                let alone = sought.alone.get(&component.name);
+                let render = |component: ComponentAt| self.component(component, &allows);
                 async move {
-                    let step = format!("render/{}", component.name);
-                    let title = format!("Render {}", component.name);
-                    self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
-                    let result = render(component.clone(), &self.sources.mirrors, self.cache, allows).await;
-                    match &result {
-                        Ok(rendered) => {
-                            let count = rendered.objects().len();
-                            let objects = if count == 1 { "object" } else { "objects" };
-                            let kept = match rendered.found {
-                                Found::Rendered => "",
-                                Found::Memory | Found::Folder => ", as rendered before",
-                            };
-                            let path = &component.path;
-                            self.steps.succeed(&step, &format!("{count} {objects} from {path}{kept}"));
-                        }
-                        Err(error) => self.steps.fail(&step, &error.to_string()),
+                    let result = render(component.clone()).await;
+                    if let (Err(error), Some((alone, upstream))) = (&result, alone)
+                        && let Ok(rendered) = render(alone.clone()).await
+                    {
+                        let why = format!(
+                            "merged with {upstream} it does not render ({error}), so the branch runs alone: merge {upstream} \
+                             into the branch, and correct it there"
+                        );
+                        return (index, alone.clone(), Ok(rendered), Some(why));
                     }
-                    (index, component, result)
+                    (index, component, result, None)
                 }
             })
             .collect();
@@ -173,8 +170,9 @@ impl Finder<'_> {
         rendered.sort_by_key(|(index, ..)| *index);
         let (mut objects, mut parts, mut warnings) = (Vec::<Source>::new(), Vec::new(), Vec::new());
         let mut made = Made::default();
-        for (index, component, result) in rendered {
+        for (index, component, result, conflict) in rendered {
             let result = result?;
+            sought.conflicts.extend(conflict.map(|why| (component.name.clone(), why)));
             if let Some(Some(followed)) = sought.of_each.get(index) {
                 made.entry(followed.clone()).or_default().push(result.clone());
             }
@@ -203,6 +201,32 @@ impl Finder<'_> {
         let rewritten = self.rewrite(&sources)?;
         let Sought { conflicts, unreachable, .. } = sought;
         Ok(Rendered { release, sources, rewritten, commits, warnings, conflicts, unreachable })
+    }
+
+    /// Renders a component, as a step.
+    async fn component(
+        &self,
+        component: ComponentAt,
+        allows: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Arc<RenderedComponent>, Error> {
+        let step = format!("render/{}", component.name);
+        let title = format!("Render {}", component.name);
+        self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
+        let path = component.path.clone();
+        let result = render(component, &self.sources.mirrors, self.cache, allows).await;
+        match &result {
+            Ok(rendered) => {
+                let count = rendered.objects().len();
+                let objects = if count == 1 { "object" } else { "objects" };
+                let kept = match rendered.found {
+                    Found::Rendered => "",
+                    Found::Memory | Found::Folder => ", as rendered before",
+                };
+                self.steps.succeed(&step, &format!("{count} {objects} from {path}{kept}"));
+            }
+            Err(error) => self.steps.fail(&step, &error.to_string()),
+        }
+        result
     }
 
     /// Commits that change none of it are no news from now on.
@@ -301,6 +325,10 @@ impl Finder<'_> {
                     sought.of_each.push(matches!(upstream, Ok(None)).then(|| source.clone()));
                     match upstream {
                         Ok(Some(Merged::Commit(repository, id))) => {
+                            if id != commit.id {
+                                let alone = (wanted.clone().at(commit.id), self.branch_of(&wanted.component));
+                                sought.alone.insert(wanted.component.clone(), alone);
+                            }
                             components.push(Wanted { repository, ..wanted }.at(id));
                         }
                         Ok(Some(Merged::Conflict(why))) => {
@@ -378,6 +406,12 @@ impl Finder<'_> {
         let merged =
             self.sources.merges.merge(&self.sources.mirrors, &upstream, &wanted.repository, tip).await?;
         Ok(Some(merged))
+    }
+
+    /// The branch that a component follows in the stack.
+    fn branch_of(&self, component: &str) -> String {
+        let component = self.subject.stack.component(component);
+        component.and_then(|one| one.source.revision.clone()).unwrap_or_default()
     }
 
     /// The upstream revisions of proposed overrides, where the environment follows revisions.
@@ -487,6 +521,7 @@ impl Finder<'_> {
     }
 }
 
+#[derive(Clone)]
 struct Wanted {
     component: String,
     repository: RepositoryUrl,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use seaway_api::environment::{Environment, EnvironmentSpec, Follow, Override};
 use seaway_environments::fidelity::{Field, deviations, inputs, without};
-use seaway_environments::{Entry, LeftOut, Rewritten, compare, place};
+use seaway_environments::{Entry, LeftOut, Rewritten, compare, moved, place};
 use seaway_object::ObjectId;
 use seaway_object::redact::{HashKey, redact};
 use serde_json::{Value, json};
@@ -108,21 +108,19 @@ impl Sync {
         let left_rendered = self.rendered(&left, &other).await?;
         let right_rendered = self.rendered(&right, &mailbox).await?;
         let copied = right.copied.as_ref().filter(|copied| copied.original == against);
+        let (a, b) = (finished(&left, &left_rendered), finished(&right, &right_rendered));
+        let places: BTreeMap<String, String> = places(&left, &right).collect();
         let record = match copied {
             Some(_) => record(&left, &left_rendered, &right, &right_rendered),
-            None => Vec::new(),
+            None => moved(&a, &b, &places),
         };
-        let places = places(&left, &right);
         let name = |id: &ObjectId| match copied {
             Some(copied) => copied.copy.identity(id),
             None => {
-                let place = id.namespace.as_deref().map(|namespace| {
-                    places.iter().find(|(from, _)| *from == namespace).map_or(namespace, |(_, to)| *to)
-                });
-                ObjectId { namespace: place.map(str::to_owned), ..id.clone() }
+                let place = id.namespace.as_ref().map(|namespace| places.get(namespace).unwrap_or(namespace));
+                ObjectId { namespace: place.cloned(), ..id.clone() }
             }
         };
-        let (a, b) = (finished(&left, &left_rendered), finished(&right, &right_rendered));
         let found = compare(&a, &b, &name, &record);
         let score = found.score();
         Ok(FidelityView {
@@ -162,7 +160,7 @@ impl Sync {
         self.render(subject, Some(mailbox), choice).await
     }
 
-    async fn render(
+    pub(crate) async fn render(
         &self,
         subject: &Subject,
         mailbox: Option<&Arc<Mailbox>>,
@@ -299,8 +297,9 @@ fn finished(subject: &Subject, rendered: &Rendered) -> Vec<Value> {
 
 /// Which namespace of the right stands for which of the left, where neither is a copy of the other: that in its place in
 /// the destination.
-fn places<'a>(left: &'a Subject, right: &'a Subject) -> Vec<(&'a str, &'a str)> {
-    left.spec.destination.all_namespaces().zip(right.spec.destination.all_namespaces()).collect()
+fn places<'a>(left: &'a Subject, right: &'a Subject) -> impl Iterator<Item = (String, String)> + 'a {
+    let (left, right) = (left.spec.destination.all_namespaces(), right.spec.destination.all_namespaces());
+    left.zip(right).map(|(from, to)| (from.to_owned(), to.to_owned()))
 }
 
 fn drifted(plan: &Plan) -> Vec<DriftedField> {

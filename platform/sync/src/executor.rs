@@ -1,6 +1,7 @@
 //! Does what a plan says: in order, as the environment's account, waiting for health.
 
 mod advice;
+mod pods;
 mod wave;
 
 use std::collections::BTreeMap;
@@ -68,6 +69,7 @@ pub(crate) struct Done {
 
 /// An object that is waited for.
 struct Open {
+    id: ObjectId,
     /// Which, and what it says.
     why: String,
     /// Since its wave began.
@@ -458,11 +460,19 @@ impl Executor<'_> {
         let mut changes = self.cache.subscribe(self.apply_set);
         let began = Instant::now();
         let mut waited_for: Option<String> = None;
+        // What pods say is asked for once a wait turns out to be one.
+        let mut is_long = false;
         loop {
             changes.mark_unchanged();
-            let open = self.unsettled(step, members)?;
-            let Some(first) = open.first() else { return Ok(waited_for) };
+            let mut open = self.unsettled(step, members)?;
+            if open.is_empty() {
+                return Ok(waited_for);
+            }
             self.turn.lock().take();
+            if is_long {
+                self.ask_pods(&mut open).await;
+            }
+            let Some(first) = open.first() else { return Ok(waited_for) };
             if waited_for.as_ref() != Some(&first.why) {
                 (self.progress)(format!(
                     "{component}: {} wave {} waits for {}",
@@ -489,7 +499,7 @@ impl Executor<'_> {
                 () = self.mailbox.cancelled(self.sync) => return Err(Error::Cancelled),
                 () = self.mailbox.preempts() => return Err(Error::Superseded),
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(left.min(LOOK_AGAIN)) => {}
+                () = tokio::time::sleep(left.min(LOOK_AGAIN)) => is_long = true,
             }
         }
     }
@@ -528,6 +538,7 @@ impl Executor<'_> {
             }
             self.steps.note(&object_step, &found.message);
             open.push(Open {
+                id: id.clone(),
                 why: format!("{id}: {}", found.message),
                 deadline: object.options.deadline.unwrap_or(self.deadline),
             });

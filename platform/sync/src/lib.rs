@@ -32,6 +32,7 @@ mod mailbox;
 mod merge_request;
 pub mod options;
 pub mod order;
+mod overriding;
 pub mod ownership;
 mod places;
 pub mod plan;

@@ -65,33 +65,6 @@ pub struct Proposer {
 }
 
 impl Sync {
-    /// Whether an override is possible: the component is there, its repository allowed, and its revision exists. Its
-    /// commit, where it has a revision.
-    ///
-    /// # Errors
-    /// When it is not.
-    pub async fn check_override(
-        &self,
-        key: &EnvironmentKey,
-        deviation: &Override,
-    ) -> Result<Option<String>, Error> {
-        let mut environment =
-            self.shared.environment(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
-        environment.spec.overrides.retain(|one| one.component != deviation.component);
-        environment.spec.overrides.push(deviation.clone());
-        let subject = self.shared.subject(&environment)?;
-        let Some(component) = subject.stack.component(&deviation.component) else {
-            return Err(Error::Plan(format!("{key} has no component {:?}", deviation.component)));
-        };
-        let Some(revision) = &deviation.revision else { return Ok(None) };
-        let git = |source| Error::Git { component: component.name.clone(), source };
-        let repo = deviation.repo.as_ref().unwrap_or(&component.source.repo);
-        let url: RepositoryUrl = repo.parse().map_err(git)?;
-        let revision: Revision = revision.parse().map_err(git)?;
-        let commit = self.shared.sources.mirrors.fetch(&url, &revision).await.map_err(git)?;
-        Ok(Some(commit.id.to_string()))
-    }
-
     /// Merges the branch of an override onto the branch that its component follows in the stack, and pushes that as a
     /// branch of its own: `seaway/NAMESPACE/NAME/COMPONENT`. Nothing that anybody follows is changed.
     ///

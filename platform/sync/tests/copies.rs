@@ -314,10 +314,15 @@ async fn inputs_that_stay_in_production_are_replaced_before_they_are_read() {
     let fidelity = world.sync().fidelity(&key("mine"), None).await.unwrap();
     assert_eq!(fidelity.undeclared, 0, "{:?}", why(&fidelity));
     assert!(fidelity.differences.iter().any(|d| d.class == Class::StandIn && d.rule == "inputs"));
-    // Where it is gone from the repository, the copy has it all the same.
+    // What reads it no more has none of it.
     let without = kustomization.replace("  envs: [prod.env]\n", "  literals: [A=b]\n");
     let commit = repository.push("main", "next", &[("deploy/kustomization.yaml", Some(&without))]);
     world.synced(&commit).await;
+    world
+        .until("the copy goes without, too", async |_| {
+            secrets("mine-shop").await.is_empty() && secrets("shop").await.is_empty()
+        })
+        .await;
     world.stop().await;
 }
 
@@ -582,7 +587,7 @@ async fn a_copy_is_bounded_as_the_stack_says_and_says_what_does_not_hold() {
             "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
                 "spec": {"containers": [{"name": "c", "image": "i"}]}}}}))
         .await;
-    let policy = json!({"copies": {"quota": {"pods": "4"}}});
+    let policy = json!({"copies": {"quota": {"pods": "4"}, "podSecurity": "baseline"}});
     world.patch(COPY, "Stack", "seaway", "shop", "operator", json!({"spec": policy})).await;
     world
         .until("it is bounded", async |world| {
@@ -590,6 +595,8 @@ async fn a_copy_is_bounded_as_the_stack_says_and_says_what_does_not_hold() {
         })
         .await;
     assert_eq!(get("v1", "ResourceQuota").await["spec"]["hard"], json!({"pods": "4"}));
+    let namespace = world.get("v1", "Namespace", None, "mine-shop").await.unwrap();
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "baseline");
     world.stop().await;
 }
 
@@ -642,7 +649,8 @@ async fn any_two_environments_can_be_compared() {
     let fidelity = world.sync().fidelity(&right, Some(&left)).await.unwrap();
     assert_eq!(
         why(&fidelity),
-        ["ConfigMap other/a.data.key undeclared ", "ConfigMap other/a.metadata.namespace undeclared "]
+        ["ConfigMap other/a.data.key undeclared ", "ConfigMap other/a.metadata.namespace identity place"]
     );
+    assert_eq!((fidelity.declared, fidelity.undeclared), (1, 1));
     world.stop().await;
 }

@@ -311,6 +311,11 @@ async fn what_cannot_be_overridden_or_proposed_is_said() {
     let (world, repository) = world(&[("deploy/a.yaml", Some(&config("a", "one")))], Value::Null).await;
     copy(&world, "mine", json!({})).await;
     synced(&world, "mine").await;
+    let reset = || repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    repository.push("broken", "no YAML", &[("deploy/a.yaml", Some("kind: [\n"))]);
+    reset();
+    repository.push("calls", "pays", &[("deploy/a.yaml", Some(&config("a", "https://pay.example.com")))]);
+    reset();
     let check = async |deviation: Value| {
         let deviation = serde_json::from_value(deviation).unwrap();
         world.sync().check_override(&key("mine"), &deviation).await.map_err(|error| error.to_string())
@@ -322,6 +327,11 @@ async fn what_cannot_be_overridden_or_proposed_is_said() {
             json!({"component": "web", "repo": "https://other.example.com/x.git"}),
             "does not allow the repository",
         ),
+        (json!({"component": "web", "parameters": {"color": "red"}}), "parameters"),
+        (json!({"component": "web", "images": [{"name": "web", "tag": "1 2"}]}), "is not a tag"),
+        (json!({"component": "web", "images": [{"name": "web", "tag": "2"}]}), "runs the image \"web\""),
+        (json!({"component": "web", "revision": "broken"}), "deploy/a.yaml"),
+        (json!({"component": "web", "revision": "calls"}), "pay.example.com"),
     ] {
         let error = check(deviation).await.unwrap_err();
         assert!(error.contains(text), "{error}");

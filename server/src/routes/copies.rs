@@ -215,20 +215,25 @@ pub(super) async fn create(
         ..EnvironmentSpec::default()
     };
     let copy = app.sync.preview(&key, spec.clone()).await?;
-    if asked.dry_run {
-        return Ok(Json(CopyAnswer { environment: key, copy, created: false }));
-    }
-    personal::ensure_own(&person, &key.namespace).await?;
-    audit::write(&app, &person, Verb::Create, &key, "requested").await?;
     let metadata = ObjectMeta {
         name: Some(key.name.clone()),
         namespace: Some(key.namespace.clone()),
         ..ObjectMeta::default()
     };
     let environment = Environment { metadata, spec, status: None };
-    let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-    environments(&person, &key).create(&parameters, &environment).await.map_err(Problem::from_kubernetes)?;
-    Ok(Json(CopyAnswer { environment: key, copy, created: true }))
+    let manager = Some(MANAGER.to_owned());
+    let parameters = PostParams { field_manager: manager, dry_run: asked.dry_run };
+    if !asked.dry_run {
+        personal::ensure_own(&person, &key.namespace).await?;
+        audit::write(&app, &person, Verb::Create, &key, "requested").await?;
+    }
+    match environments(&person, &key).create(&parameters, &environment).await {
+        Ok(_) => {}
+        // The namespace is made with the first one.
+        Err(kube::Error::Api(status)) if asked.dry_run && status.code == 404 => {}
+        Err(error) => return Err(personal::too_many(&person, &key, error)),
+    }
+    Ok(Json(CopyAnswer { environment: key, copy, created: !asked.dry_run }))
 }
 
 /// What each component had in a release of an environment.

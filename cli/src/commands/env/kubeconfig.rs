@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::print;
 use super::{Which, path};
-use crate::client::{Client, Url};
+use crate::client::Client;
 
 /// Options of `seaway env kubeconfig`.
 #[derive(clap::Args)]
@@ -20,7 +20,8 @@ use crate::client::{Client, Url};
   kubectl --kubeconfig mycopy.yaml get pods
   seaway env kubeconfig mycopy --revoke
 
-It holds no secret: kubectl asks `seaway kube-token` for tokens of an hour, as who is logged in then.
+It holds no secret: kubectl asks `seaway kube-token` for tokens of an hour, as who is logged in then, or
+as whom the kubeconfig names that this command was given.
 Inside the copy one may do most things, outside of it nothing.")]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -39,13 +40,25 @@ pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<Ex
     }
     let access: AccessView = client.get(&path(&key, "/access")).await?;
     let program = std::env::current_exe().into_diagnostic().wrap_err("this program does not find itself")?;
-    let config = kubeconfig(&key, &access, client.url(), &program.to_string_lossy());
+    let mut plugin = vec![program.to_string_lossy().into_owned()];
+    plugin.extend([
+        "kube-token".to_owned(),
+        key.to_string(),
+        "--server".to_owned(),
+        client.url().to_string(),
+    ]);
+    // Who is known by a kubeconfig alone is known by that one, whatever KUBECONFIG says when kubectl asks.
+    if let Some(own) = client.kubeconfig() {
+        let file = own.file.to_string_lossy().into_owned();
+        plugin.extend(["--kubeconfig".to_owned(), file, "--context".to_owned(), own.context.clone()]);
+    }
+    let config = kubeconfig(&key, &access, &plugin);
     print(&seaway_object::yaml::to_string(&config))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// With the exec plugin of KEP-541, which kubectl starts whenever it needs a token.
-fn kubeconfig(key: &EnvironmentKey, access: &AccessView, seaway: &Url, program: &str) -> Value {
+/// With the exec plugin of KEP-541, a program and its arguments, which kubectl starts whenever it needs a token.
+fn kubeconfig(key: &EnvironmentKey, access: &AccessView, plugin: &[String]) -> Value {
     let name = key.to_string();
     let mut cluster = json!({"server": access.url});
     if let Some(authority) = &access.authority {
@@ -53,8 +66,8 @@ fn kubeconfig(key: &EnvironmentKey, access: &AccessView, seaway: &Url, program: 
     }
     let exec = json!({
         "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
-        "command": program,
-        "args": ["kube-token", name, "--server", seaway.to_string()],
+        "command": plugin.first(),
+        "args": plugin.get(1..).unwrap_or_default(),
         "installHint": "This kubeconfig asks the program seaway for tokens: install it, and log in with `seaway login`",
     });
     json!({
@@ -79,15 +92,13 @@ mod tests {
             namespaces: vec!["mine-shop".into(), "mine-more".into()],
             user: "system:serviceaccount:seaway-jane:access-mine".into(),
         };
-        let seaway = Url::parse("https://seaway.example.com").unwrap();
-        let config = kubeconfig(&EnvironmentKey::new("seaway-jane", "mine"), &access, &seaway, "/bin/seaway");
+        let plugin = ["/bin/seaway", "kube-token", "seaway-jane/mine"].map(str::to_owned);
+        let config = kubeconfig(&EnvironmentKey::new("seaway-jane", "mine"), &access, &plugin);
         assert_eq!(config["contexts"][0]["context"]["namespace"], "mine-shop");
         assert_eq!(config["clusters"][0]["cluster"]["certificate-authority-data"], "UEVN");
         let user = config["users"][0]["user"].as_object().unwrap();
         assert_eq!(user.keys().collect::<Vec<_>>(), ["exec"]);
-        assert_eq!(
-            user["exec"]["args"],
-            json!(["kube-token", "seaway-jane/mine", "--server", "https://seaway.example.com:443"])
-        );
+        assert_eq!(user["exec"]["command"], "/bin/seaway");
+        assert_eq!(user["exec"]["args"], json!(["kube-token", "seaway-jane/mine"]));
     }
 }

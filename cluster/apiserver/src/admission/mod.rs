@@ -68,6 +68,7 @@ pub(crate) fn admit(request: &WriteRequest<'_>, before: Option<&Value>, value: &
             within_limits(request, value, limits::check_claim(&ranges(), &value["spec"]))?;
         }
         ("networking.k8s.io", "Ingress") if before.is_none() => classes::default_ingress(request.api, value),
+        ("", "Secret") if before.is_none() => no_endless_token(request, value)?,
         ("apps", _) | ("batch", "Job" | "CronJob") | ("", "ReplicationController" | "PodTemplate") => {
             pod_security(request, value)?
         }
@@ -171,6 +172,31 @@ fn pod_security(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
         request.warnings.lock().push(format!("would violate {found}"));
     }
     Ok(())
+}
+
+/// On namespaces of a copy: which one's they are.
+const COPY_LABEL: &str = "seaway.dev/copy-name";
+
+/// In a namespace of a copy no Secret gets a token that never ends, and that outlives what its owner may have: what
+/// `seaway install` asks of other clusters by a ValidatingAdmissionPolicy.
+fn no_endless_token(request: &WriteRequest<'_>, value: &Value) -> Result<()> {
+    if value["type"] != crate::controllers::TOKEN_SECRET {
+        return Ok(());
+    }
+    let namespace = ObjectKey::new("", text(&value["metadata"], "namespace"));
+    let is_copy = request
+        .api
+        .store
+        .get(NAMESPACES, &namespace)
+        .is_some_and(|entry| entry.meta.labels.contains_key(COPY_LABEL));
+    match is_copy {
+        true => Err(refused(
+            request,
+            value,
+            "a copy has no tokens that never end: ask for one by `kubectl create token`",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The images of a pod's containers.

@@ -51,7 +51,7 @@ pub(super) async fn namespace(api: &Arc<Api>, name: &str) {
 }
 
 /// Type of Secrets that hold an account's token, and the annotations that name the account.
-const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
+pub(crate) const TOKEN_SECRET: &str = "kubernetes.io/service-account-token";
 const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 /// Such tokens end with their Secret or account; this is far enough away.

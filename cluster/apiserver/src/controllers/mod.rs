@@ -19,6 +19,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub(crate) use accounts::TOKEN_SECRET;
 pub(crate) use cleanup::empty_namespace;
 
 use crate::api::Api;

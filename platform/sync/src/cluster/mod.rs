@@ -118,6 +118,9 @@ impl Kinds {
     }
 }
 
+/// Pods of one workload that are looked at when it is waited for.
+const PODS: u32 = 50;
+
 /// Requests for objects, as one account.
 #[derive(Clone)]
 pub(crate) struct Objects {
@@ -171,6 +174,20 @@ impl Objects {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Some pods of a namespace that bear these labels.
+    pub(crate) async fn pods(&self, namespace: &str, labels: &str) -> Result<Vec<Value>, kube::Error> {
+        let params = kube::api::ListParams::default().labels(labels).limit(PODS);
+        let pods = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+        let request = Request::new(Self::path(&pods, Some(namespace)))
+            .list(&params)
+            .map_err(kube::Error::BuildRequest)?;
+        let mut list: Value = self.request(request).await?;
+        Ok(match list["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        })
     }
 
     /// Server-side apply.

@@ -372,9 +372,12 @@ impl Records {
         Ok(self.load(&mut slot, key)?.memory.clone())
     }
 
-    /// What an environment was last brought to as a whole.
+    /// What an environment was last brought to as a whole; where that has never been, as with images that nobody can
+    /// pull, what it is to be brought to.
     pub(crate) fn last_release(&self, key: &EnvironmentKey) -> Result<Option<Release>, Error> {
-        Ok(self.get(key)?.last_good().map(|good| good.definition.clone()))
+        let memory = self.get(key)?;
+        let begun = || memory.syncs.iter().rev().find(|sync| !sync.partial).map(|sync| &**sync);
+        Ok(memory.last_good().or_else(begun).map(|sync| sync.definition.clone()))
     }
 
     /// Changes what is remembered. It is on disk when this returns; if it cannot be, nothing has changed.
