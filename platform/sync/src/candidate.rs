@@ -131,6 +131,8 @@ impl Finder<'_> {
     /// Renders what the environment should run; for a copy, makes that its own.
     pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
         let mut sought = Sought::default();
+        // What takes the place of what was rendered before is a step of its own.
+        let again = matches!(choice, Choice::Release(_));
         let (mut components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
             Choice::Spec { fresh } => self.of_spec(fresh, &mut sought).await?,
@@ -148,8 +150,13 @@ impl Finder<'_> {
             .map(|(index, component)| {
                 let allows = &allows;
                 async move {
-                    let step = format!("render/{}", component.name);
-                    let title = format!("Render {}", component.name);
+                    let (mut step, mut title) =
+                        (format!("render/{}", component.name), format!("Render {}", component.name));
+                    if again {
+                        step = format!("instead/{}", component.name);
+                        let short: String = component.commit.as_str().chars().take(8).collect();
+                        title.push_str(&format!(" at {short}"));
+                    }
                     self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
                     let result = render(component.clone(), &self.sources.mirrors, self.cache, allows).await;
                     match &result {
