@@ -118,6 +118,14 @@ await until("lines are found whatever their case", async () => {
   const found = await lines.allInnerTexts();
   return found.length > 0 && found.every((line) => line.toLowerCase().includes("component"));
 });
+const cut = await lines.evaluateAll((all) => all.flatMap((line) => {
+  const range = document.createRange();
+  return [...line.childNodes].filter((node) => {
+    range.selectNodeContents(node);
+    return node.nodeType === Node.TEXT_NODE && range.getClientRects().length > 1;
+  }).map((node) => node.data);
+}));
+assert.deepEqual(cut, [], "fields in two lines");
 await page.getByLabel("Search logs").fill("");
 await until("all are there again", async () => (await lines.count()) >= all.length);
 await look("logs-all", page);

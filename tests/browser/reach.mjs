@@ -112,7 +112,7 @@ await rows.last().tap();
 const panel = tablet.getByRole("region", { name: await rows.last().locator(".name").textContent() });
 await until("what was chosen is in view", () => inView(panel.getByRole("heading").first()));
 await panel.getByText("As it is").tap();
-await panel.getByText("kind: ").first().waitFor();
+await panel.getByRole("region", { name: "Manifest as it is" }).getByText("kind: ").waitFor();
 await see("object");
 await panel.getByRole("button", { name: "Close details" }).tap();
 await panel.waitFor({ state: "detached" });
@@ -143,7 +143,8 @@ for (const [place, title] of [["Copies", "Copies"], ["People", "People"], ["Audi
   await tablet.locator("main table, main form, main p").first().waitFor();
   await see(place.toLowerCase());
 }
-await tablet.getByRole("row").getByText("Show").first().tap();
+await tablet.getByRole("button", { name: "Show", exact: true }).first().tap();
+await tablet.getByRole("button", { name: "Hide", exact: true }).waitFor();
 await see("audit-details");
 await tablet.getByRole("link", { name: "ada" }).tap();
 await tablet.getByRole("button", { name: "Make a token" }).waitFor();

@@ -90,18 +90,23 @@ function Field({ field, hint, value }: { field: keyof typeof FIELDS; hint: strin
 
 function Row({ event }: { event: LedgerEvent }) {
   const { address, ...rest } = (event.detail ?? {}) as Record<string, unknown>;
+  const [open, setOpen] = useState(false);
   const more = Object.keys(rest).length > 0 || event.release;
   return (
-    <tr>
-      <td><Time at={event.time} /></td>
-      <th scope="row">{event.actor}{typeof address === "string" && <div class="quiet">{address}</div>}</th>
-      <td>{breakableName(event.action)}</td>
-      <td>{breakableName(event.object)}</td>
-      <td><span class={`mark ${TONES[event.outcome] ?? ""}`}>{event.outcome}</span></td>
-      <td class="any">{more && (
-        <details><summary>Show</summary>
-          <pre>{JSON.stringify(event.release ? { release: event.release, ...rest } : rest, null, 2)}</pre></details>
-      )}</td>
-    </tr>
+    <>
+      <tr>
+        <td><Time at={event.time} /></td>
+        <th scope="row">{event.actor}{typeof address === "string" && <div class="quiet">{address}</div>}</th>
+        <td>{breakableName(event.action)}</td>
+        <td>{breakableName(event.object)}</td>
+        <td><span class={`mark ${TONES[event.outcome] ?? ""}`}>{event.outcome}</span></td>
+        <td>{more && <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Hide" : "Show"}</button>}</td>
+      </tr>
+      {open && (
+        <tr>
+          <td colSpan={6}><pre>{JSON.stringify(event.release ? { release: event.release, ...rest } : rest, null, 2)}</pre></td>
+        </tr>
+      )}
+    </>
   );
 }
