@@ -6,29 +6,16 @@
 
 mod support;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::Kubectl;
 use support::demo::Demo;
-
-fn there(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
+use support::scripts;
 
 /// Runs a script of `tests/browser` on a demo of its own.
 fn script(name: &str) {
-    let chromium = std::env::var("SEAWAY_TEST_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
-    for program in [chromium.as_str(), "node", "npm"] {
-        if !there(program) {
-            println!("skipped: {program} is not there");
-            return;
-        }
-    }
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/browser");
-    install(&scripts);
+    let Some((chromium, scripts)) = scripts::browser() else { return };
     let mut demo = Demo::start();
     let mut child = Command::new("node")
         .arg(name)
@@ -60,16 +47,6 @@ fn script(name: &str) {
     assert!(child.wait().unwrap().success(), "see above");
 }
 
-/// Installs what the scripts need, once: the tests run side by side, each in a process of its own.
-fn install(scripts: &Path) {
-    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-install.lock")).unwrap();
-    lock.lock().unwrap();
-    if !scripts.join("node_modules/playwright-core").is_dir() {
-        let installed = Command::new("npm").args(["ci", "--no-audit"]).current_dir(scripts).output().unwrap();
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    }
-}
-
 #[test]
 fn a_newcomer_sees_it_work() {
     script("main-path.mjs");
@@ -83,6 +60,11 @@ fn a_developer_works_in_a_copy() {
 #[test]
 fn somebody_operates_an_environment() {
     script("operate.mjs");
+}
+
+#[test]
+fn everything_is_reached_by_keyboard_and_by_touch() {
+    script("reach.mjs");
 }
 
 #[test]

@@ -6,33 +6,12 @@
 
 mod support;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Seaway, eventually};
-
-/// Where the provider is, installed once.
-fn scripts() -> Option<PathBuf> {
-    let there = |program: &str| {
-        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    if let Some(missing) = ["node", "npm"].into_iter().find(|program| !there(program)) {
-        println!("skipped: {missing} is not there");
-        return None;
-    }
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/oidc");
-    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("oidc-install.lock")).unwrap();
-    lock.lock().unwrap();
-    if !scripts.join("node_modules/oidc-provider").is_dir() {
-        let installed =
-            Command::new("npm").args(["ci", "--no-audit"]).current_dir(&scripts).output().unwrap();
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    }
-    Some(scripts)
-}
+use support::{Seaway, eventually, scripts};
 
 /// A running provider; ended when dropped.
 struct Provider {
@@ -93,10 +72,9 @@ fn log_in(scripts: &Path, url: &str, name: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-#[test]
-fn people_log_in_at_a_real_provider_and_its_groups_say_what_they_may_do() {
-    let Some(scripts) = scripts() else { return };
-    let mut provider = Provider::start(&scripts);
+/// A server that lets the provider's people in, with what must outlive it.
+fn start(scripts: &Path) -> (Provider, tempfile::TempDir, Seaway, String) {
+    let mut provider = Provider::start(scripts);
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "a secret & more\n").unwrap();
@@ -112,6 +90,29 @@ fn people_log_in_at_a_real_provider_and_its_groups_say_what_they_may_do() {
     let seaway = Seaway::start_with(&folder.path().join("data"), options.as_flattened());
     let url = seaway.url().replace("127.0.0.1", "localhost");
     provider.serve(&url);
+    (provider, folder, seaway, url)
+}
+
+#[test]
+fn people_log_in_with_the_provider_s_button_in_a_real_browser() {
+    let Some((chromium, browser)) = scripts::browser() else { return };
+    let Some(scripts) = scripts::installed("oidc") else { return };
+    let (provider, _folder, _seaway, url) = start(&scripts);
+    let passed = Command::new("node")
+        .arg("oidc.mjs")
+        .current_dir(browser)
+        .env("SERVER", url)
+        .env("ISSUER", &provider.issuer)
+        .env("CHROMIUM", chromium)
+        .status()
+        .unwrap();
+    assert!(passed.success(), "see above");
+}
+
+#[test]
+fn people_log_in_at_a_real_provider_and_its_groups_say_what_they_may_do() {
+    let Some(scripts) = scripts::installed("oidc") else { return };
+    let (_provider, _folder, seaway, url) = start(&scripts);
 
     let jane = log_in(&scripts, &url, "jane");
     assert_eq!(

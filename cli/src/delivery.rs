@@ -217,7 +217,8 @@ impl Delivery {
     /// The page that makes the first account, while there is none. Its code is a fragment: browsers do not send it, so
     /// that it is in no log.
     pub(crate) fn setup_link(&self) -> Option<String> {
-        self.setup.as_ref().map(|code| format!("{}/setup#{}", self.url(), code.expose_secret()))
+        let code = self.setup.as_ref().filter(|_| self.server.wants_setup());
+        code.map(|code| format!("{}/setup#{}", self.url(), code.expose_secret()))
     }
 
     /// Ends open answers and what is being synced; the next start goes on with it.

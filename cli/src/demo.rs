@@ -4,6 +4,7 @@
 //! Everything is made at the first start and is the person's from then on: later starts change neither the repository
 //! nor the Stack and the Environments.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,13 @@ pub(crate) async fn run(machine: &Machine, data_dir: &Path, kubeconfig: &Path) -
     } else {
         step(started, "no pods run here, so that its pages do not answer; everything else can be tried");
     }
-    say(&what_to_try(gateway, kubeconfig, &clone, &invoked()));
+    let kubectl = in_path("kubectl", std::env::var_os("PATH").as_deref());
+    say(&what_to_try(gateway, kubeconfig, &clone, &invoked(), kubectl.as_deref()));
+    // Last, so that nobody has to look for it above.
+    say(&match machine.delivery.setup_link() {
+        Some(link) => format!("\nLog in for the first time at {link}\n"),
+        None => format!("\nThe page is at {}\n", machine.delivery.url()),
+    });
     Ok(())
 }
 
@@ -185,12 +192,38 @@ fn invoked() -> PathBuf {
     }
 }
 
+/// A program of this name in the folders of a `PATH`: another terminal may have another one.
+fn in_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    let folders = path.map(std::env::split_paths);
+    folders
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_absolute() && file.is_file())
+}
+
 /// The pages, and five things to try.
-fn what_to_try(gateway: SocketAddr, kubeconfig: &Path, clone: &Path, seaway: &Path) -> String {
+fn what_to_try(
+    gateway: SocketAddr,
+    kubeconfig: &Path,
+    clone: &Path,
+    seaway: &Path,
+    kubectl: Option<&Path>,
+) -> String {
     let (seaway, kubeconfig, clone) = (quoted(seaway), quoted(kubeconfig), quoted(clone));
     let env = |rest: &str| format!("{seaway} env {rest} --kubeconfig {kubeconfig}");
     let git = format!("git -C {clone}");
-    let kubectl = format!("kubectl --kubeconfig {kubeconfig} --namespace shop");
+    let missing = match kubectl {
+        Some(_) => "",
+        None => {
+            " (kubectl is not in this PATH: https://kubernetes.io/docs/tasks/tools says how to install it)"
+        }
+    };
+    let kubectl = quoted(kubectl.unwrap_or(Path::new("kubectl")));
+    let kubectl = format!("{kubectl} --kubeconfig {kubeconfig} --namespace shop");
+    let by_hand = format!(
+        "Change production by hand, past Git: it is put back, and the history tells of the drift{missing}"
+    );
     let merge = |branch: &str| {
         let sync = env("sync staging --watch");
         format!("{git} merge --no-edit origin/{branch} && {git} push origin HEAD:main && {sync}")
@@ -210,7 +243,7 @@ fn what_to_try(gateway: SocketAddr, kubeconfig: &Path, clone: &Path, seaway: &Pa
             env("rollback staging --reason 'a third of the requests fail' --watch"),
         ),
         (
-            "Change production by hand, past Git: it is put back, and the history tells of the drift",
+            &by_hand,
             format!(
                 "{kubectl} scale deployment/web --replicas=5 && \
                  {kubectl} wait deployment/web --for=jsonpath='{{.spec.replicas}}'=2 --timeout=60s && {}",
@@ -258,6 +291,7 @@ mod tests {
             Path::new("/a b/kubeconfig"),
             Path::new("/it's/shop"),
             Path::new("/bin/seaway"),
+            Some(Path::new("/my tools/kubectl")),
         );
         let lines: Vec<&str> = text.lines().collect();
         let things: Vec<usize> =
@@ -270,9 +304,26 @@ mod tests {
             "http://shop.localhost:8080",
             "/bin/seaway env plan staging --revision redesign --kubeconfig '/a b/kubeconfig'",
             r"git -C '/it'\''s/shop' merge",
+            "'/my tools/kubectl' --kubeconfig '/a b/kubeconfig' --namespace shop scale",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+    }
+
+    #[test]
+    fn kubectl_is_named_where_it_was_found_and_said_to_be_missing_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = std::env::join_paths([Path::new("/nonexistent"), Path::new("."), folder.path()]).unwrap();
+        assert_eq!(in_path("kubectl", Some(&path)), None);
+        std::fs::write(folder.path().join("kubectl"), "").unwrap();
+        assert_eq!(in_path("kubectl", Some(&path)), Some(folder.path().join("kubectl")));
+        assert_eq!(in_path("kubectl", None), None);
+        let file = Path::new("/x");
+        let text = what_to_try("127.0.0.1:8080".parse().unwrap(), file, file, file, None);
+        assert!(
+            text.contains("kubectl is not in this PATH") && text.contains("kubectl --kubeconfig"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -199,6 +199,11 @@ impl Server {
         self.address
     }
 
+    /// Whether nobody has made the first account yet.
+    pub fn wants_setup(&self) -> bool {
+        self.accounts.wants_setup()
+    }
+
     /// Lets open answers finish, and ends.
     pub async fn stop(self) {
         self.stopping.cancel();

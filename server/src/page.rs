@@ -30,6 +30,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// A file of the page; any other path outside `/api` is one of the page's own addresses.
 pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    serve_from(FILES, &method, &uri, &headers)
+}
+
+fn serve_from(files: &'static [File], method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path == "api" || path.starts_with("api/") {
         return Problem::not_found("nothing is served here; /api/openapi.json lists the paths")
@@ -38,7 +42,7 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     if method != Method::GET && method != Method::HEAD {
         return Problem::method_not_allowed().into_response();
     }
-    let find = |path: &str| FILES.iter().find(|file| file.path == path);
+    let find = |path: &str| files.iter().find(|file| file.path == path);
     let wants_page = headers.get(http::header::ACCEPT).is_none_or(|accept| {
         accept.to_str().is_ok_and(|accept| accept.contains("text/html") || accept.contains("*/*"))
     });
@@ -46,8 +50,8 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     let is_address =
         !path.rsplit('/').next().unwrap_or_default().contains('.') || path.starts_with("environments/");
     match find(path).or_else(|| find("index.html").filter(|_| wants_page && is_address)) {
-        Some(file) => answer(file, &headers),
-        None if FILES.is_empty() && is_address => {
+        Some(file) => answer(file, headers),
+        None if files.is_empty() && is_address => {
             let detail = "this seaway was built without Node.js and carries no page";
             Problem::not_found(detail)
                 .help("build it where Node.js 20 or newer is installed, or use `seaway env`")
@@ -98,5 +102,56 @@ fn media_type(path: &str) -> &'static str {
         Some("woff2") => "font/woff2",
         Some("png") => "image/png",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn get(files: &'static [File], path: &str) -> Response {
+        let headers = [("accept", "text/html"), ("accept-encoding", "gzip, deflate, br")]
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        serve_from(files, &Method::GET, &path.parse().unwrap(), &headers.into_iter().collect())
+    }
+
+    #[tokio::test]
+    async fn a_build_without_node_says_that_the_page_is_missing_and_what_to_do() {
+        for path in ["/", "/login", "/environments/seaway/staging"] {
+            let answer = get(&[], path);
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let problem: Value = serde_json::from_slice(&body).unwrap();
+            assert!(problem["detail"].as_str().unwrap().contains("without Node.js"), "{path}: {problem}");
+            assert!(problem["help"].as_str().unwrap().contains("seaway env"), "{path}: {problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_load_is_less_than_250_kb_compressed() {
+        let Some(page) = FILES.iter().find(|file| file.path == "index.html") else {
+            println!("skipped: this build carries no page");
+            return;
+        };
+        // What the page names is loaded with it.
+        let html = String::from_utf8_lossy(page.plain);
+        let named: Vec<&File> =
+            FILES.iter().filter(|file| html.contains(&format!("/{}", file.path))).collect();
+        for ending in [".js", ".css"] {
+            assert!(named.iter().any(|file| file.path.ends_with(ending)), "it names a {ending}: {html}");
+        }
+        let mut total = 0;
+        for file in named.into_iter().chain([page]) {
+            let answer = get(FILES, &format!("/{}", file.path));
+            assert_eq!(answer.status(), StatusCode::OK, "{}", file.path);
+            assert_eq!(answer.headers()[CONTENT_SECURITY_POLICY], POLICY, "{}", file.path);
+            total += answer.into_body().collect().await.unwrap().to_bytes().len();
+        }
+        assert!(total > 10_000 && total < 250_000, "{total} bytes");
+        println!("{total} bytes");
     }
 }

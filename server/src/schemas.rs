@@ -406,7 +406,7 @@ fn timeline() -> Value {
 }
 
 fn step() -> Value {
-    let kinds = ["fetch", "render", "plan", "wave", "object", "pod", "podStep", "prune"];
+    let kinds = ["fetch", "render", "instead", "plan", "wave", "object", "pod", "podStep", "prune"];
     let states = ["waiting", "running", "succeeded", "failed", "cancelled"];
     let fields = [
         ("id", text("Unique within a sync, and the same in each sync that does the same.")),

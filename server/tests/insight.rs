@@ -72,6 +72,30 @@ async fn an_object_is_read_as_the_person_who_asks() {
 }
 
 #[tokio::test]
+async fn an_object_tells_what_happened_to_it_and_to_no_other() {
+    let world = deployed().await;
+    may_view_shop(&world, "viewer").await;
+    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(world.cluster(), "shop");
+    let uid = maps.get("settings").await.unwrap().metadata.uid;
+    for (name, uid, reason) in [("one", uid.as_deref(), "Reloaded"), ("two", Some("other"), "Elsewhere")] {
+        world
+            .create(json!({"apiVersion": "v1", "kind": "Event", "metadata": {"namespace": "shop", "name": name},
+                "type": "Warning", "reason": reason, "message": "the settings were read again", "count": 3,
+                "lastTimestamp": "2026-11-01T10:00:00Z", "involvedObject": {"apiVersion": "v1", "kind": "ConfigMap",
+                "namespace": "shop", "name": "settings", "uid": uid}}))
+            .await;
+    }
+    let settings = format!("{STAGING}/object?version=v1&kind=ConfigMap&namespace=shop&name=settings");
+    let told = world.get("viewer", &settings).await.body["events"].clone();
+    let of = |field: &str| told[0][field].clone();
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    assert_eq!((of("type"), of("reason"), of("count")), (json!("Warning"), json!("Reloaded"), json!(3)));
+    assert_eq!(of("message"), "the settings were read again");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_differs_names_the_field_and_who_set_it() {
     let world = deployed().await;
     may_view_shop(&world, "viewer").await;

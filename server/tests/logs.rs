@@ -91,6 +91,19 @@ async fn a_followed_log_ends_with_the_session_of_whoever_follows_it() {
 }
 
 #[tokio::test]
+async fn the_log_of_the_container_before_is_another_one_and_has_an_end() {
+    let world = with_ada().await;
+    let bearer = bearer(&world).await;
+    let path = LOGS.replace("follow=true", "previous=true");
+    let request = world.request(Method::GET, &path).header("authorization", bearer);
+    let stream = world.stream(request.body(Full::default()).unwrap()).await;
+    let all = tokio::time::timeout(PATIENCE, stream.collect()).await.expect("it ends").unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&all);
+    assert!(text.contains("web-1 ended here") && !text.contains("hello"), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_followed_log_ends_with_the_right_to_see_the_environment() {
     let world = with_ada().await;
     let stream = follow(&world, &bearer(&world).await).await;

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as support from "./support.mjs";
 
-const { accept, browser, errors, git, invite, kubectl, screenshot, setUp, until, visitor } = support;
+const { accept, browser, errors, git, inView, invite, kubectl, screenshot, setUp, until, visitor } = support;
 const page = await visitor();
 const context = page.context();
 page.on("console", (message) => {
@@ -28,6 +28,14 @@ await steps.getByText("Apply web").waitFor();
 await page.getByRole("main").getByRole("status").getByText("Succeeded").waitFor();
 await steps.getByText("Deployment web").waitFor();
 await look("timeline");
+const production = await context.newPage();
+await production.goto(`${new URL(process.env.LINK).origin}/environments/seaway/production/timeline`);
+const live = production.getByRole("list", { name: "Steps" });
+await production.getByRole("main").getByRole("status").getByText("Succeeded").waitFor();
+for (const step of ["Fetch web", "Render web", "Compare with the cluster", "Apply web", "HTTPRoute web"]) {
+  await live.getByText(step).first().waitFor();
+}
+await production.close();
 
 // Its objects, down to the pods; one of them in detail.
 await tab("Tree");
@@ -39,6 +47,13 @@ const panel = page.getByRole("region", { name: "Deployment web" });
 await panel.getByText("As Git says").click();
 await panel.getByText("kind: Deployment").first().waitFor();
 await look("object");
+// Also far down, what is chosen is seen.
+const far = page.getByRole("treeitem").last();
+await far.click();
+const chosen = page.getByRole("region", { name: await far.locator(".name").textContent() });
+await chosen.getByText("As it is").waitFor();
+await until("what is chosen is in view", () => inView(chosen.getByRole("heading").first()));
+assert.ok(await inView(far), "and so is what it was chosen from");
 
 // The shop itself.
 const shop = await context.newPage();
@@ -70,7 +85,13 @@ kubectl("-n", "shop-staging", "scale", "deployment/web", "--replicas=3");
 const drift = page.getByRole("region", { name: "Drift" });
 await drift.getByText(".spec.replicas").waitFor();
 await drift.getByText("kubectl").waitFor();
+assert.equal(await page.getByText(/was changed by kubectl/).count(), 0, "it is said once");
 await look("drift");
+// Among many, those that are not as Git says are found.
+await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Environments" }).click();
+await page.getByRole("combobox", { name: "Sync" }).selectOption({ label: "Out of sync" });
+await page.getByRole("link", { name: "production", exact: true }).waitFor({ state: "detached" });
+await page.getByRole("link", { name: "staging", exact: true }).click();
 await page.getByRole("button", { name: "Resume" }).click();
 await drift.waitFor({ state: "detached" });
 await tab("History");
@@ -87,7 +108,38 @@ await page.getByLabel("Reason (optional)").fill("the old one was nicer");
 await page.getByRole("dialog").getByRole("button", { name: "Roll back" }).click();
 await page.getByText("the old one was nicer").first().waitFor();
 await until("the old version is back", async () => (await version()) === before);
+await page.getByText("runs now").waitFor();
+assert.equal(await page.getByText("runs now").count(), 1, "one thing runs");
 await look("held");
+
+// Its timeline names what was passed over and why, and what was taken.
+const commit = (revision) => git("rev-parse", "--short=8", revision).trim();
+const bad = commit("HEAD");
+await tab("Timeline");
+await steps.getByText(/Take .* instead/).waitFor();
+const instead = page.getByRole("listitem").filter({ hasText: /Take .* instead/ });
+await instead.getByText(`${bad} is held by ada: the old one was nicer`).waitFor();
+const taken = /\(([0-9a-f]{8})\) instead/.exec(await instead.textContent())[1];
+assert.notEqual(taken, bad);
+await steps.getByText(`Render web at ${taken}`).waitFor();
+await look("timeline-rollback");
+
+// The hold is lifted, and another release is held for a reason.
+await page.getByRole("button", { name: "Suspend" }).click();
+await page.getByRole("button", { name: "Resume" }).waitFor();
+await tab("History");
+await page.getByRole("button", { name: "Lift hold" }).first().click();
+await page.getByText(/is held by ada/).first().waitFor({ state: "detached" });
+await page.getByRole("button", { name: "Lift hold" }).waitFor({ state: "detached" });
+const held = page.getByRole("listitem").filter({ has: page.getByRole("button", { name: "Hold…" }) }).filter({ hasText: bad });
+await held.first().getByRole("button", { name: "Hold…" }).click();
+await page.getByRole("dialog").getByLabel("Reason (optional)").fill("until the colours are agreed");
+await look("hold");
+await page.getByRole("dialog").getByRole("button", { name: "Hold" }).click();
+await page.getByText("is held by ada").getByText("until the colours are agreed").waitFor();
+await page.getByRole("button", { name: "Lift hold" }).first().waitFor();
+await page.getByRole("button", { name: "Resume" }).click();
+await page.getByRole("button", { name: "Suspend" }).waitFor();
 
 // Somebody else is invited, joins with the link, sees what runs, and may not add people.
 const invitation = await invite(page, "grace");

@@ -110,6 +110,47 @@ const all = await lines.allInnerTexts();
 assert.equal(new Set(all).size, all.length, `each line comes once: ${all.join("\n")}`);
 await page.getByText("The connection to the server is lost").waitFor({ state: "detached" });
 
+// Searched; and a field of a line is not broken in two where the line is too long.
+await page.getByLabel("Search logs").fill("no line has this");
+await page.getByText("No line has that.").waitFor();
+await page.getByLabel("Search logs").fill("COMPONENT");
+await until("lines are found whatever their case", async () => {
+  const found = await lines.allInnerTexts();
+  return found.length > 0 && found.every((line) => line.toLowerCase().includes("component"));
+});
+const cut = await lines.evaluateAll((all) => all.flatMap((line) => {
+  const range = document.createRange();
+  return [...line.childNodes].filter((node) => {
+    range.selectNodeContents(node);
+    return node.nodeType === Node.TEXT_NODE && range.getClientRects().length > 1;
+  }).map((node) => node.data);
+}));
+assert.deepEqual(cut, [], "fields in two lines");
+await page.getByLabel("Search logs").fill("");
+await until("all are there again", async () => (await lines.count()) >= all.length);
+await look("logs-all", page);
+
+// What a container said before it was started again.
+await page.getByRole("button", { name: "Suspend" }).click();
+await page.getByRole("button", { name: "Resume" }).waitFor();
+// Each probe of that path fails, and is a line of the log.
+const containers = [{ name: "web", livenessProbe: { httpGet: { path: "/nothing" }, periodSeconds: 1 } }];
+kubectl("-n", "shop-staging", "patch", "deployment/web", "-p", JSON.stringify({ spec: { template: { spec: { containers } } } }));
+let restarted;
+await until("a container is started again", () => {
+  const { items } = JSON.parse(kubectl("-n", "shop-staging", "get", "pods", "-o", "json"));
+  restarted = items.find((pod) => pod.status.containerStatuses?.some((one) => one.restartCount > 0))?.metadata.name;
+  return restarted;
+});
+await page.getByLabel("Logs of").selectOption({ label: `Pod ${restarted}` });
+await page.getByLabel("Previous container").check();
+await lines.filter({ hasText: "/nothing" }).first().waitFor();
+await look("logs-previous", page);
+await page.getByLabel("Previous container").uncheck();
+await page.getByRole("button", { name: "Resume" }).click();
+await page.locator(".states").getByText("Synced", { exact: false }).waitFor();
+await page.locator(".states").getByText("Healthy").waitFor();
+
 // A sync that will never end is cancelled, and does not begin again by itself.
 const file = join(process.env.CLONE, "overlays/staging/web/kustomization.yaml");
 const good = readFileSync(file, "utf8");
@@ -127,9 +168,21 @@ await page.getByRole("main").getByText("Cancelled", { exact: true }).first().wai
 await page.getByText("cancelled by ada", { exact: true }).waitFor();
 await page.getByText(/was cancelled by ada: it begins again/).waitFor();
 await look("timeline-cancelled", page);
+// Among many, what is not well is found; what becomes well is there by itself.
+await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Environments" }).click();
+await page.getByRole("searchbox", { name: "Filter environments" }).pressSequentially("stag");
+await page.getByRole("link", { name: "production", exact: true }).waitFor({ state: "detached" });
+await row.getByRole("link", { name: "staging" }).waitFor();
+await page.getByRole("searchbox", { name: "Filter environments" }).fill("");
+await page.getByRole("combobox", { name: "Health" }).selectOption("Healthy");
+await row.waitFor({ state: "detached" });
+await page.getByRole("link", { name: "production", exact: true }).waitFor();
+await page.getByRole("combobox", { name: "Class" }).selectOption("staging");
+await page.getByText("No environment matches").waitFor();
 writeFileSync(file, good);
 git("commit", "--quiet", "-am", "Take 9.9 back");
 git("push", "--quiet", "origin", "HEAD:main");
+await row.getByRole("link", { name: "staging" }).click();
 await page.locator(".states").getByText("Healthy").waitFor();
 await page.locator(".states").getByText("Synced", { exact: false }).waitFor();
 

@@ -43,20 +43,27 @@ export async function visitor({ width = 1280, height = 800, hasTouch = false } =
   return page;
 }
 
+/** Whether all of it is to be seen. */
+export const inView = (place) => place.evaluate((element) => {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top > -1 && bottom < window.innerHeight + 1;
+});
+
 export async function screenshot(name, page) {
   if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
 
-/** Checks a view for accessibility. */
+/** Checks a view for accessibility, also what axe does not ask for by itself: a title, and room for fingers. */
 export async function look(name, page) {
   await screenshot(name, page);
+  assert.match(await page.title(), /.+ – Seaway$/, `title of ${name}`);
   // In a world of its own, so that the page's content security policy stays as it is.
   const session = await page.context().newCDPSession(page);
   const { frameTree } = await session.send("Page.getFrameTree");
   const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
   const run = (expression) => session.send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
   await run(axe);
-  const { result } = await run(`axe.run().then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
+  const { result } = await run(`axe.run({ rules: { "target-size": { enabled: true } } }).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
   assert.deepEqual(JSON.parse(result.value), [], `accessibility of ${name}`);
   await session.detach();
   console.log(`ok ${name}`);

@@ -70,10 +70,12 @@ impl Demo {
         line
     }
 
-    /// Everything up to the end of what is to be tried.
+    /// Everything up to its last line, which says where to log in.
     pub(crate) fn all(&mut self) -> String {
         let mut text = String::new();
-        while !text.contains("Ctrl-C ends everything") {
+        let ends =
+            |line: &str| line.starts_with("Log in for the first time") || line.starts_with("The page is at");
+        while !text.lines().last().is_some_and(ends) {
             let line = self.line();
             assert!(!line.is_empty(), "it ended after:\n{text}");
             text.push_str(&line);

@@ -4,6 +4,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod person;
+pub(crate) mod scripts;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 /** The frame around every view: who is logged in, what is connected, where one is. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { connection, startEvents } from "./live/events";
 import { Join, Login, Setup } from "./pages/access";
 import { Accounts } from "./pages/accounts";
@@ -13,10 +13,14 @@ import { location, parts } from "./router";
 import { dismiss, notices } from "./state/notices";
 import { expire, loadSession, logout, session, sessionProblem } from "./state/session";
 import { theme, type Theme } from "./state/theme";
+import { placeOf, titleOf } from "./titles";
 import { ProblemBox } from "./ui/problem";
 
 export function App() {
   const { path } = location.value;
+  useEffect(() => {
+    document.title = titleOf(path);
+  }, [path]);
   if (path === "/setup") return <Setup />;
   if (path === "/join") return <Join />;
   if (path === "/login") return <Login />;
@@ -48,6 +52,7 @@ function ToLogin() {
 
 function Frame() {
   useEffect(startEvents, []);
+  useArrival();
   const names = parts(location.value.path);
   const [first, namespace, name, tab] = names ?? ["?"];
   let view = <NotFound />;
@@ -87,6 +92,18 @@ function Frame() {
       <Notices />
     </>
   );
+}
+
+/** Whoever goes by keyboard or listens arrives at another page's content, as with a page that is loaded. */
+function useArrival() {
+  const { path } = location.value;
+  const last = useRef(path);
+  useEffect(() => {
+    if (path === last.current) return;
+    const place = document.getElementById(placeOf(last.current, path)) ?? document.getElementById("content");
+    last.current = path;
+    place?.focus({ preventScroll: true });
+  }, [path]);
 }
 
 function ThemeChoice() {

@@ -17,9 +17,12 @@ export const location = signal<Location>(read());
 
 export function navigate(to: string, options: { replace?: boolean } = {}): void {
   if (to === window.location.pathname + window.location.search + window.location.hash) return;
+  const { path } = location.value;
   if (options.replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
   location.value = read();
+  // Another page begins at its top; going back, the browser knows where one was.
+  if (location.value.path !== path) window.scrollTo(0, 0);
 }
 
 /** The present path with other query values; `undefined` takes one away. */

@@ -133,6 +133,8 @@ impl Finder<'_> {
     /// Renders what the environment should run; for a copy, makes that its own.
     pub(crate) async fn render(&self, choice: Choice<'_>) -> Result<Rendered, Error> {
         let mut sought = Sought::default();
+        // What takes the place of what was rendered before is a step of its own.
+        let again = matches!(choice, Choice::Release(_));
         let (mut components, commits) = match choice {
             Choice::Release(release) => (self.of_release(release)?, Vec::new()),
             Choice::Spec { fresh } => self.of_spec(fresh, &mut sought).await?,
@@ -150,7 +152,7 @@ impl Finder<'_> {
             .enumerate()
             .map(|(index, component)| {
                 let alone = sought.alone.get(&component.name);
-                let render = |component: ComponentAt| self.component(component, &allows);
+                let render = |component: ComponentAt| self.component(component, again, &allows);
                 async move {
                     let result = render(component.clone()).await;
                     if let (Err(error), Some((alone, upstream))) = (&result, alone)
@@ -207,10 +209,16 @@ impl Finder<'_> {
     async fn component(
         &self,
         component: ComponentAt,
+        again: bool,
         allows: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Arc<RenderedComponent>, Error> {
-        let step = format!("render/{}", component.name);
-        let title = format!("Render {}", component.name);
+        let (mut step, mut title) =
+            (format!("render/{}", component.name), format!("Render {}", component.name));
+        if again {
+            step = format!("instead/{}", component.name);
+            let short: String = component.commit.as_str().chars().take(8).collect();
+            title.push_str(&format!(" at {short}"));
+        }
         self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
         let path = component.path.clone();
         let result = render(component, &self.sources.mirrors, self.cache, allows).await;

@@ -25,6 +25,8 @@ pub enum StepKind {
     Fetch,
     /// A component's files become objects.
     Render,
+    /// Another release takes the place of what Git says: that is held, or cannot be made.
+    Instead,
     /// The objects are compared with the cluster, by a dry run where that is needed.
     Plan,
     /// A wave of a component is applied and becomes healthy.

@@ -192,6 +192,22 @@ async fn a_rollback_holds_the_bad_release_while_automatic_sync_stays_on() {
     let message = world.view().unwrap().message;
     assert!(message.contains(&hold.release) && message.contains("breaks checkout"), "{message}");
 
+    // Its timeline names what was passed over and why, and what was applied.
+    let steps = world.sync().timeline(&key, None).unwrap().steps;
+    let instead = steps.iter().find(|step| step.id == "instead").expect("a step for it");
+    let short = |commit: &str| commit[..8].to_owned();
+    assert!(
+        instead.title.contains(&short(&good)) && instead.title.contains(&history[0].release),
+        "{instead:?}"
+    );
+    assert!(
+        instead.message.contains(&short(&bad)) && instead.message.contains("breaks checkout"),
+        "{instead:?}"
+    );
+    let rendered: Vec<&str> =
+        steps.iter().filter(|step| step.id.starts_with("instead/")).map(|step| step.title.as_str()).collect();
+    assert_eq!(rendered, [format!("Render web at {}", short(&good))]);
+
     // It stays so: over news of the repository that change nothing here, over a restart, and by hand.
     repository.push("main", "Unrelated", &[("README.md", Some("x"))]);
     world.sync().sync(&key, Default::default(), "ada").await.unwrap();

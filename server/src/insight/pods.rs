@@ -322,6 +322,42 @@ mod tests {
     }
 
     #[test]
+    fn init_containers_are_steps_before_the_others() {
+        let mut pod = pod(json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-01T10:00:01Z"},
+            {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": "2026-11-01T10:00:02Z"}],
+            "initContainerStatuses": [
+                {"name": "schema", "state": {"terminated": {"exitCode": 0, "reason": "Completed",
+                    "startedAt": "2026-11-01T10:00:03Z", "finishedAt": "2026-11-01T10:00:07Z"}}},
+                {"name": "seed", "state": {"running": {"startedAt": "2026-11-01T10:00:08Z"}}},
+                {"name": "warm", "state": {"waiting": {"reason": "PodInitializing"}}}],
+            "containerStatuses": [{"name": "web", "state": {"waiting": {"reason": "PodInitializing"}}}]}));
+        pod["spec"]["initContainers"] =
+            json!([{"name": "schema", "image": "shop/schema:1.1"}, {"name": "seed"}, {"name": "warm"}]);
+        let pulled = json!({"reason": "Pulled", "message": "Container image \"shop/schema:1.1\" already present",
+            "lastTimestamp": "2026-11-01T10:00:02Z",
+            "involvedObject": {"uid": "p", "fieldPath": "spec.initContainers{schema}"}});
+        let told = lines(&steps("deployment", &pod, &[pulled]));
+        assert_eq!(
+            told[3..],
+            [
+                "Succeeded Pull schema:1.1 0 s Container image \"shop/schema:1.1\" already present",
+                "Succeeded Init container schema 4 s",
+                "Running Init container seed -",
+                "Waiting Init container warm - PodInitializing",
+                "Running Start web - PodInitializing",
+                "Waiting Ready -",
+            ]
+        );
+
+        let failed = json!({"name": "schema", "state": {"terminated": {"exitCode": 3, "reason": "Error",
+            "message": "no such table", "startedAt": "2026-11-01T10:00:03Z", "finishedAt": "2026-11-01T10:00:04Z"}}});
+        pod["status"]["initContainerStatuses"] = json!([failed]);
+        let told = lines(&steps("deployment", &pod, &[]));
+        assert!(told.contains(&"Failed Init container schema - Error: no such table".to_owned()), "{told:?}");
+    }
+
+    #[test]
     fn a_pod_that_waits_says_why() {
         let pod = pod(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "True", "lastTransitionTime": MADE}],

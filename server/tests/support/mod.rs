@@ -276,8 +276,13 @@ impl NodeStreams for Talkative {
     fn logs(
         &self,
         container: ContainerRef,
-        _: LogOptions,
+        options: LogOptions,
     ) -> BoxFuture<'static, Result<LogStream, NodeError>> {
+        if options.previous {
+            let line = Ok(Bytes::from(format!("{} ended here\n", container.pod)));
+            let lines: LogStream = Box::pin(stream::iter([line]));
+            return ready(Ok(lines)).boxed();
+        }
         let line = Ok(Bytes::from(format!("hello from {}\n", container.pod)));
         let lines: LogStream = Box::pin(stream::iter([line]).chain(stream::pending()));
         ready(Ok(lines)).boxed()

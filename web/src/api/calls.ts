@@ -109,7 +109,7 @@ export const traffic = (key: EnvironmentKey, minutes: number, signal?: Signal) =
 export const history = (key: EnvironmentKey, query: { limit?: number; continue?: number }, signal?: Signal) =>
   request<History>("GET", `${path(key)}/history`, { query, signal });
 export const plan = (key: EnvironmentKey, revision: string | undefined, signal?: Signal) =>
-  request<Plan>("GET", `${path(key)}/plan`, { query: { revision }, signal });
+  request<Plan>("GET", `${path(key)}/plan`, { query: { revision }, signal, patient: true });
 
 export const sync = (key: EnvironmentKey) => request<SyncAnswer>("POST", `${path(key)}/sync`, { body: {} });
 export const cancel = (key: EnvironmentKey, sync: number) => request<unknown>("POST", `${path(key)}/cancel`, { body: { sync } });
@@ -132,6 +132,6 @@ export const propose = (key: EnvironmentKey, component: string, message: string 
 export const extend = (key: EnvironmentKey, expires: string | undefined) =>
   request<Lifetime>("POST", `${path(key)}/extend`, { body: { expires } });
 export const fidelity = (key: EnvironmentKey, against: string | undefined, signal?: Signal) =>
-  request<FidelityView>("GET", `${path(key)}/fidelity`, { query: { against }, signal });
+  request<FidelityView>("GET", `${path(key)}/fidelity`, { query: { against }, signal, patient: true });
 
 export const logsPath = (key: EnvironmentKey): string => `${path(key)}/logs`;

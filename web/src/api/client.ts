@@ -24,6 +24,24 @@ export interface RequestOptions {
   query?: Query;
   body?: unknown;
   signal?: AbortSignal;
+  /** The answer takes the server as long as it takes: it computes, or asks others. */
+  patient?: boolean;
+}
+
+/** Milliseconds after which what is only read is given up: a connection that died while the machine slept says nothing. */
+const PATIENCE = 30_000;
+
+/** Ends with `signal`, or when the time is over, which is another reason than that nobody waits any more. */
+function inTime(signal: AbortSignal | undefined): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal?.reason);
+  setTimeout(() => {
+    signal?.removeEventListener("abort", stop);
+    controller.abort(new DOMException("no answer in time", "TimeoutError"));
+  }, PATIENCE);
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
+  return controller.signal;
 }
 
 let unauthorized: () => void = () => {};
@@ -90,7 +108,7 @@ export async function send(method: string, path: string, options: RequestOptions
       headers,
       credentials: "same-origin",
       body: options.body === undefined ? undefined : JSON.stringify(options.body),
-      signal: options.signal,
+      signal: method === "GET" && !options.patient ? inTime(options.signal) : options.signal,
     });
   } catch (error) {
     if (aborted(error)) throw error;

@@ -2021,7 +2021,7 @@ export interface components {
              * @description What kind of work.
              * @enum {string}
              */
-            kind: "fetch" | "render" | "plan" | "wave" | "object" | "pod" | "podStep" | "prune";
+            kind: "fetch" | "render" | "instead" | "plan" | "wave" | "object" | "pod" | "podStep" | "prune";
             /** @description What was found, what is waited for, or what went wrong. */
             message?: string;
             object?: components["schemas"]["ObjectRef"];

@@ -5,6 +5,7 @@ import type { LedgerEvent } from "../api/contract";
 import { url } from "../api/client";
 import { location, navigate, withQuery } from "../router";
 import { useResource } from "../state/resource";
+import { breakableName } from "../ui/breakable";
 import { ProblemBox } from "../ui/problem";
 import { Time } from "../ui/time";
 
@@ -62,10 +63,10 @@ export function Audit() {
       {list.data?.items.length === 0 && <p>Nothing of that was done.</p>}
       {(list.data?.items.length ?? 0) > 0 && (
         <div class="scroll">
-          <table class="rows">
+          <table class="rows audit">
             <caption class="sr">What was done</caption>
             <thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">To what</th>
-              <th scope="col">Outcome</th><th scope="col">From</th><th scope="col">Details</th></tr></thead>
+              <th scope="col">Outcome</th><th scope="col">Details</th></tr></thead>
             <tbody>{list.data?.items.map((event) => <Row key={event.id} event={event} />)}</tbody>
           </table>
         </div>
@@ -89,19 +90,23 @@ function Field({ field, hint, value }: { field: keyof typeof FIELDS; hint: strin
 
 function Row({ event }: { event: LedgerEvent }) {
   const { address, ...rest } = (event.detail ?? {}) as Record<string, unknown>;
+  const [open, setOpen] = useState(false);
   const more = Object.keys(rest).length > 0 || event.release;
   return (
-    <tr>
-      <td><Time at={event.time} /></td>
-      <th scope="row">{event.actor}</th>
-      <td>{event.action}</td>
-      <td>{event.object}</td>
-      <td><span class={`mark ${TONES[event.outcome] ?? ""}`}>{event.outcome}</span></td>
-      <td>{typeof address === "string" ? address : ""}</td>
-      <td class="any">{more && (
-        <details><summary>Show</summary>
-          <pre>{JSON.stringify(event.release ? { release: event.release, ...rest } : rest, null, 2)}</pre></details>
-      )}</td>
-    </tr>
+    <>
+      <tr>
+        <td><Time at={event.time} /></td>
+        <th scope="row">{event.actor}{typeof address === "string" && <div class="quiet">{address}</div>}</th>
+        <td>{breakableName(event.action)}</td>
+        <td>{breakableName(event.object)}</td>
+        <td><span class={`mark ${TONES[event.outcome] ?? ""}`}>{event.outcome}</span></td>
+        <td>{more && <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Hide" : "Show"}</button>}</td>
+      </tr>
+      {open && (
+        <tr>
+          <td colSpan={6}><pre>{JSON.stringify(event.release ? { release: event.release, ...rest } : rest, null, 2)}</pre></td>
+        </tr>
+      )}
+    </>
   );
 }

@@ -1,7 +1,7 @@
 /** All environments: of a long list only what is in view is asked for and drawn. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as calls from "../api/calls";
-import type { Class, Deployed, EnvironmentKey, EnvironmentView } from "../api/contract";
+import type { Class, Deployed, EnvironmentKey, EnvironmentView, Health, Sync } from "../api/contract";
 import { SOON } from "../format/lifetime";
 import { short } from "../format/names";
 import { block, visible } from "../format/window";
@@ -21,6 +21,8 @@ const ROW = 64;
 /** When more than so many have changed, all that is in view is asked for again. */
 const FEW = 5;
 const CLASSES: Class[] = ["production", "staging", "preview", "personal"];
+const HEALTHS: Health[] = ["Degraded", "Missing", "Progressing", "Suspended", "Unknown", "Healthy"];
+const SYNCS: Sync[] = ["OutOfSync", "Unknown", "Synced"];
 
 interface Known {
   offset: number;
@@ -33,6 +35,8 @@ const keyOf = ({ namespace, name }: EnvironmentKey): string => `${namespace}/${n
 export function Environments() {
   const search = location.value.query.get("search") ?? "";
   const only = location.value.query.get("class") ?? "";
+  const health = location.value.query.get("health") ?? "";
+  const sync = location.value.query.get("sync") ?? "";
   const [text, setText] = useState(search);
   const body = useRef<HTMLTableSectionElement>(null);
   const [above, setAbove] = useState(0);
@@ -40,18 +44,18 @@ export function Environments() {
     const timer = setTimeout(() => navigate(withQuery({ search: text || undefined }), { replace: true }), 150);
     return () => clearTimeout(timer);
   }, [text]);
-  const query = { search: search || undefined, class: only || undefined };
+  const query = { search: search || undefined, class: only || undefined, health: health || undefined, sync: sync || undefined };
+  const filter = [only, health, sync, search].join(" ");
   const [total, setTotal] = useState(0);
   const view = visible(above, window.innerHeight, ROW, total);
   const { offset, limit } = block(view, BLOCK);
-  const list = useResource<Known>(`list ${offset} ${limit} ${only} ${search}`, async (signal) => {
+  const list = useResource<Known>(`list ${offset} ${limit} ${filter}`, async (signal) => {
     const answer = await calls.environments({ ...query, offset, limit }, signal);
     return { offset, items: answer.items, total: answer.total ?? answer.items.length };
   });
   // What was there stays until what is scrolled to has come, and what has changed since takes its place.
   const last = useRef<{ filter: string; known: Known } | undefined>(undefined);
   const [, redraw] = useState(0);
-  const filter = `${only} ${search}`;
   if (list.data && last.current?.known !== list.data) last.current = { filter, known: list.data };
   const known = last.current?.filter === filter ? last.current.known : undefined;
   useEffect(() => {
@@ -73,7 +77,8 @@ export function Environments() {
     changed.current.clear();
     const shown = last.current?.known;
     const there = keys.map((key) => shown?.items.findIndex((one) => keyOf(one) === keyOf(key)) ?? -1);
-    if (keys.length > FEW || there.includes(-1)) return list.reload();
+    // What has changed may not be among what is asked for any more.
+    if (keys.length > FEW || there.includes(-1) || filter.trim() !== "") return list.reload();
     keys.forEach((key, index) => {
       const place = there[index] ?? -1;
       calls.environments({ namespace: key.namespace, name: key.name, limit: 1 }).then((answer) => {
@@ -83,7 +88,7 @@ export function Environments() {
         redraw((count) => count + 1);
       }, () => list.reload());
     });
-  }, 150), [list.reload]);
+  }, 150), [list.reload, filter]);
   useLive((message) => {
     if (message.type === "back") return list.reload();
     if (!message.environment) return;
@@ -101,14 +106,12 @@ export function Environments() {
         <label class="search"><span class="sr">Filter environments</span>
           <input type="search" placeholder="Filter by name, stack, release, message…" value={text}
             onInput={(event) => setText(event.currentTarget.value)} /></label>
-        <label><span class="sr">Class</span>
-          <select value={only} onChange={(event) => navigate(withQuery({ class: event.currentTarget.value }), { replace: true })}>
-            <option value="">all classes</option>
-            {CLASSES.map((one) => <option key={one} value={one}>{one}</option>)}
-          </select></label>
+        <Only name="class" title="Class" all="all classes" value={only} choices={CLASSES} />
+        <Only name="health" title="Health" all="any health" value={health} choices={HEALTHS} />
+        <Only name="sync" title="Sync" all="synced or not" value={sync} choices={SYNCS} />
       </div>
       {list.problem && <ProblemBox problem={list.problem} retry={list.reload} />}
-      {known && known.total === 0 && <Empty filtered={search !== "" || only !== ""} />}
+      {known && known.total === 0 && <Empty filtered={filter.trim() !== ""} />}
       {known && known.total > 0 && (
         <div class="scroll">
           <table class="rows window" aria-rowcount={known.total + 1}>
@@ -124,6 +127,17 @@ export function Environments() {
         </div>
       )}
     </>
+  );
+}
+
+/** Keeps what is of one kind. */
+function Only({ name, title, all, value, choices }: { name: string; title: string; all: string; value: string; choices: string[] }) {
+  return (
+    <label><span class="sr">{title}</span>
+      <select value={value} onChange={(event) => navigate(withQuery({ [name]: event.currentTarget.value }), { replace: true })}>
+        <option value="">{all}</option>
+        {choices.map((one) => <option key={one} value={one}>{one === "OutOfSync" ? "Out of sync" : one}</option>)}
+      </select></label>
   );
 }
 

@@ -419,7 +419,7 @@ impl Worker {
             seat: Some(seat),
         };
         let found = finder(&self.followed).find(Choice::Spec { fresh: asked }).await;
-        let (broken, held, instead) = match found {
+        let (broken, held, instead, why) = match found {
             Ok(candidate) => {
                 let Some(hold) = memory.hold_of(&candidate.release.name(), &candidate.content) else {
                     return Ok(Chosen { candidate, broken: None, held: None });
@@ -439,15 +439,24 @@ impl Worker {
                     hold.actor,
                     instead.release
                 );
-                (None, Some(held), instead)
+                let why = format!("{} is held by {}{reason}", candidate.release.revision(), hold.actor);
+                (None, Some(held), instead, why)
             }
             // What runs is looked after while Git is broken.
             Err(error) => match memory.last_unheld() {
-                Some(last) => (Some(error), None, last),
+                Some(last) => {
+                    let why = format!("what Git says cannot be had: {error}");
+                    (Some(error), None, last, why)
+                }
                 None => return Err(error),
             },
         };
-        match finder(&self.fallback).find(Choice::Release(&instead.definition)).await {
+        // Whoever reads the timeline sees what was found, and that it is not what is applied.
+        let definition = &instead.definition;
+        let title = format!("Take {} ({}) instead", instead.release, definition.revision());
+        steps.begin("instead", None, StepKind::Instead, title, None);
+        steps.succeed("instead", &why);
+        match finder(&self.fallback).find(Choice::Release(definition)).await {
             Ok(candidate) => Ok(Chosen { candidate, broken, held }),
             Err(error) => Err(broken.unwrap_or(error)),
         }

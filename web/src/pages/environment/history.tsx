@@ -17,6 +17,7 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
   const [limit, setLimit] = useState(50);
   const history = useResource(`history ${env.namespace}/${env.name} ${limit}`, (signal) => calls.history(env, { limit }, signal));
   const [back, setBack] = useState<SyncRecord>();
+  const [hold, setHold] = useState<SyncRecord>();
   useEffect(() => {
     if (beat > 0) history.reload();
   }, [beat]);
@@ -29,6 +30,9 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
     }
     reload();
   }
+  // A release may have been synced more than once: the latest time is why it runs.
+  const runs = history.data?.items.filter((sync) => sync.release === detail?.release);
+  const present = (runs?.find((sync) => sync.outcome === "succeeded") ?? runs?.[0])?.id;
   const held = new Set(detail?.holds.map((hold) => hold.release));
   const base = `/environments/${env.namespace}/${env.name}`;
   return (
@@ -42,7 +46,7 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
               <OutcomeMark outcome={sync.outcome} />
               <a href={`${base}/timeline?sync=${sync.id}`}>Sync {sync.id}</a>
               <span class="mono">{short(sync.release)}</span> <span class="mono quiet">{sync.revision}</span>
-              {sync.release === detail?.release && <span class="tag good">runs now</span>}
+              {sync.id === present && <span class="tag good">runs now</span>}
               {held.has(sync.release) && <span class="tag warn">held</span>}
               <span class="grow" />
               {may("rollback", detail) && sync.outcome === "succeeded" && sync.release !== detail?.release && (
@@ -50,7 +54,7 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
               )}
               {may("hold", detail) && (held.has(sync.release)
                 ? <button type="button" onClick={() => void act("Lift", "The hold is lifted", () => calls.lift(env, sync.release))}>Lift hold</button>
-                : sync.release !== detail?.release && <button type="button" onClick={() => void act("Hold", "The release is held", () => calls.hold(env, sync.release, undefined))}>Hold</button>)}
+                : sync.release !== detail?.release && <button type="button" onClick={() => setHold(sync)}>Hold…</button>)}
             </div>
             <p class="quiet">
               {trigger(sync.trigger)} by {sync.actor} · <Time at={sync.started} />
@@ -70,7 +74,22 @@ export function HistoryView({ env, detail, beat, reload }: ViewProps) {
       </ol>
       {history.data?.continue != null && <p><button type="button" onClick={() => setLimit(limit + 100)}>Show more</button></p>}
       {back && <RollbackDialog env={env} to={back} close={() => setBack(undefined)} done={reload} />}
+      {hold && <HoldDialog env={env} release={hold} close={() => setHold(undefined)} done={reload} />}
     </>
+  );
+}
+
+function HoldDialog({ env, release: { release, revision }, close, done }: { env: EnvironmentKey; release: SyncRecord; close(): void; done(): void }) {
+  const [reason, setReason] = useState("");
+  return (
+    <Dialog title={`Hold ${short(release)}`} confirm="Hold" close={close} act={async () => {
+      await calls.hold(env, release, reason.trim() || undefined);
+      say("The release is held");
+      done();
+    }}>
+      <p>Release <span class="mono">{short(release)}</span> ({revision}) is not deployed to {env.name} again until somebody lifts the hold. Newer releases are.</p>
+      <label>Reason (optional)<input value={reason} onInput={(event) => setReason(event.currentTarget.value)} /></label>
+    </Dialog>
   );
 }
 

@@ -7,6 +7,7 @@ import { count, fullLabel, short, value } from "../../format/names";
 import { concerns, useLive } from "../../live/events";
 import { throttle } from "../../live/throttle";
 import { complain, say } from "../../state/notices";
+import { slowNow } from "../../state/clock";
 import { learn, may } from "../../state/rights";
 import { asProblem, useResource, type Resource } from "../../state/resource";
 import { session } from "../../state/session";
@@ -21,20 +22,10 @@ import { FidelityView } from "./fidelity";
 import { HistoryView, RollbackDialog } from "./history";
 import { LogsView } from "./logs";
 import { PlanView } from "./plan";
+import { TABS } from "./tabs";
 import { TimelineView } from "./timeline";
 import { TrafficPage } from "./traffic";
 import { TreeView } from "./tree";
-
-const TABS = {
-  tree: "Tree",
-  timeline: "Timeline",
-  history: "History",
-  traffic: "Traffic",
-  plan: "Plan",
-  overrides: "Overrides",
-  fidelity: "Fidelity",
-  logs: "Logs",
-};
 
 export interface ViewProps {
   env: EnvironmentKey;
@@ -65,6 +56,11 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
     return throttle(now, 150);
   }, [detail.reload, tree.reload]);
   useLive((message) => concerns(message, env) && reload());
+  // Pods that come and go while all stays as it is are no news: whoever looks at them asks now and then.
+  const time = slowNow.value;
+  useEffect(() => {
+    if (tree.data && (tab === "tree" || tab === "logs")) tree.reload();
+  }, [time]);
   const base = `/environments/${namespace}/${name}`;
   // Only a copy is made to deviate; on others an override that is there is shown.
   const deviates = tab === "overrides" || detail.data?.copy !== undefined || (detail.data?.overrides?.length ?? 0) > 0;
@@ -79,9 +75,13 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
   else if (tab === "fidelity") view = <FidelityView {...props} />;
   else if (tab === "logs") view = <LogsView {...props} />;
   else view = <p>There is no such view. <a href={base}>The tree</a></p>;
+  const crumbs = <p class="crumbs"><a href="/">Environments</a> / {namespace}</p>;
+  if (detail.problem?.status === 404 && !detail.data) {
+    return <>{crumbs}<h1>Nothing is here</h1><p role="alert">There is no environment {name} in {namespace}, or you may not see it. <a href="/">All environments</a></p></>;
+  }
   return (
     <>
-      <p class="crumbs"><a href="/">Environments</a> / {namespace}</p>
+      {crumbs}
       {detail.problem && <ProblemBox problem={detail.problem} retry={detail.reload} />}
       {detail.data && <Head {...props} detail={detail.data} links={tree.data?.links.map((link) => link.url) ?? []} />}
       <nav class="tabs" aria-label="Views">
@@ -89,7 +89,7 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
           <a key={id} href={id === "tree" ? base : `${base}/${id}`} aria-current={tab === id ? "page" : undefined}>{title}</a>
         ))}
       </nav>
-      {view}
+      <div id="view" role="region" aria-label={Object.hasOwn(TABS, tab) ? TABS[tab as keyof typeof TABS] : "View"} tabIndex={-1}>{view}</div>
     </>
   );
 }
@@ -133,7 +133,7 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
         {detail.lastSync && detail.lastSync.finished !== detail.deployed?.time && <> · last sync <Time at={detail.lastSync.started} /> by {detail.lastSync.actor}</>}
       </p>
       <Links links={detail.links ?? []} />
-      {detail.message && !saidByHold(detail) && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
+      {detail.message && !saidByHold(detail) && !saidByDrift(detail) && <p class={`strip ${detail.health === "Degraded" ? "bad" : "info"}`}>{detail.message}</p>}
       <CopyStrip env={env} detail={detail} links={links} done={reload} />
       <Holds detail={detail} />
       <Drift detail={detail} />
@@ -147,6 +147,17 @@ function Head({ detail, links, env, reload }: Omit<ViewProps, "detail"> & { deta
 /** The message of a held release is that of the strip below, which can do something about it. */
 function saidByHold(detail: EnvironmentDetail): boolean {
   return detail.holds.some((hold) => detail.message.startsWith(`release ${hold.release} `) && detail.message.includes(" is held by "));
+}
+
+/** Which fields were changed in the cluster, and not in Git. */
+function driftOf(detail: EnvironmentDetail) {
+  return detail.plan.objects.flatMap((object) =>
+    (object.fields ?? []).filter((field) => field.drift).map((field) => ({ object: object.object, field })));
+}
+
+/** And so is that of drift. */
+function saidByDrift(detail: EnvironmentDetail): boolean {
+  return driftOf(detail).some(({ object, field }) => detail.message.startsWith(`${fullLabel(object)} ${field.path} was changed`));
 }
 
 /** Pages elsewhere, as the stack names them. */
@@ -180,8 +191,7 @@ function Holds({ detail }: { detail: EnvironmentDetail }) {
 
 /** Who changed what in the cluster, before anything else. */
 function Drift({ detail }: { detail: EnvironmentDetail }) {
-  const drifted = detail.plan.objects.flatMap((object) =>
-    (object.fields ?? []).filter((field) => field.drift).map((field) => ({ object: object.object, field })));
+  const drifted = driftOf(detail);
   if (drifted.length === 0) return null;
   return (
     <section class="strip warn" aria-label="Drift">

@@ -1,10 +1,12 @@
 /** What the containers of pods print. */
+import { Component } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { logsPath } from "../../api/calls";
 import type { EnvironmentKey, LogLine, LogProblem, TreeNode } from "../../api/contract";
 import { clockTime } from "../../format/time";
 import { LogPlaces } from "../../live/lines";
 import { openStream, type StreamState } from "../../live/stream";
+import { breakableLine } from "../../ui/breakable";
 import type { ViewProps } from "./index";
 import { podsOf } from "./rows";
 
@@ -12,6 +14,11 @@ import { podsOf } from "./rows";
 const MOST = 5000;
 /** Milliseconds before a log that has ended is asked for again: its container may have been started anew. */
 const ENDED = 5000;
+
+/** A line with its place among all that were read, by which it is known again. */
+interface Numbered extends LogLine {
+  number: number;
+}
 
 export function LogsView({ env, tree }: ViewProps) {
   const workloads = (tree.data?.components ?? []).flatMap((one) => one.objects).filter((node) => podsOf(node).length > 0);
@@ -32,7 +39,8 @@ export function LogsView({ env, tree }: ViewProps) {
 }
 
 export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; namespace: string; pods: string[] }) {
-  const [lines, setLines] = useState<LogLine[]>([]);
+  const [lines, setLines] = useState<Numbered[]>([]);
+  const count = useRef(0);
   const [problems, setProblems] = useState<LogProblem[]>([]);
   const [search, setSearch] = useState("");
   const [previous, setPrevious] = useState(false);
@@ -49,7 +57,7 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
     }
     const known = places.current.known;
     setProblems([]);
-    let waiting: LogLine[] = [];
+    let waiting: Numbered[] = [];
     const timer = setInterval(() => {
       if (waiting.length === 0) return;
       const arrived = waiting;
@@ -76,7 +84,7 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
       onMessage({ event, data }) {
         if (event === "line") {
           const line = JSON.parse(data) as LogLine;
-          if (known.isNew(line)) waiting.push(line);
+          if (known.isNew(line)) waiting.push({ ...line, number: count.current++ });
         }
         else if (event === "problem") setProblems((last) => [...last, JSON.parse(data) as LogProblem].slice(-20));
         else if (event === "end") {
@@ -120,11 +128,20 @@ export function LogStream({ env, namespace, pods }: { env: EnvironmentKey; names
         const at = event.currentTarget;
         setFollow(at.scrollHeight - at.scrollTop - at.clientHeight < 24);
       }}>
-        {shown.length === 0 && <p class="quiet">Nothing was printed yet.</p>}
-        {shown.map((line, index) => (
-          <div key={index}>{line.time && <span class="quiet">{clockTime(line.time)} </span>}{several && <span class="pod">{line.pod} </span>}{line.text}</div>
-        ))}
+        {shown.length === 0 && <p class="quiet">{wanted ? "No line has that." : "Nothing was printed yet."}</p>}
+        {shown.map((line) => <Line key={line.number} line={line} several={several} />)}
       </div>
     </>
   );
+}
+
+/** A line never changes, and there are thousands: each is drawn once. */
+class Line extends Component<{ line: LogLine; several: boolean }> {
+  override shouldComponentUpdate(next: { several: boolean }): boolean {
+    return next.several !== this.props.several;
+  }
+  override render() {
+    const { line, several } = this.props;
+    return <div>{line.time && <span class="quiet">{clockTime(line.time)} </span>}{several && <span class="pod">{line.pod} </span>}{breakableLine(line.text)}</div>;
+  }
 }

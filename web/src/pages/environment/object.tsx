@@ -1,5 +1,5 @@
 /** One object in detail: what differs, as Git says and as it is, who set what, events, logs. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import * as calls from "../../api/calls";
 import type { EnvironmentKey, ObjectRef, TreeNode } from "../../api/contract";
 import { fullLabel, objectKey } from "../../format/names";
@@ -16,20 +16,29 @@ interface Props {
   object: ObjectRef;
   node: TreeNode | undefined;
   beat: number;
+  /** Whether it was opened by key: whoever did goes on in it. */
+  byKey: boolean;
   close(): void;
 }
 
-export function ObjectPanel({ env, object, node, beat, close }: Props) {
+export function ObjectPanel({ env, object, node, beat, byKey, close }: Props) {
   const detail = useResource(`object ${env.namespace}/${env.name} ${objectKey(object)}`, (signal) => calls.object(env, object, signal));
   useEffect(() => {
     if (beat > 0) detail.reload();
   }, [beat]);
+  const section = useRef<HTMLElement>(null);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    section.current?.scrollIntoView({ block: "nearest" });
+    if (byKey) heading.current?.focus({ preventScroll: true });
+  }, [objectKey(object)]);
   const shown = detail.data;
   const pods = node ? podsOf(node).map((pod) => pod.object.name) : [];
   return (
-    <section class="panel" aria-label={`${object.kind} ${object.name}`}>
+    <section class="panel" ref={section} aria-label={`${object.kind} ${object.name}`}
+      onKeyDown={(event) => { if (event.key === "Escape" && !(event.target instanceof HTMLInputElement)) close(); }}>
       <div class="head">
-        <h2>{object.kind} {object.name}</h2>
+        <h2 ref={heading} tabIndex={-1}>{object.kind} {object.name}</h2>
         <span class="grow" />
         <button type="button" onClick={close} aria-label="Close details">×</button>
       </div>

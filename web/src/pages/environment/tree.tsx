@@ -1,5 +1,5 @@
 /** The resource tree, and what is chosen in it. */
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { TreeNode } from "../../api/contract";
 import { fullLabel, objectKey, parseObjectKey } from "../../format/names";
 import { location, navigate, withQuery } from "../../router";
@@ -17,6 +17,7 @@ export function TreeView({ env, tree, beat }: ViewProps) {
   const node = chosen ? find(tree.data?.components.flatMap((one) => one.objects) ?? [], chosen) : undefined;
   const list = useRef<HTMLUListElement>(null);
   const [focused, setFocused] = useState<string>();
+  const [byKey, setByKey] = useState(false);
   const current = rows.some((row) => row.id === focused) ? focused : rows[0]?.id;
 
   function toggle(row: Row, open: boolean): void {
@@ -25,15 +26,27 @@ export function TreeView({ env, tree, beat }: ViewProps) {
     else next.add(row.id);
     setClosed(next);
   }
+  const element = (id: string) => list.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(id)}"]`);
   function focus(id: string | undefined): void {
     if (!id) return;
     setFocused(id);
-    list.current?.querySelector<HTMLElement>(`[data-id="${CSS.escape(id)}"]`)?.focus();
+    element(id)?.focus();
   }
-  function choose(row: Row): void {
+  // Beside the details the tree is narrower and longer: what was chosen stays in view. The details come after it, and
+  // where they stand above the tree they are what is seen.
+  useLayoutEffect(() => {
+    if (chosen) element(chosen)?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
+  function choose(row: Row, byKey: boolean): void {
     setFocused(row.id);
+    setByKey(byKey);
     if (row.node) navigate(withQuery({ object: objectKey(row.node.object) }));
     else toggle(row, !row.open);
+  }
+  /** Back to where it was opened. */
+  function close(): void {
+    navigate(withQuery({ object: undefined }));
+    focus(chosen && rows.some((row) => row.id === chosen) ? chosen : current);
   }
   /** Keys as in the WAI-ARIA tree pattern. */
   function key(event: KeyboardEvent, row: Row, index: number): void {
@@ -51,7 +64,7 @@ export function TreeView({ env, tree, beat }: ViewProps) {
         else focus(rows.slice(0, index).findLast((other) => other.level < row.level)?.id);
         break;
       case "Enter":
-      case " ": choose(row); break;
+      case " ": choose(row, true); break;
       default: return;
     }
     event.preventDefault();
@@ -68,7 +81,7 @@ export function TreeView({ env, tree, beat }: ViewProps) {
             <li key={row.id} role="treeitem" data-id={row.id} aria-level={row.level} aria-expanded={row.parent ? row.open : undefined}
               aria-selected={row.node ? objectKey(row.node.object) === chosen : false} tabIndex={row.id === current ? 0 : -1}
               style={{ paddingLeft: `${(row.level - 1) * 1.25 + 0.5}rem` }}
-              onKeyDown={(event) => key(event, row, index)} onClick={() => choose(row)}>
+              onKeyDown={(event) => key(event, row, index)} onClick={() => choose(row, false)}>
               <span class="twist" aria-hidden="true" onClick={(event) => { if (row.parent) { event.stopPropagation(); toggle(row, !row.open); } }}>
                 {row.parent ? (row.open ? "▾" : "▸") : ""}
               </span>
@@ -77,7 +90,7 @@ export function TreeView({ env, tree, beat }: ViewProps) {
           ))}
         </ul>
       </div>
-      {object && <ObjectPanel env={env} object={object} node={node} beat={beat} close={() => navigate(withQuery({ object: undefined }))} />}
+      {object && <ObjectPanel env={env} object={object} node={node} beat={beat} byKey={byKey} close={close} />}
     </div>
   );
 }
