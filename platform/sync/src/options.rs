@@ -37,25 +37,6 @@ impl Phase {
     }
 }
 
-/// When, at the end of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndPhase {
-    /// Before anything is deleted (Argo CD's PreDelete).
-    Before,
-    /// Once all of it is (PostDelete).
-    After,
-}
-
-impl EndPhase {
-    /// As it is printed.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "before-delete",
-            Self::After => "after-delete",
-        }
-    }
-}
-
 /// When a hook is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookDeletion {
@@ -100,8 +81,6 @@ pub struct ObjectOptions {
     pub wave: i32,
     /// The phases in which the object runs as a hook; empty: it is no hook.
     pub hooks: Vec<Phase>,
-    /// When it runs as a hook at the end of its environment. What runs at no other time is skipped otherwise.
-    pub at_end: Vec<EndPhase>,
     /// When the hook is deleted; never empty for a hook.
     pub hook_deletion: Vec<HookDeletion>,
     /// How long it may take to become healthy, or a hook to end; absent: as long as the environment gives a wave.
@@ -194,18 +173,9 @@ impl ObjectOptions {
                 "Sync" | "sync" => Phase::Sync,
                 "PostSync" | "after" | "post-install" | "post-upgrade" => Phase::After,
                 "SyncFail" | "failure" => Phase::Failure,
-                "PreDelete" | "before-delete" | "pre-delete" => {
-                    self.skip = true;
-                    self.at_end.push(EndPhase::Before);
-                    continue;
-                }
-                "PostDelete" | "after-delete" | "post-delete" => {
-                    self.skip = true;
-                    self.at_end.push(EndPhase::After);
-                    continue;
-                }
                 // Hooks of moments that Seaway does not have are not applied at any other.
-                "Skip" | "pre-rollback" | "post-rollback" | "test" | "test-success" => {
+                "Skip" | "PreDelete" | "PostDelete" | "pre-delete" | "post-delete" | "pre-rollback"
+                | "post-rollback" | "test" | "test-success" => {
                     self.skip = true;
                     continue;
                 }
@@ -216,11 +186,10 @@ impl ObjectOptions {
                 self.hooks.push(phase);
             }
         }
-        if !self.hooks.is_empty() {
-            self.skip = false;
-        } else if self.at_end.is_empty() {
+        if self.hooks.is_empty() {
             return;
         }
+        self.skip = false;
         let policies = [
             "seaway.dev/hook-delete-policy",
             "argocd.argoproj.io/hook-delete-policy",
@@ -262,17 +231,20 @@ pub fn warnings(object: &Value) -> Vec<String> {
         warn("seaway.dev/deadline", word, "a deadline is a number of seconds");
     }
     for (key, known) in [
-        (
-            "seaway.dev/hook",
-            ["before", "sync", "after", "failure", "before-delete", "after-delete"].as_slice(),
-        ),
-        (
-            "argocd.argoproj.io/hook",
-            &["PreSync", "Sync", "PostSync", "SyncFail", "Skip", "PreDelete", "PostDelete"],
-        ),
+        ("seaway.dev/hook", ["before", "sync", "after", "failure"].as_slice()),
+        ("argocd.argoproj.io/hook", &["PreSync", "Sync", "PostSync", "SyncFail", "Skip"]),
     ] {
         for word in words(object, key).filter(|word| !known.contains(word)) {
-            warn(key, word, &format!("hooks are {}", known.join(", ")));
+            match word {
+                "PreDelete" | "PostDelete" => {
+                    warn(
+                        key,
+                        word,
+                        "there are no hooks of an environment's end, and it is not applied at any other time",
+                    );
+                }
+                _ => warn(key, word, &format!("hooks are {}", known.join(", "))),
+            }
         }
     }
     for (key, known) in [
@@ -451,6 +423,8 @@ mod tests {
         }
         for (key, value, word) in [
             ("argocd.argoproj.io/sync-wave", "soon", "soon"),
+            ("argocd.argoproj.io/hook", "PreSync,PreDelete", "PreDelete"),
+            ("argocd.argoproj.io/hook", "PostDelete", "PostDelete"),
             ("argocd.argoproj.io/hook", "presync", "presync"),
             ("argocd.argoproj.io/hook-delete-policy", "Sometimes", "Sometimes"),
             ("argocd.argoproj.io/sync-options", "Prune=false,Validate=false", "Validate=false"),

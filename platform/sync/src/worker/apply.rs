@@ -23,7 +23,7 @@ use crate::subject::Subject;
 use crate::view::{Outcome, SyncRecord, SyncStatus, Trigger};
 
 /// Until this deadline a wave may become healthy, if the environment says nothing else.
-pub(super) const WAVE_DEADLINE: Duration = Duration::from_secs(300);
+const WAVE_DEADLINE: Duration = Duration::from_secs(300);
 /// A sync that takes longer is shown in the status while it goes on.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 

@@ -16,7 +16,6 @@ use crate::cluster::Objects;
 use crate::error::Error;
 use crate::live::Reader;
 use crate::mailbox::Mail;
-use crate::options::EndPhase;
 use crate::plan::{Action, ObjectRef, PlannedObject};
 use crate::proposal::came_home;
 use crate::subject::Subject;
@@ -138,16 +137,8 @@ impl Worker {
             ending: true,
         };
         // What was in the namespaces of a copy is gone with them.
-        if environment.spec.copy_of.is_none() {
-            let hooks = self.hooks_of_the_end(environment, &subject).await?;
-            let account = self.shared.account(&subject, &[]).await?;
-            if self.run_end_hooks(environment, &account, &hooks, EndPhase::Before).await?
-                || self.end_objects(environment, &subject).await?
-                || self.run_end_hooks(environment, &account, &hooks, EndPhase::After).await?
-            {
-                return Ok(false);
-            }
-            self.delete_end_hooks(&account, &hooks).await?;
+        if environment.spec.copy_of.is_none() && self.end_objects(environment, &subject).await? {
+            return Ok(false);
         }
         self.end_account(environment, &subject).await.map(|()| true)
     }
@@ -242,7 +233,7 @@ impl Worker {
     }
 
     /// Shows what the end of the environment waits for.
-    pub(super) async fn show_ending(&self, environment: &Environment, what: String) {
+    async fn show_ending(&self, environment: &Environment, what: String) {
         let message = format!("is being deleted: {what}");
         {
             let mut summary = self.summary.lock();

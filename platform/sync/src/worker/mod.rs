@@ -1,7 +1,6 @@
 //! One worker per environment: looks when there is news, and brings the cluster to what Git says.
 
 mod apply;
-mod end_hooks;
 mod ending;
 mod recording;
 mod warning;
