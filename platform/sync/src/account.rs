@@ -14,8 +14,6 @@ use crate::error::Error;
 use crate::roles::{COPY, COPY_OWNER};
 use crate::view::EnvironmentKey;
 
-/// On a namespace that was missing: for which environment it was made.
-pub(crate) const CREATED_FOR: &str = "seaway.dev/created-for";
 /// On every binding of an account: which environment's it is.
 pub(crate) const ACCOUNT_LABEL: &str = "seaway.dev/account-of";
 /// On what lets the owner of a copy ask for tokens: the copy's name.
@@ -31,7 +29,7 @@ pub(crate) struct Account {
     /// The id of the environment's ApplySet, unique in the cluster.
     pub(crate) apply_set: String,
     pub(crate) namespaces: BTreeSet<String>,
-    /// Other namespaces, in which what it applied is still to be deleted.
+    /// Other namespaces, in which a sync that begins now deletes what was applied there.
     pub(crate) left: BTreeSet<String>,
     /// Group and plural of the cluster-scoped kinds that the stack allows, or of which something is still to be deleted.
     pub(crate) cluster_resources: BTreeSet<(String, String)>,
@@ -177,7 +175,7 @@ impl Account {
         self.check_place(maker).await?;
         for namespace in &self.namespaces {
             let mut object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
-                "annotations": {CREATED_FOR: self.key.to_string()}}});
+                "annotations": {"seaway.dev/created-for": self.key.to_string()}}});
             if let Some(enclosure) = &self.copy {
                 object["metadata"]["labels"] = enclosure.marks((&self.key.namespace, &self.key.name));
             }
@@ -227,11 +225,18 @@ impl Account {
         Ok(())
     }
 
-    /// A namespace that is gone is not made anew.
+    /// A namespace that is gone, or going, is not made anew, and one of a copy is somebody else's by now.
     async fn bind_if_there(&self, client: &Client, namespace: &str) -> Result<(), Error> {
-        match self.bind(client, namespace).await {
-            Err(Error::Cluster { code: 404, .. }) => Ok(()),
-            other => other,
+        match client.request::<Value>(get(&format!("/api/v1/namespaces/{namespace}"))?).await {
+            Ok(found) if found.pointer("/metadata/deletionTimestamp").is_some() => Ok(()),
+            Ok(found) if identity::label(&found, COPY_NAMESPACE_LABEL).is_some() => Ok(()),
+            Ok(_) => match self.bind(client, namespace).await {
+                // It has begun to end just now.
+                Err(Error::Cluster { code: 404, .. }) => Ok(()),
+                other => other,
+            },
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::cluster(format!("namespace {namespace}"), error)),
         }
     }
 

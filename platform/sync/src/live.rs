@@ -109,7 +109,6 @@ impl Reader<'_> {
             desired,
             live,
             inventory,
-            environment: &subject.key.to_string(),
             apply_set: &own,
             allowed: &subject.allowed(),
             ignore: &subject.stack.ignore,

@@ -282,7 +282,7 @@ impl Shared {
 
     /// As whom an environment is applied, which also has to delete what is `leaving`: its stack or its destination may no
     /// longer say so.
-    pub(crate) async fn account(&self, subject: &Subject, leaving: &[&ObjectRef]) -> Result<Account, Error> {
+    pub(crate) async fn account(&self, subject: &Subject, leaving: &[ObjectRef]) -> Result<Account, Error> {
         let mut cluster_resources = BTreeSet::new();
         let namespaces: BTreeSet<String> =
             subject.spec.destination.all_namespaces().map(str::to_owned).collect();

@@ -263,7 +263,12 @@ impl Objects {
         match self.request::<Value>(request).await {
             // The object is answered where something still waits for its end, and otherwise a status.
             Ok(answer) => Ok(answer.pointer("/metadata/deletionTimestamp").is_none()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+            // Another one has its name by now, or it is a namespace whose end has begun.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let found = self.get(kind, id).await?;
+                Ok(found.is_none_or(|found| uid.is_some() && seaway_object::identity::uid(&found) != uid))
+            }
             Err(error) => Err(error),
         }
     }

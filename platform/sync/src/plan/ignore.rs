@@ -1,13 +1,18 @@
 //! Fields that are left to others.
 
+use std::collections::HashSet;
+
 use seaway_api::stack::IgnoreRule;
 use seaway_api::{FIELD_MANAGER, JqPath};
-use seaway_merge::fieldset::{FieldSet, Path, PathElement};
+use seaway_merge::fieldset::{FieldSet, Path, PathElement, display};
 use seaway_merge::schema::{ListKind, Shape, TypeRef, untyped};
 use seaway_object::{GroupVersionKind, ObjectId};
 use serde_json::Value;
 
 use crate::ownership::Ownership;
+
+/// Most places that one expression leads to in one document.
+const MOST: usize = 10_000;
 
 /// Whether a rule is about this object.
 pub(super) fn concerns(rule: &IgnoreRule, kind: &GroupVersionKind, id: &ObjectId) -> bool {
@@ -46,11 +51,11 @@ pub(super) fn leave(
         }
         // What a stack says is checked before anything is planned.
         for expression in rule.jq_path_expressions.iter().filter_map(|text| JqPath::parse(text).ok()) {
-            let mut paths: Vec<Path> = Vec::new();
+            let (mut paths, mut known): (Vec<Path>, _) = (Vec::new(), HashSet::new());
             for document in [live, &*value] {
-                for parts in expression.find(document) {
+                for parts in expression.find(document).into_iter().take(MOST) {
                     let path = elements(document, &parts, schema);
-                    if !paths.contains(&path) {
+                    if known.insert(display(&path)) {
                         paths.push(path);
                     }
                 }
@@ -74,32 +79,24 @@ pub(super) fn leave(
 }
 
 /// What leads to a place, in the terms of field sets: elements of lists by their keys, so that they are found in another
-/// document, where they may lie elsewhere.
+/// document, where they may lie elsewhere. It ends at a list that is one value (atomic): its elements have no names, and
+/// who owns one owns all of them.
 fn elements(document: &Value, parts: &[String], schema: &TypeRef) -> Path {
     let (mut ty, mut value, mut path) = (schema.clone(), Some(document), Vec::new());
     for part in parts {
         let (element, item, child) = match (&ty.shape, value) {
-            (shape, Some(Value::Array(items))) => {
-                let index = part.parse::<usize>().unwrap_or_default();
-                let item = items.get(index);
-                let place = PathElement::Index(i64::try_from(index).unwrap_or_default());
-                let (element, child) = match (shape, item) {
-                    (Shape::List(list), Some(found)) => {
-                        let element = match &list.kind {
-                            ListKind::Map(keys) => PathElement::key(
-                                keys.iter()
-                                    .filter_map(|key| Some((key.clone(), found.get(key)?.clone())))
-                                    .collect(),
-                            ),
-                            ListKind::Set => PathElement::Value(found.clone()),
-                            ListKind::Atomic => place,
-                        };
-                        (element, list.element.clone())
-                    }
-                    _ => (place, untyped()),
+            (Shape::List(list), Some(Value::Array(items))) => {
+                let item = part.parse::<usize>().ok().and_then(|index| items.get(index));
+                let element = match (&list.kind, item) {
+                    (ListKind::Map(keys), Some(found)) => PathElement::key(
+                        keys.iter().filter_map(|key| Some((key.clone(), found.get(key)?.clone()))).collect(),
+                    ),
+                    (ListKind::Set, Some(found)) => PathElement::Value(found.clone()),
+                    _ => return path,
                 };
-                (element, item, child)
+                (element, item, list.element.clone())
             }
+            (_, Some(Value::Array(_))) => return path,
             (_, value) => {
                 let child = ty.field(part).unwrap_or_else(untyped);
                 (PathElement::Field(part.clone()), value.and_then(|value| value.get(part)), child)

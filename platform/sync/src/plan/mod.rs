@@ -272,8 +272,6 @@ pub struct PlanInput<'a> {
     pub live: &'a HashMap<ObjectId, Value>,
     /// What was applied last.
     pub inventory: &'a [InventoryEntry],
-    /// The environment: namespace and name.
-    pub environment: &'a str,
     /// The id of the environment's ApplySet.
     pub apply_set: &'a str,
     /// Where objects may go.

@@ -11,7 +11,6 @@ use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde_json::Value;
 
 use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
-use crate::account::CREATED_FOR;
 use crate::applyset::PART_OF_LABEL;
 use crate::hooks::HOOK_RUN;
 use crate::options::{HookDeletion, ObjectOptions, Phase, Prune, deletion_approved};
@@ -84,23 +83,15 @@ fn reason_to_keep(
                 .to_owned()
         });
     };
-    let made = entry.created || identity::annotation(live, CREATED_FOR) == Some(input.environment);
-    if kind.group.is_empty() && kind.kind == "Namespace" && !made {
+    if kind.group.is_empty() && kind.kind == "Namespace" && !entry.created {
         return Some("Seaway did not make this namespace: delete it by hand".to_owned());
     }
     let in_use = || input.allowed.namespaces.contains(identity::name(live)) && !input.policy.ending;
     if kind.group.is_empty() && kind.kind == "Namespace" && in_use() {
         return Some("the environment's objects are in this namespace (spec.destination)".to_owned());
     }
-    match if input.policy.ending { options.delete } else { options.prune } {
-        Prune::Never => return Some("its options forbid deletion".to_owned()),
-        Prune::Confirm if !approved => {
-            return Some(
-                "its options ask for a confirmation: annotate it with seaway.dev/deletion-approved=true"
-                    .to_owned(),
-            );
-        }
-        _ => {}
+    if let Some(reason) = unwanted(if input.policy.ending { options.delete } else { options.prune }, live) {
+        return Some(reason);
     }
     (!input.policy.prune).then(|| "pruning is off (spec.sync.prune)".to_owned())
 }
@@ -110,8 +101,24 @@ fn reason_to_keep_hook(live: &Value, options: &ObjectOptions) -> Option<String> 
     if let Some(reason) = being_deleted(live) {
         return Some(reason);
     }
-    let never = options.hook_deletion.contains(&HookDeletion::Never) || options.delete == Prune::Never;
-    never.then(|| "its options forbid deletion".to_owned())
+    match options.delete {
+        _ if options.hook_deletion.contains(&HookDeletion::Never) => {
+            Some("its options forbid deletion".to_owned())
+        }
+        asks => unwanted(asks, live),
+    }
+}
+
+/// Why an object's options keep it.
+fn unwanted(asks: Prune, live: &Value) -> Option<String> {
+    match asks {
+        Prune::Never => Some("its options forbid deletion".to_owned()),
+        Prune::Confirm if !deletion_approved(live) => Some(
+            "its options ask for a confirmation: annotate it with seaway.dev/deletion-approved=true"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// What keeps an object whose deletion has begun.

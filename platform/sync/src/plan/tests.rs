@@ -92,7 +92,6 @@ impl World {
             desired: wanted(objects),
             live: &self.live,
             inventory: &self.inventory,
-            environment: "seaway/staging",
             apply_set: SET,
             allowed: &self.allowed,
             ignore: &self.ignore,
@@ -318,6 +317,21 @@ fn ignored_fields_lie_in_elements_of_lists_as_well_wherever_these_are() {
     let (paths, value) = changed(jq(&[r#".spec.template.spec.containers[] | select(.name == "mesh")"#]));
     assert_eq!(paths.len(), 2, "{paths:?}");
     assert!(!value.to_string().contains("mesh"), "what is not ours is not sent");
+    // A list that is one value is left as a whole: nothing of it is mixed with ours.
+    let of_args = |args: Value| pod(json!([{"name": "web", "image": "web:1", "args": args}]));
+    let mut world = World::with(&[of_args(json!(["a", "b"]))]);
+    world.ignore = vec![jq(&[".spec.template.spec.containers[].args[1]"])];
+    let ours = world.plan(&[of_args(json!(["x", "y", "z"]))]).objects[0].value.clone().unwrap();
+    assert_eq!(ours.pointer("/spec/template/spec/containers/0/args"), Some(&json!(["a", "b"])));
+    world.edit("Deployment.apps shop/web", "kubectl-edit", |live| {
+        live["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["theirs"]);
+    });
+    let plan = world.plan(&[of_args(json!(["a", "b"]))]);
+    assert!(plan.objects[0].fields.is_empty(), "{:?}", plan.objects[0].fields);
+    assert_eq!(
+        plan.objects[0].value.as_ref().unwrap().pointer("/spec/template/spec/containers/0/args"),
+        None
+    );
     let by_manager = IgnoreRule { field_managers: vec!["vpa".into()], ..IgnoreRule::default() };
     let (paths, value) = changed(by_manager);
     assert_eq!(paths, Vec::<String>::new());
@@ -388,11 +402,8 @@ fn a_namespace_is_pruned_only_if_seaway_made_it() {
     assert!(!world.plan(&[config("keep", "1")]).objects[1].held_back);
     world.inventory.iter_mut().for_each(|entry| entry.created = false);
     assert!(world.plan(&[config("keep", "1")]).objects[1].held_back);
-    // Missing, it was made for the environment before it was applied.
-    let live = world.live.values_mut().find(|object| object["kind"] == "Namespace").unwrap();
-    live["metadata"]["annotations"] = json!({"seaway.dev/created-for": "seaway/staging"});
-    assert!(!world.plan(&[config("keep", "1")]).objects[1].held_back);
     // That of the environment's own objects only goes with it.
+    world.inventory.iter_mut().for_each(|entry| entry.created = true);
     world.allowed.namespaces.insert("extra".to_owned());
     assert!(world.plan(&[config("keep", "1")]).objects[1].held_back);
     world.policy.ending = true;

@@ -160,8 +160,7 @@ impl Worker {
                 self.shared.cache.watch(&kind).await;
             }
         }
-        let applied: Vec<&ObjectRef> = memory.inventory.iter().map(|entry| &entry.object).collect();
-        let account = self.shared.account(subject, &applied).await?;
+        let account = self.shared.account(subject, &[]).await?;
         let reader = Reader {
             kinds: &self.shared.kinds,
             cache: &self.shared.cache,
@@ -201,6 +200,14 @@ impl Worker {
                 return Ok(true);
             }
             if !bound {
+                // What the stack and the environment say may be less by now than what was applied.
+                let leaving: Vec<ObjectRef> = plan
+                    .objects
+                    .iter()
+                    .filter(|object| !object.held_back)
+                    .map(|object| object.object.clone())
+                    .collect();
+                let account = self.shared.account(subject, &leaving).await?;
                 account.bind_for_the_end(&self.shared.client).await?;
                 bound = true;
             }
@@ -219,11 +226,7 @@ impl Worker {
                     // What the watch tells comes a little later.
                     Ok(true) => self.shared.cache.remove(&id),
                     Ok(false) => all_gone = false,
-                    Err(error) => {
-                        let error = Error::cluster(id.to_string(), error);
-                        self.show_ending(environment, format!("cannot go on: {error}")).await;
-                        return Err(error);
-                    }
+                    Err(error) => return Err(Error::cluster(id.to_string(), error)),
                 }
             }
             if !all_gone {
@@ -233,7 +236,7 @@ impl Worker {
     }
 
     /// Shows what the end of the environment waits for.
-    async fn show_ending(&self, environment: &Environment, what: String) {
+    pub(super) async fn show_ending(&self, environment: &Environment, what: String) {
         let message = format!("is being deleted: {what}");
         {
             let mut summary = self.summary.lock();

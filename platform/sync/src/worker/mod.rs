@@ -7,14 +7,12 @@ mod warning;
 
 pub(crate) use ending::is_held;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use seaway_api::environment::Environment;
-use seaway_object::ObjectId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,13 +21,12 @@ use crate::account::Account;
 use crate::candidate::{Candidate, Choice, Finder};
 use crate::cluster::Objects;
 use crate::cluster::cache::Changes;
-use crate::desired::Desired;
 use crate::enclosure::open_network;
 use crate::error::Error;
 use crate::health::{Health, HealthStatus};
 use crate::live::{Confirmed, Reader};
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
-use crate::plan::{Action, InventoryEntry, ObjectRef, Plan};
+use crate::plan::{Action, ObjectRef, Plan};
 use crate::queue::{Seat, Turn, Urgency};
 use crate::records::Memory;
 use crate::rendering::RenderCache;
@@ -179,6 +176,7 @@ impl Worker {
                 Ok(done) => (!done).then(|| ending_pause(self.ending)),
                 Err(error) => {
                     tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
+                    self.show_ending(&environment, format!("cannot go on: {error}")).await;
                     Some(backoff(self.ending))
                 }
             };
@@ -296,8 +294,7 @@ impl Worker {
         let shared = self.shared.clone();
         let seat = Seat::new(&shared.turns, urgency(requests), turn);
         let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps, &seat).await?;
-        let leaving = leaving(&subject, &memory.inventory, &chosen.candidate.desired);
-        let objects = self.ensure_account(&subject, &leaving).await?;
+        let objects = self.ensure_account(&subject, &[]).await?;
         let reader = Reader {
             kinds: &shared.kinds,
             cache: &shared.cache,
@@ -375,6 +372,13 @@ impl Worker {
                 self.summary.lock().failed = failed.filter(|(reason, _)| !reason.is_empty());
             }
             Decision::Apply(trigger) => {
+                // For as long as it goes on: the next look takes back what nothing says any more.
+                let leaving = leaving(&plan);
+                let objects = if leaving.is_empty() {
+                    objects
+                } else {
+                    self.ensure_account(&subject, &leaving).await?
+                };
                 let sync = self.apply(
                     environment,
                     &subject,
@@ -526,7 +530,7 @@ impl Worker {
         self.parent.clear();
     }
 
-    async fn ensure_account(&mut self, subject: &Subject, leaving: &[&ObjectRef]) -> Result<Objects, Error> {
+    async fn ensure_account(&mut self, subject: &Subject, leaving: &[ObjectRef]) -> Result<Objects, Error> {
         let account = self.shared.account(subject, leaving).await?;
         if let Some((known, objects)) = &self.account
             && *known == account
@@ -545,17 +549,10 @@ impl Worker {
     }
 }
 
-/// What was applied and is to be deleted.
-fn leaving<'a>(
-    subject: &Subject,
-    inventory: &'a [InventoryEntry],
-    desired: &[Desired],
-) -> Vec<&'a ObjectRef> {
-    if !subject.spec.sync.prune {
-        return Vec::new();
-    }
-    let wanted: HashSet<&ObjectId> = desired.iter().map(|object| &object.id).collect();
-    inventory.iter().map(|entry| &entry.object).filter(|object| !wanted.contains(&object.id())).collect()
+/// What a sync by this plan deletes.
+fn leaving(plan: &Plan) -> Vec<ObjectRef> {
+    let gone = plan.objects.iter().filter(|object| object.action == Action::Prune && !object.held_back);
+    gone.map(|object| object.object.clone()).collect()
 }
 
 struct Looked {
