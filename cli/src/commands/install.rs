@@ -151,8 +151,9 @@ fn pod(options: &Options) -> Value {
 fn admission_policy(labels: &Value) -> [Value; 2] {
     const GROUP: &str = "admissionregistration.k8s.io/v1";
     let metadata = json!({"name": "seaway-copies", "labels": labels});
-    let rule =
-        json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]});
+    // The scope is the default, written out: a list that is not as the API keeps it would be changed by every apply.
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"],
+        "scope": "*"});
     let copies = json!({"matchExpressions": [{"key": "seaway.dev/copy-name", "operator": "Exists"}]});
     let validation = json!({
         "expression": "!has(object.type) || object.type != 'kubernetes.io/service-account-token'",
