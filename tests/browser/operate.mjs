@@ -72,9 +72,6 @@ await page.getByRole("table", { name: /Requests/ }).getByRole("row").nth(1).wait
 assert.ok((await page.locator("svg .deploy").count()) >= 3, "the deploy is drawn into each chart");
 await page.getByRole("region", { name: "Deploys" }).getByRole("link", { name: /^Sync / }).first().waitFor();
 await look("traffic", page);
-await page.emulateMedia({ colorScheme: "dark" });
-await look("traffic-dark", page);
-await page.emulateMedia({ colorScheme: "light" });
 
 // Links of the stack, filled in for this environment.
 const links = [

@@ -2,6 +2,7 @@
 //
 // Reads from the environment: LINK, and what support.mjs reads.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import * as support from "./support.mjs";
 
 const { browser, errors, inView, look, setUp, until, visitor } = support;
@@ -146,6 +147,10 @@ for (const [place, title] of [["Copies", "Copies"], ["People", "People"], ["Audi
 await tablet.getByRole("button", { name: "Show", exact: true }).first().tap();
 await tablet.getByRole("button", { name: "Hide", exact: true }).waitFor();
 await see("audit-details");
+const download = tablet.waitForEvent("download");
+await tablet.getByRole("link", { name: "Export as JSON lines" }).tap();
+const exported = readFileSync(await (await download).path(), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+assert.ok(exported.some((event) => event.action === "session.setup" && event.actor === "ada"), "the audit is exported");
 await tablet.getByRole("link", { name: "ada" }).tap();
 await tablet.getByRole("button", { name: "Make a token" }).waitFor();
 await see("tokens");

@@ -53,7 +53,7 @@ export async function screenshot(name, page) {
   if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
 
-/** Checks a view for accessibility, also what axe does not ask for by itself: a title, and room for fingers. */
+/** Checks a view for accessibility, light and dark, also what axe does not ask for by itself: a title, room for fingers. */
 export async function look(name, page) {
   await screenshot(name, page);
   assert.match(await page.title(), /.+ – Seaway$/, `title of ${name}`);
@@ -63,8 +63,11 @@ export async function look(name, page) {
   const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
   const run = (expression) => session.send("Runtime.evaluate", { expression, contextId, awaitPromise: true, returnByValue: true });
   await run(axe);
-  const { result } = await run(`axe.run({ rules: { "target-size": { enabled: true } } }).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
-  assert.deepEqual(JSON.parse(result.value), [], `accessibility of ${name}`);
+  for (const colorScheme of ["dark", "light"]) {
+    await page.emulateMedia({ colorScheme });
+    const { result } = await run(`axe.run({ rules: { "target-size": { enabled: true } } }).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes[0].html)))`);
+    assert.deepEqual(JSON.parse(result.value), [], `accessibility of ${name}, ${colorScheme}`);
+  }
   await session.detach();
   console.log(`ok ${name}`);
 }

@@ -55,7 +55,11 @@ export function EnvironmentPage({ namespace, name, tab }: EnvironmentKey & { tab
     };
     return throttle(now, 150);
   }, [detail.reload, tree.reload]);
-  useLive((message) => concerns(message, env) && reload());
+  useLive((message) => {
+    // They were not to be had while the server was away, and may be others now.
+    if (message.type === "back") rights.reload();
+    if (concerns(message, env)) reload();
+  });
   // Pods that come and go while all stays as it is are no news: whoever looks at them asks now and then.
   const time = slowNow.value;
   useEffect(() => {
