@@ -94,6 +94,9 @@ pub fn without(left: &[Value], rule: &str) -> Vec<Entry> {
         .collect()
 }
 
+/// An object on the one side and on the other, as far as it is there.
+type Sides<'a> = (Option<&'a Value>, Option<&'a Value>);
+
 /// Compares two renders; objects whose names end with a digest of their content are paired without it. `name` gives the right's identity of an object of the left; `record` explains, in the order
 /// in which the changes were made, and names objects as the left does.
 pub fn compare(
@@ -102,17 +105,17 @@ pub fn compare(
     name: &dyn Fn(&ObjectId) -> ObjectId,
     record: &[Entry],
 ) -> Fidelity {
-    let mut pairs: BTreeMap<ObjectId, (Option<&Value>, Option<&Value>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<ObjectId, Sides<'_>> = BTreeMap::new();
     for object in left {
         pairs.entry(name(&identify(object))).or_default().0 = Some(object);
     }
     for object in right {
         pairs.entry(identify(object)).or_default().1 = Some(object);
     }
-    let alone = |is_alone: &dyn Fn(&(Option<&Value>, Option<&Value>)) -> bool| -> Vec<ObjectId> {
+    let alone = |is_alone: fn(&Sides<'_>) -> bool| -> Vec<ObjectId> {
         pairs.iter().filter(|(_, pair)| is_alone(pair)).map(|(id, _)| id.clone()).collect()
     };
-    let renamed = generated::pairs(&alone(&|pair| pair.1.is_none()), &alone(&|pair| pair.0.is_none()));
+    let renamed = generated::pairs(&alone(|pair| pair.1.is_none()), &alone(|pair| pair.0.is_none()));
     for (from, to) in &renamed {
         let left = pairs.remove(from).and_then(|pair| pair.0);
         pairs.entry(to.clone()).or_default().0 = left;
