@@ -97,8 +97,9 @@ pub fn without(left: &[Value], rule: &str) -> Vec<Entry> {
 /// An object on the one side and on the other, as far as it is there.
 type Sides<'a> = (Option<&'a Value>, Option<&'a Value>);
 
-/// Compares two renders; objects whose names end with a digest of their content are paired without it. `name` gives the right's identity of an object of the left; `record` explains, in the order
-/// in which the changes were made, and names objects as the left does.
+/// Compares two renders; objects whose names end with a digest of their content are paired without it. `name` gives the
+/// right's identity of an object of the left; `record` explains, in the order in which the changes were made, and names
+/// objects as the left does.
 pub fn compare(
     left: &[Value],
     right: &[Value],
