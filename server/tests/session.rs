@@ -284,6 +284,30 @@ async fn a_session_ends_when_it_is_not_used_and_after_a_week() {
 }
 
 #[tokio::test]
+async fn the_secret_of_a_browsers_session_changes_each_hour_and_the_old_one_ends_soon() {
+    let (world, old) = with_jane().await;
+    world.later(HOUR - 60);
+    let answer = with(&world, &old, Method::GET, SESSION).await;
+    assert!(!answer.headers.contains_key(SET_COOKIE), "{answer:?}");
+    world.later(60);
+    let new = support_cookie(&with(&world, &old, Method::GET, SESSION).await);
+    assert_ne!(old, new);
+    // The answer may have been lost: until the new one is shown, the old one counts, and is not changed again.
+    world.later(HOUR);
+    let answer = with(&world, &old, Method::GET, SESSION).await;
+    assert!(answer.status == 200 && !answer.headers.contains_key(SET_COOKIE), "{answer:?}");
+    assert_eq!(with(&world, &new, Method::GET, "/api/v1/environments").await.status, 200);
+    assert_eq!(asked(&world, &old).await, 200, "requests are under way with it");
+    world.later(61);
+    assert_eq!(asked(&world, &old).await, 401);
+    // It goes on through a chain of them, and ends as a whole.
+    let third = support_cookie(&with(&world, &new, Method::GET, SESSION).await);
+    assert_eq!(with(&world, &new, Method::DELETE, SESSION).await.status, 200);
+    assert_eq!((asked(&world, &new).await, asked(&world, &third).await), (401, 401));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_login_ends_the_session_that_the_browser_had() {
     let (world, old) = with_jane().await;
     let body = json!({"name": "jane", "password": PASSWORD});

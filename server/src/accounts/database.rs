@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::error::Error;
-use super::sessions::{Carrier, Digest, IDLE, LONGEST, MOST, Session};
+use super::sessions::{Carrier, Digest, IDLE, LONGEST, MOST, SecretAge, Session};
 use super::{Account, AccountName, schema};
 
 pub(super) use external::Entry;
@@ -137,7 +137,7 @@ impl Database {
             if password.is_none_or(|password| Digest::of(&password) != account.password) {
                 return Ok(false);
             }
-            sqlx::query("DELETE FROM session WHERE seen <= ?1 OR started <= ?2 OR digest = ?3")
+            sqlx::query("DELETE FROM session WHERE seen <= ?1 OR started <= ?2 OR ?3 IN (digest, previous)")
                 .bind(stored(before_now(now, IDLE)))
                 .bind(stored(before_now(now, LONGEST)))
                 .bind(before.as_ref().map(Digest::as_bytes))
@@ -154,7 +154,7 @@ impl Database {
             .execute(&mut *transaction)
             .await?;
             sqlx::query(
-                "INSERT INTO session (digest, account, started, seen, bearer) VALUES (?1, ?2, ?3, ?3, ?4)",
+                "INSERT INTO session (digest, account, started, seen, made, bearer) VALUES (?1, ?2, ?3, ?3, ?3, ?4)",
             )
             .bind(digest.as_bytes())
             .bind(account.id)
@@ -169,17 +169,30 @@ impl Database {
     }
 
     /// A session, also when it is over. One that is carried otherwise is another one.
-    pub(super) async fn session(&self, digest: Digest, carrier: Carrier) -> Result<Option<Session>, Error> {
+    pub(super) async fn session(
+        &self,
+        digest: Digest,
+        carrier: Carrier,
+        now: Timestamp,
+    ) -> Result<Option<Session>, Error> {
         let query = format!(
-            "SELECT {ACCOUNT}, started, seen FROM session JOIN account ON account.id = session.account
-             WHERE digest = ?1 AND bearer = ?2"
+            "SELECT {ACCOUNT}, started, seen, made, digest = ?1 AS newest,
+                 previous IS NOT NULL AND previous_until IS NULL AS unseen
+             FROM session JOIN account ON account.id = session.account
+             WHERE (digest = ?1 OR previous = ?1 AND (previous_until IS NULL OR previous_until > ?3)) AND bearer = ?2"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(digest.as_bytes())
             .bind(carrier == Carrier::Bearer)
+            .bind(stored(now))
             .try_map(|row| {
                 let (started, seen) = (time(row.try_get("started")?)?, time(row.try_get("seen")?)?);
-                Ok(Session::new(account(&row)?, started, seen))
+                let made = time(row.try_get("made")?)?;
+                let secret = match (row.try_get("newest")?, row.try_get("unseen")?) {
+                    (false, _) => SecretAge::Previous,
+                    (true, unseen) => SecretAge::Newest { made, unseen },
+                };
+                Ok(Session::new(account(&row)?, started, seen).with_secret(secret))
             })
             .fetch_optional(&self.readers)
             .await;
@@ -188,7 +201,7 @@ impl Database {
 
     pub(super) async fn touch_session(&self, digest: Digest, now: Timestamp) -> Result<(), Error> {
         self.change(
-            sqlx::query("UPDATE session SET seen = max(seen, ?2) WHERE digest = ?1")
+            sqlx::query("UPDATE session SET seen = max(seen, ?2) WHERE ?1 IN (digest, previous)")
                 .bind(digest.as_bytes())
                 .bind(stored(now)),
         )
@@ -196,7 +209,40 @@ impl Database {
     }
 
     pub(super) async fn end_session(&self, digest: Digest) -> Result<(), Error> {
-        self.change(sqlx::query("DELETE FROM session WHERE digest = ?1").bind(digest.as_bytes())).await
+        let query = sqlx::query("DELETE FROM session WHERE ?1 IN (digest, previous)");
+        self.change(query.bind(digest.as_bytes())).await
+    }
+
+    /// Gives a browser's session another secret; not when it has had another one meanwhile.
+    pub(super) async fn rotate_session(
+        &self,
+        from: Digest,
+        to: Digest,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mut writer = self.writer().await?;
+        let done = sqlx::query(
+            "UPDATE session SET digest = ?2, made = ?3, previous = ?1, previous_until = NULL
+             WHERE digest = ?1 AND NOT bearer",
+        )
+        .bind(from.as_bytes())
+        .bind(to.as_bytes())
+        .bind(stored(now))
+        .execute(&mut *writer)
+        .await;
+        Ok(done.map_err(|error| self.sorted(error))?.rows_affected() > 0)
+    }
+
+    /// The new secret of a session was seen: the one before it counts for a little longer.
+    pub(super) async fn saw_secret(&self, digest: Digest, until: Timestamp) -> Result<(), Error> {
+        self.change(
+            sqlx::query(
+                "UPDATE session SET previous_until = ?2 WHERE digest = ?1 AND previous_until IS NULL",
+            )
+            .bind(digest.as_bytes())
+            .bind(stored(until)),
+        )
+        .await
     }
 
     async fn change(

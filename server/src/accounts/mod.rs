@@ -43,7 +43,7 @@ use attempts::{Attempts, Key};
 use database::Database;
 use error::Error;
 use passwords::Passwords;
-use sessions::Digest;
+use sessions::{Digest, GRACE, SecretAge};
 use turns::Turns;
 
 /// Says what time it is.
@@ -252,7 +252,7 @@ impl Accounts {
     /// The session whose secret this is, as long as it goes on. Using it keeps it from ending for want of use.
     pub(crate) async fn session(&self, key: SessionKey) -> Result<Option<Session>, Error> {
         let now = self.now();
-        let found = self.database.session(key.digest, key.carrier).await?;
+        let found = self.database.session(key.digest, key.carrier, now).await?;
         let Some(session) = found.filter(|session| session.goes_on(now)) else {
             return Ok(None);
         };
@@ -261,7 +261,22 @@ impl Accounts {
         {
             tracing::warn!(%error, "a session's last use could not be kept");
         }
+        if let SecretAge::Newest { unseen: true, .. } = session.secret {
+            self.database.saw_secret(key.digest, sessions::after(now, GRACE)).await?;
+        }
         Ok(Some(session))
+    }
+
+    /// Another secret for a browser's session whose secret is old. Until that one is seen, the old one counts as well: the
+    /// answer with it may be lost.
+    pub(crate) async fn rotate(&self, key: SessionKey, session: &Session) -> Result<Option<Secret>, Error> {
+        let now = self.now();
+        if key.carrier != Carrier::Cookie || !session.has_old_secret(now) {
+            return Ok(None);
+        }
+        let secret = Secret::random();
+        let done = self.database.rotate_session(key.digest, secret.digest(), now).await?;
+        Ok(done.then_some(secret))
     }
 
     /// Whether a session still goes on. Asking does not use it.
@@ -270,7 +285,7 @@ impl Accounts {
             return self.token_goes_on(key).await;
         }
         let now = self.now();
-        matches!(self.database.session(key.digest, key.carrier).await, Ok(Some(session)) if session.goes_on(now))
+        matches!(self.database.session(key.digest, key.carrier, now).await, Ok(Some(session)) if session.goes_on(now))
     }
 
     /// Ends a session.

@@ -61,6 +61,13 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (account, name)
     ) STRICT;
 ",
+    "
+    -- When its secret was made, and the one before it, which counts until a minute after the new one was seen.
+    ALTER TABLE session ADD COLUMN made INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN previous BLOB;
+    ALTER TABLE session ADD COLUMN previous_until INTEGER;
+    CREATE INDEX session_previous ON session (previous) WHERE previous IS NOT NULL;
+",
 ];
 
 /// Brings the file to the format of this release, or refuses it unchanged.

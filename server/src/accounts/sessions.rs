@@ -14,6 +14,10 @@ pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(12);
 pub(crate) const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How late its last use may be known: not every request writes to the disk.
 const STALE: SignedDuration = SignedDuration::from_mins(5);
+/// How old the secret of a browser's session becomes: one that was stolen is of use for so long.
+const LONGEST_SECRET: SignedDuration = SignedDuration::from_hours(1);
+/// For so long after the new secret was seen the one before it counts: requests were under way with it.
+pub(super) const GRACE: SignedDuration = SignedDuration::from_mins(1);
 /// Sessions of an account; with one more, the one that was not used for the longest time ends.
 pub(super) const MOST: i64 = 16;
 
@@ -126,11 +130,25 @@ pub(crate) struct Session {
     pub(crate) account: Account,
     pub(crate) started: Timestamp,
     seen: Timestamp,
+    pub(super) secret: SecretAge,
+}
+
+/// With which of its secrets a session was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecretAge {
+    /// The one before the last.
+    Previous,
+    /// The last one, and whether nobody has shown it yet.
+    Newest { made: Timestamp, unseen: bool },
 }
 
 impl Session {
     pub(super) fn new(account: Account, started: Timestamp, seen: Timestamp) -> Self {
-        Self { account, started, seen }
+        Self { account, started, seen, secret: SecretAge::Newest { made: started, unseen: false } }
+    }
+
+    pub(super) fn with_secret(self, secret: SecretAge) -> Self {
+        Self { secret, ..self }
     }
 
     /// When it ends, if it is not used until then.
@@ -140,6 +158,11 @@ impl Session {
 
     pub(super) fn goes_on(&self, now: Timestamp) -> bool {
         now < self.expires()
+    }
+
+    /// Whether it is time for another secret.
+    pub(super) fn has_old_secret(&self, now: Timestamp) -> bool {
+        matches!(self.secret, SecretAge::Newest { made, .. } if now.duration_since(made) >= LONGEST_SECRET)
     }
 
     /// Whether it is time to keep that it is used.

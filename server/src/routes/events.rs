@@ -175,16 +175,16 @@ impl Reader {
         Some(more)
     }
 
-    /// Rights are asked for anew, so that those that were taken away end what is seen; so does a logout.
+    /// A logout ends what is seen at once, and rights that were taken away soon.
     async fn reach(&mut self) -> Option<(Instant, Reach)> {
-        let now = Instant::now();
-        if let Some(known) = self.reach.take().filter(|(since, _)| now.duration_since(*since) < KNOWN) {
-            return Some(known);
-        }
         if let Some(session) = self.person.session
             && !self.app.accounts.goes_on(session).await
         {
             return None;
+        }
+        let now = Instant::now();
+        if let Some(known) = self.reach.take().filter(|(since, _)| now.duration_since(*since) < KNOWN) {
+            return Some(known);
         }
         Some((now, self.person.reach(Verb::Get).await.ok()?))
     }

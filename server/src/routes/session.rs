@@ -342,7 +342,7 @@ async fn own_namespace(app: &App, account: &Account) {
     }
 }
 
-/// Who is asking.
+/// Who is asking. A browser whose secret is an hour old gets another one.
 #[utoipa::path(
     get, path = "/api/v1/session", operation_id = "session", tag = "session",
     responses(
@@ -350,9 +350,19 @@ async fn own_namespace(app: &App, account: &Account) {
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn show(caller: Caller) -> Result<Json<SessionView>, Problem> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<WithCookie<SessionView>, Problem> {
     let may = May::of(&caller.person).await?;
-    Ok(Json(SessionView::new(&caller.person, caller.session.as_ref(), may)))
+    let secret = match (caller.person.session, &caller.session) {
+        (Some(key), Some(session)) => {
+            app.accounts.rotate(key, session).await.map_err(request::accounts_failed)?
+        }
+        _ => None,
+    };
+    let cookie = secret.and_then(|secret| cookie::begin(&secret, app.https));
+    Ok(with_cookie(cookie, SessionView::new(&caller.person, caller.session.as_ref(), may)))
 }
 
 /// Logs out a browser or a command line. A bearer token of Kubernetes is no session: it stays valid.

@@ -677,7 +677,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is asking. */
+        /** Who is asking. A browser whose secret is an hour old gets another one. */
         get: operations["session"];
         put?: never;
         post?: never;

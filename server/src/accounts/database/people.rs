@@ -272,7 +272,7 @@ async fn invite(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO invitation (account, digest, expires, inviter) SELECT ?1, ?2, ?3, ?4
-         WHERE ?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.digest = ?5)
+         WHERE ?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE ?5 IN (session.digest, session.previous))
             OR EXISTS (SELECT 1 FROM token WHERE token.digest = ?5)
          ON CONFLICT (account) DO UPDATE
          SET digest = excluded.digest, expires = excluded.expires, inviter = excluded.inviter",

@@ -40,7 +40,7 @@ impl Database {
                 .execute(&mut *transaction)
                 .await?;
             let goes_on: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM session WHERE digest = ?1 AND account = ?2)",
+                "SELECT EXISTS (SELECT 1 FROM session WHERE ?1 IN (digest, previous) AND account = ?2)",
             )
             .bind(new.session.as_bytes())
             .bind(account.id)
