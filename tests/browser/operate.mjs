@@ -96,7 +96,8 @@ const streams = () => page.waitForResponse((response) => response.url().includes
 let again = streams();
 for (const { client } of connections) client.destroy();
 await again;
-assert.deepEqual(await lines.allInnerTexts(), read);
+// The shop goes on writing.
+assert.deepEqual((await lines.allInnerTexts()).slice(0, read.length), read);
 again = streams();
 for (const one of connections) one.silent = true;
 await page.clock.fastForward(120_000);
