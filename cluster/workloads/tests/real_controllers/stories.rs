@@ -284,7 +284,7 @@ fn jobs() -> Story {
             .condition("jobs/bad", "Failed", "BackoffLimitExceeded"),
         step("one that takes too long")
             // Long enough for its pod to be known when the time is over, as only then it counts as failed.
-            .create("jobs", job("slow", "task:hangs", json!({"activeDeadlineSeconds": 6})))
+            .create("jobs", job("slow", "task:hangs", json!({"activeDeadlineSeconds": 12})))
             .condition("jobs/slow", "Failed", "DeadlineExceeded"),
         step("a queue").create("jobs", job("queue", "task:good", json!({"parallelism": 2}))).condition(
             "jobs/queue",
