@@ -23,7 +23,7 @@ use crate::credentials;
 use crate::error::Error;
 use crate::following::follow;
 use crate::journal::Journal;
-use crate::live::{Confirmed, Reader};
+use crate::live::Confirmed;
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
 use crate::plan::{ObjectRef, Plan};
 use crate::queue::Turns;
@@ -232,13 +232,7 @@ impl Sync {
         };
         let choice = revision.map_or(Choice::Spec { fresh: true }, Choice::Revision);
         let candidate = finder.find(choice).await?;
-        let reader = Reader {
-            kinds: &shared.kinds,
-            cache: &shared.cache,
-            objects: &shared.objects,
-            key: &shared.hash_key,
-            now: now.to_string(),
-        };
+        let reader = shared.reader(now);
         let live = reader.read(&subject, &candidate.desired, &memory.inventory).await?;
         let mut plan = reader.plan(&subject, candidate.desired, &live, &memory.inventory);
         // Before the first sync there is no account that the server could be asked as.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
 use seaway_api::environment::{Class, Environment, EnvironmentSpec};
@@ -19,6 +20,7 @@ use crate::cluster::{Kinds, Objects};
 use crate::enclosure::Enclosure;
 use crate::error::Error;
 use crate::journal::Journal;
+use crate::live::Reader;
 use crate::mailbox::{Mail, Mailbox};
 use crate::plan::ObjectRef;
 use crate::queue::Turns;
@@ -278,6 +280,17 @@ impl Shared {
         };
         let parent = crate::applyset::parent_name(&key.namespace, &key.name);
         Some(crate::applyset::id(&namespace, &parent))
+    }
+
+    /// What reads and plans, as of a time.
+    pub(crate) fn reader(&self, now: Timestamp) -> Reader<'_> {
+        Reader {
+            kinds: &self.kinds,
+            cache: &self.cache,
+            objects: &self.objects,
+            key: &self.hash_key,
+            now: now.to_string(),
+        }
     }
 
     /// As whom an environment is applied, which also has to delete what is `leaving`: its stack or its destination may no

@@ -168,36 +168,14 @@ fn put(value: &mut Value, path: &[PathElement], to: Option<Value>) {
 
 /// Whether we own what a pointer leads to, in the terms of field sets.
 fn is_owned(ours: &FieldSet, live: &Value, parts: &[String], schema: &TypeRef) -> bool {
-    let (mut ty, mut value, mut fields) = (schema.clone(), Some(live), ours);
-    for (index, part) in parts.iter().enumerate() {
-        let element;
-        (element, value, ty) = match (&ty.shape, value) {
-            (Shape::List(list), Some(Value::Array(items))) => {
-                let item = part.parse::<usize>().ok().and_then(|at| items.get(at));
-                let Some(found) = item else { return false };
-                let element = match &list.kind {
-                    ListKind::Map(keys) => PathElement::key(
-                        keys.iter().filter_map(|key| Some((key.clone(), found.get(key)?.clone()))).collect(),
-                    ),
-                    ListKind::Set => PathElement::Value(found.clone()),
-                    // An atomic list is owned as a whole, which the step before has seen.
-                    ListKind::Atomic => return false,
-                };
-                (element, item, list.element.clone())
-            }
-            (_, value) => {
-                let child = ty.field(part).unwrap_or_else(untyped);
-                (PathElement::Field(part.clone()), value.and_then(|value| value.get(part)), child)
-            }
-        };
-        let last = index + 1 == parts.len();
+    let mut fields = ours;
+    for element in elements(live, parts, schema) {
         match fields.child(&element) {
-            Some(_) if last => return true,
             Some(child) => fields = child,
             None => return fields.has_member(&element),
         }
     }
-    false
+    true
 }
 
 /// Sets or removes what a pointer leads to, as far as the way to it is there.

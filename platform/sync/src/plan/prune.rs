@@ -83,12 +83,13 @@ fn reason_to_keep(
                 .to_owned()
         });
     };
-    if kind.group.is_empty() && kind.kind == "Namespace" && !entry.created {
-        return Some("Seaway did not make this namespace: delete it by hand".to_owned());
-    }
-    let in_use = || input.allowed.namespaces.contains(identity::name(live)) && !input.policy.ending;
-    if kind.group.is_empty() && kind.kind == "Namespace" && in_use() {
-        return Some("the environment's objects are in this namespace (spec.destination)".to_owned());
+    if kind.group.is_empty() && kind.kind == "Namespace" {
+        if !entry.created {
+            return Some("Seaway did not make this namespace: delete it by hand".to_owned());
+        }
+        if input.allowed.namespaces.contains(identity::name(live)) && !input.policy.ending {
+            return Some("the environment's objects are in this namespace (spec.destination)".to_owned());
+        }
     }
     if let Some(reason) = unwanted(if input.policy.ending { options.delete } else { options.prune }, live) {
         return Some(reason);

@@ -13,7 +13,6 @@ use crate::cluster::{Objects, Refusal};
 use crate::error::Error;
 use crate::executor::{Done, Executor};
 use crate::hooks::delete_spent;
-use crate::live::Reader;
 use crate::mailbox::SyncRequest;
 use crate::plan::{Action, Plan};
 use crate::queue::Turn;
@@ -84,13 +83,7 @@ impl Worker {
     ) -> Result<(SyncRecord, Option<Duration>), Error> {
         let mut pause = None;
         let memory = self.shared.records.get(&self.key)?;
-        let reader = Reader {
-            kinds: &self.shared.kinds,
-            cache: &self.shared.cache,
-            objects: &self.shared.objects,
-            key: &self.shared.hash_key,
-            now: Timestamp::now().to_string(),
-        };
+        let reader = self.shared.reader(Timestamp::now());
         let deletes = plan.objects.iter().any(|object| object.action == Action::Prune && !object.held_back);
         let mut after = if result.is_ok() && !record.partial && !deletes {
             // Everything is as it was sent. What somebody has changed since, the next look finds.

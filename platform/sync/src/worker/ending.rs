@@ -10,13 +10,12 @@ use seaway_api::environment::{Environment, Override};
 use seaway_object::order::install_rank;
 use serde_json::json;
 
-use super::{SETTLE, Worker};
+use super::{SETTLE, Worker, leaving};
 use crate::account::{delete_namespace, namespaces_of};
 use crate::cluster::Objects;
 use crate::error::Error;
-use crate::live::Reader;
 use crate::mailbox::Mail;
-use crate::plan::{Action, ObjectRef, PlannedObject};
+use crate::plan::{Action, PlannedObject};
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
@@ -161,13 +160,7 @@ impl Worker {
             }
         }
         let account = self.shared.account(subject, &[]).await?;
-        let reader = Reader {
-            kinds: &self.shared.kinds,
-            cache: &self.shared.cache,
-            objects: &self.shared.objects,
-            key: &self.shared.hash_key,
-            now: Timestamp::now().to_string(),
-        };
+        let reader = self.shared.reader(Timestamp::now());
         // As it was applied: by its own account, which may do nothing else.
         let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
         let mut bound = false;
@@ -201,13 +194,7 @@ impl Worker {
             }
             if !bound {
                 // What the stack and the environment say may be less by now than what was applied.
-                let leaving: Vec<ObjectRef> = plan
-                    .objects
-                    .iter()
-                    .filter(|object| !object.held_back)
-                    .map(|object| object.object.clone())
-                    .collect();
-                let account = self.shared.account(subject, &leaving).await?;
+                let account = self.shared.account(subject, &leaving(&plan)).await?;
                 account.bind_for_the_end(&self.shared.client).await?;
                 bound = true;
             }

@@ -24,7 +24,7 @@ use crate::cluster::cache::Changes;
 use crate::enclosure::open_network;
 use crate::error::Error;
 use crate::health::{Health, HealthStatus};
-use crate::live::{Confirmed, Reader};
+use crate::live::Confirmed;
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
 use crate::plan::{Action, ObjectRef, Plan};
 use crate::queue::{Seat, Turn, Urgency};
@@ -295,13 +295,7 @@ impl Worker {
         let seat = Seat::new(&shared.turns, urgency(requests), turn);
         let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps, &seat).await?;
         let objects = self.ensure_account(&subject, &[]).await?;
-        let reader = Reader {
-            kinds: &shared.kinds,
-            cache: &shared.cache,
-            objects: &shared.objects,
-            key: &shared.hash_key,
-            now: now.to_string(),
-        };
+        let reader = shared.reader(now);
         let Chosen { candidate, broken, held } = chosen;
         steps.begin("plan", None, StepKind::Plan, "Compare with the cluster", None);
         let live = reader.read(&subject, &candidate.desired, &memory.inventory).await?;
