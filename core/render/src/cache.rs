@@ -1,4 +1,4 @@
-//! Results that are kept: in memory, and in a folder behind it.
+//! Results that are kept: in memory, and in a folder behind it. The folder is for what takes longer to make than to read.
 //!
 //! A result is found by its request; it counts as long as the tree answers every question as it did when the result
 //! was made ([`Inputs`]). A commit that touches nothing of what was asked costs a look at just that, and the same
@@ -16,7 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
-use crate::request::{self, Outcome, RenderRequest};
+use crate::request::{self, Kind, Outcome, RenderRequest, Rendered};
 use folder::Folder;
 
 /// Results of one request that are kept: as many branches are rendered side by side without forgetting each other.
@@ -58,6 +58,11 @@ impl Kept {
             Outcome::Rendered(rendered) => &rendered.inputs,
             Outcome::Needs(_) => &self.asked,
         }
+    }
+
+    /// Whether reading it from a file costs less than making it again: plain YAML is its own result.
+    fn is_worth_a_file(&self) -> bool {
+        !matches!(&self.outcome, Outcome::Rendered(Rendered { kind: Kind::Plain, .. }))
     }
 
     /// About how many bytes it takes: objects, and answers.
@@ -206,7 +211,7 @@ impl Cache {
         let kept = Arc::new(Kept { outcome, asked });
         if let Some(key) = key {
             self.lock().insert(key, Arc::clone(&kept), request.tree.identity(), self.shared.limit);
-            if let Some(folder) = &self.shared.folder {
+            if let Some(folder) = self.shared.folder.as_ref().filter(|_| kept.is_worth_a_file()) {
                 folder.write(&key, &kept);
             }
         }
@@ -245,7 +250,9 @@ impl Cache {
             }
             return Some((Arc::clone(&variant.kept), Found::Memory));
         }
-        let kept = self.shared.folder.as_ref()?.read(key).find(|kept| kept.inputs().hold_in(tree))?;
+        // Once there is a result in memory, those of the folder have been looked at, or are of commits long gone.
+        let folder = self.shared.folder.as_ref().filter(|_| variants.is_empty())?;
+        let kept = folder.read(key).find(|kept| kept.inputs().hold_in(tree))?;
         let kept = Arc::new(kept);
         self.lock().insert(*key, Arc::clone(&kept), identity, self.shared.limit);
         Some((kept, Found::Folder))

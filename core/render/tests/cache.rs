@@ -150,12 +150,23 @@ fn a_folder_holds_no_more_than_it_may() {
         let path = format!("many/{number}");
         let content = format!("{POD}data: {}\n", "x".repeat(4000));
         tree.insert(&format!("{path}/pod.yaml"), content).unwrap();
+        tree.insert(&format!("{path}/kustomization.yaml"), "resources: [pod.yaml]").unwrap();
         ask(&cache, &tree, &path);
     }
     let folders = std::fs::read_dir(folder.path().join("v1")).unwrap();
     let sizes = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
     let total: u64 = sizes.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(total > 0 && total <= 50_000, "{total}");
+}
+
+#[test]
+fn a_folder_holds_nothing_that_is_made_as_fast_as_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Cache::with_folder(folder.path(), 1 << 20).unwrap();
+    let tree = tree();
+    ask(&open(), &tree, "p");
+    assert_eq!(std::fs::read_dir(folder.path().join("v1")).unwrap().count(), 0);
+    assert_eq!(ask(&open(), &tree, "p").1, Found::Rendered);
 }
 
 /// Counts questions.

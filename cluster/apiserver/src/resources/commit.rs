@@ -9,22 +9,21 @@ use serde_json::{Map, Value};
 
 use super::delete::finish_if_done;
 use super::metadata::{kept_metadata, new_metadata};
-use super::value_of;
 use super::write::{Operation, Request};
 use crate::admission;
 use crate::catalog::Served;
 use crate::status::{ApiError, Cause, Result};
 use crate::store::{Change, Entry, Expect, ObjectKey, Write, WriteError, readable};
 
-/// The way of every write. `old` is the state that `value` was computed from.
+/// The way of every write. `old` is the state that `value` was computed from, as it is stored and as it was read.
 pub(crate) async fn write_object(
     request: &Request<'_>,
-    old: Option<&Arc<Entry>>,
+    old: Option<(&Arc<Entry>, Value)>,
     mut value: Value,
 ) -> Result<Arc<Entry>> {
     let served = request.served;
     let (group, kind) = (served.group(), served.kind());
-    let before = old.map(|e| value_of(served, e));
+    let (old, before) = old.unzip();
 
     seaway_protobuf::canonical(&mut value);
     apply_defaults(served, &mut value);
@@ -104,8 +103,7 @@ async fn store(request: &Request<'_>, old: Option<&Arc<Entry>>, mut value: Value
         value["metadata"]["namespace"].as_str().unwrap_or_default(),
         value["metadata"]["name"].as_str().unwrap_or_default(),
     );
-    let size = serde_json::to_vec(&value).map_or(0, |v| v.len());
-    if size > OBJECT_LIMIT {
+    if size(&value) > OBJECT_LIMIT {
         return Err(ApiError::too_large(OBJECT_LIMIT));
     }
     crate::conversion::to_storage(served, &mut value);
@@ -265,19 +263,50 @@ fn cause(error: &FieldError) -> Cause {
     Cause { reason: error.kind.reason(), message: error.body(), field: error.field.clone() }
 }
 
-/// Whether an update changes nothing, so that it needs no write and no new revision.
+/// Whether an update changes nothing, so that it needs no write and no new revision: when somebody took part in owning
+/// what he already owns is no change.
 fn unchanged(before: &Value, value: &Value) -> bool {
-    if before == value {
-        return true;
-    }
-    let timeless = |v: &Value| {
-        let mut v = v.clone();
-        for entry in v["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
-            if let Some(entry) = entry.as_object_mut() {
-                entry.remove("time");
-            }
-        }
-        v
+    let same_owner = |before: &Value, value: &Value| {
+        same(before, value, &mut |field, before, value| field == "time" || before == value)
     };
-    timeless(before) == timeless(value)
+    let same_owners = |before: &Value, value: &Value| match (before.as_array(), value.as_array()) {
+        (Some(before), Some(value)) => {
+            before.len() == value.len() && before.iter().zip(value).all(|(b, v)| same_owner(b, v))
+        }
+        _ => before == value,
+    };
+    same(before, value, &mut |field, before, value| match field {
+        "metadata" => same(before, value, &mut |field, before, value| match field {
+            "managedFields" => same_owners(before, value),
+            _ => before == value,
+        }),
+        _ => before == value,
+    })
+}
+
+/// Whether two objects have the same fields, each of them the same by `field`.
+fn same(one: &Value, other: &Value, field: &mut dyn FnMut(&str, &Value, &Value) -> bool) -> bool {
+    let (Some(fields), Some(others)) = (one.as_object(), other.as_object()) else { return one == other };
+    let is_same =
+        |(name, value): (&String, &Value)| others.get(name).is_some_and(|other| field(name, value, other));
+    fields.len() == others.len() && fields.iter().all(is_same)
+}
+
+/// How many bytes a value takes as JSON.
+fn size(value: &Value) -> usize {
+    struct Length(usize);
+    impl std::io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    match serde_json::to_writer(&mut length, value) {
+        Ok(()) => length.0,
+        Err(_) => 0,
+    }
 }

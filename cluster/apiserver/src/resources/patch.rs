@@ -293,7 +293,7 @@ async fn apply_once(
     let merged = managed::apply(live.as_ref(), applied, &served.schema, &request.ownership(), force)
         .map_err(|e| apply_error(&e))?;
     request.owned = true;
-    let written = write_object(&request, old, merged).await;
+    let written = write_object(&request, old.zip(live), merged).await;
     *warnings = request.warnings.into_inner();
     written
 }

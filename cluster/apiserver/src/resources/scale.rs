@@ -225,7 +225,7 @@ async fn apply_once(
         set_at(&mut merged, &paths.spec_replicas, 0.into());
     }
     request.owned = true;
-    write_object(&request, Some(old), merged).await
+    write_object(&request, Some((old, live)), merged).await
 }
 
 /// Conflicts about the object's replicas, as those of the Scale that was sent.

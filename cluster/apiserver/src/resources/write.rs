@@ -268,7 +268,7 @@ pub(crate) async fn update_with(
                 return Err(modified(request.served, &old));
             }
         }
-        match write_object(request, Some(&old), new).await {
+        match write_object(request, Some((&old, current)), new).await {
             Err(e) if e.reason == "Conflict" && e == modified(request.served, &old) => {
                 let newer = request.api.store.get(&request.served.storage, &old.key);
                 old = newer.ok_or_else(|| {
