@@ -1,11 +1,13 @@
-//! The lower bound: the requests that the same work needs, in a loop that does nothing else.
+//! The lower bound: the requests that the same work needs, as the same accounts and to a kind of the same schema, in a
+//! loop that does nothing else.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use seaway_api::VERSION;
 use serde_json::{Value, json};
 
-use crate::place::{Place, api, send};
+use crate::place::{Place, api, send, send_as};
 use crate::{Manifest, NAMESPACES};
 
 /// Requests at once that are tried; the fastest counts.
@@ -31,32 +33,41 @@ pub(crate) async fn best(place: &Place, count: usize, manifest: Manifest) -> Dur
 
 async fn prepare(place: &Place, count: usize) {
     let group = "bench.example.com";
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("bares.{group}")},
-        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": "Bare", "plural": "bares"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
-                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}}]}});
+    // A status costs what its kind's schema and rules cost: it is the very one of an Environment.
+    let mut definition = seaway_api::crds()
+        .into_iter()
+        .find(|definition| definition["spec"]["names"]["kind"] == "Environment")
+        .unwrap();
+    definition["metadata"] = json!({"name": format!("bares.{group}")});
+    definition["spec"]["group"] = group.into();
+    definition["spec"]["names"] = json!({"kind": "Bare", "plural": "bares"});
     let client = &place.client;
     api(client, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
     for i in 0..NAMESPACES {
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("bare-{i}")}});
         api(client, "POST", "/api/v1/namespaces", &namespace).await;
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "bare"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"kind": "ServiceAccount", "namespace": format!("bare-{i}"), "name": "bare"}]});
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/bare-{i}/rolebindings");
+        api(client, "POST", &path, &binding).await;
     }
     while send(client, "GET", &bares(0), "application/json", &Value::Null).await.0 != 200 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     at_once(count, 16, async |i| {
-        let object = json!({"apiVersion": format!("{group}/v1"), "kind": "Bare",
-            "metadata": {"name": format!("bare-{i}")}});
+        let object = json!({"apiVersion": format!("{group}/{VERSION}"), "kind": "Bare",
+            "metadata": {"name": format!("bare-{i}")},
+            "spec": {"stack": "apps", "destination": {"namespace": format!("bare-{}", i % NAMESPACES)}}});
         api(client, "POST", &bares(i), &object).await;
     })
     .await;
 }
 
 fn bares(i: usize) -> String {
-    format!("/apis/bench.example.com/v1/namespaces/bare-{}/bares", i % NAMESPACES)
+    format!("/apis/bench.example.com/{}/namespaces/bare-{}/bares", VERSION, i % NAMESPACES)
 }
 
 /// A request: path, media type and body.

@@ -240,17 +240,28 @@ pub(crate) async fn send(
     media_type: &str,
     body: &Value,
 ) -> (u16, String) {
+    send_as(None, client, method, path, media_type, body).await
+}
+
+/// A request in somebody's name; its status and body.
+pub(crate) async fn send_as(
+    account: Option<&str>,
+    client: &kube::Client,
+    method: &str,
+    path: &str,
+    media_type: &str,
+    body: &Value,
+) -> (u16, String) {
     let bytes = match body {
         Value::Null => Vec::new(),
         Value::String(text) => text.clone().into_bytes(),
         body => serde_json::to_vec(body).unwrap(),
     };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("Content-Type", media_type)
-        .body(Body::from(bytes))
-        .unwrap();
+    let mut request = http::Request::builder().method(method).uri(path).header("Content-Type", media_type);
+    if let Some(account) = account {
+        request = request.header("Impersonate-User", account);
+    }
+    let request = request.body(Body::from(bytes)).unwrap();
     let answer = client.send(request).await.unwrap();
     let status = answer.status().as_u16();
     let bytes = answer.into_body().collect_bytes().await.unwrap();
