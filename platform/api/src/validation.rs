@@ -281,7 +281,7 @@ pub fn validate_environment(
         if !is_dns_label(namespace) {
             errors.push(error(field, NAME_RULE));
         } else if namespace.starts_with("kube-") {
-            errors.push(error(field, format!("{namespace:?} belongs to the cluster")));
+            errors.push(error(field, format!("{namespace:?} belongs to the cluster: name a namespace of your own")));
         }
     }
     let known = |component: &str| stack.is_none_or(|stack| stack.component(component).is_some());

@@ -241,6 +241,8 @@ impl Sync {
             let account = Objects::of_account(shared.client.clone(), &account.user())?;
             let mut confirmed = Confirmed::default();
             reader.dry_run(&account, &mut plan, &live, &memory.inventory, &mut confirmed, true).await?;
+        } else {
+            plan.unasked = true;
         }
         Ok(plan)
     }

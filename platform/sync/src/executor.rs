@@ -15,7 +15,8 @@ use seaway_object::order::install_rank;
 use seaway_object::{ObjectId, identity};
 use serde_json::Value;
 
-pub(crate) use self::advice::advice;
+pub(crate) use self::advice::{advice, is_refused};
+use self::advice::{failure_advice, late_advice};
 use self::wave::{Wave, wave_id, wave_title};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};
@@ -344,7 +345,8 @@ impl Executor<'_> {
                 Ok(None) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
                 Ok(None) => {
                     return Err(Error::Plan(format!(
-                        "{}: the cluster does not know the kind {gvk}",
+                        "{}: the cluster does not know the kind {gvk}: install its CustomResourceDefinition, or add it \
+                         to the stack",
                         object.id()
                     )));
                 }
@@ -486,11 +488,12 @@ impl Executor<'_> {
             let left = next.deadline.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return Err(Error::Unhealthy(format!(
-                    "{component}: {} wave {} is not healthy after {} s: {}",
+                    "{component}: {} wave {} is not healthy after {} s: {}{}",
                     stage.phase.as_str(),
                     stage.wave,
                     next.deadline.as_secs(),
-                    next.why
+                    next.why,
+                    late_advice(&next.id)
                 )));
             }
             tokio::select! {
@@ -534,7 +537,8 @@ impl Executor<'_> {
             let ran = object.options.is_hook() || matches!(object.object.kind.as_str(), "Job");
             if ran && found.status == HealthStatus::Degraded {
                 self.steps.fail(&object_step, &found.message);
-                return Err(Error::Unhealthy(format!("{id} failed: {}", found.message)));
+                let message = format!("{id} failed: {}{}", found.message, failure_advice(&id));
+                return Err(Error::Unhealthy(message));
             }
             self.steps.note(&object_step, &found.message);
             open.push(Open {

@@ -15,7 +15,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, Refusal};
 use crate::desired::{Desired, Scope};
 use crate::error::Error;
-use crate::executor::{AT_ONCE, advice};
+use crate::executor::{AT_ONCE, advice, is_refused};
 use crate::plan::{Action, InventoryEntry, Plan, PlanInput, account_of_pods, plan};
 use crate::subject::Subject;
 
@@ -215,7 +215,9 @@ impl Reader<'_> {
                     object.action = Action::Conflict;
                     object.message = message;
                 }
-                (Err(Refusal::Other(kube::Error::Api(status))), _) if (400..500).contains(&status.code) => {
+                (Err(Refusal::Other(kube::Error::Api(status))), _)
+                    if is_refused(status.code, &status.message) =>
+                {
                     // Immutable fields: to be made anew is what the object asks for.
                     if status.code == 422 && object.options.force {
                         continue;

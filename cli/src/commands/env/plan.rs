@@ -18,7 +18,7 @@ use crate::client::Client;
   seaway env plan production --revision v1.4.2 -o json
 
 Nothing is changed. The exit code is 1 when the plan could not be carried out as it is: an object is
-not allowed or not valid, or everything would be deleted.")]
+not allowed, not valid or in conflict with somebody else's, or everything would be deleted.")]
 pub(super) struct Options {
     #[command(flatten)]
     which: Which,
@@ -43,7 +43,8 @@ pub(super) async fn run(client: &Client, options: &Options) -> miette::Result<Ex
             description(Paint::for_stdout(), options.output == Format::Wide, &plan)
         }
     })?;
-    let refused = plan.blocked.is_some() || plan.objects.iter().any(|object| object.action.is_blocking());
+    let stands = |action: Action| action.is_blocking() || action == Action::Conflict;
+    let refused = plan.blocked.is_some() || plan.objects.iter().any(|object| stands(object.action));
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -70,6 +71,11 @@ pub(super) fn description(paint: Paint, wide: bool, plan: &Plan) -> String {
     }
     if let Some(blocked) = &plan.blocked {
         let _ = writeln!(text, "{} {}", paint.text("Blocked:", Tone::Bad), printable(blocked));
+    }
+    if plan.unasked {
+        text.push_str(
+            "Not asked of the cluster: it is before the first sync, and it may still refuse some of it.\n",
+        );
     }
     let counts: Vec<String> = ACTIONS
         .iter()

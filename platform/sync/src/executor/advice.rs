@@ -1,4 +1,17 @@
-//! What to do about what the API refused.
+//! What to do about what the API refused, and about what does not become healthy.
+
+use seaway_object::ObjectId;
+
+/// Whether an answer of the API is about the object: another try changes nothing. What server-side apply cannot read
+/// most servers say with 500, as if it were their own fault.
+pub(crate) fn is_refused(code: u16, message: &str) -> bool {
+    (400..500).contains(&code) || is_mistyped(message)
+}
+
+/// The words of server-side apply for fields and values that a kind does not have.
+fn is_mistyped(message: &str) -> bool {
+    message.contains("failed to create typed patch object")
+}
 
 /// What to do about a refusal of the API, where it does not say so itself.
 pub(crate) fn advice(code: u16, message: &str) -> &'static str {
@@ -10,8 +23,37 @@ pub(crate) fn advice(code: u16, message: &str) -> &'static str {
         }
         413 => ": the API takes no object of this size: divide it, or keep its content elsewhere",
         422 => immutable_advice(message),
+        _ if is_mistyped(message) => {
+            ": correct the field in Git: `kubectl explain` lists those that the kind has"
+        }
         _ => "",
     }
+}
+
+/// What to do about something that is waited for too long.
+pub(super) fn late_advice(id: &ObjectId) -> String {
+    let logs = logs(id).map(|logs| format!("{logs} says why; ")).unwrap_or_default();
+    format!(
+        ": {logs}what takes longer says so in its annotation seaway.dev/deadline (seconds), or for all in \
+         spec.sync.waveTimeoutSeconds"
+    )
+}
+
+/// What to do about something that ran and failed.
+pub(super) fn failure_advice(id: &ObjectId) -> String {
+    logs(id).map(|logs| format!(": {logs} says why; `seaway env sync` tries again")).unwrap_or_default()
+}
+
+/// Where what an object's pods wrote can be read.
+fn logs(id: &ObjectId) -> Option<String> {
+    let kind = match (id.group.as_str(), id.kind.as_str()) {
+        ("batch", "Job") | ("", "Pod") | ("apps", "Deployment" | "StatefulSet" | "DaemonSet") => {
+            id.kind.to_lowercase()
+        }
+        _ => return None,
+    };
+    let namespace = id.namespace.as_deref().unwrap_or("default");
+    Some(format!("`kubectl logs --namespace {namespace} {kind}/{}`", id.name))
 }
 
 /// What to do about a field that cannot be changed; nothing where the server says something else.

@@ -184,6 +184,10 @@ pub struct Plan {
     /// Why nothing is done at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
+    /// The server was not asked what it makes of it: before the first sync there is no account to ask as. It may refuse
+    /// more than is said here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
 }
 
 impl Plan {
@@ -330,7 +334,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
         )
     });
     objects.extend(pruned);
-    Plan { objects, blocked }
+    Plan { objects, blocked, unasked: false }
 }
 
 fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) -> PlannedObject {
@@ -379,13 +383,23 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
     }
     let live = input.live.get(&wanted.id);
     planned.live_uid = live.and_then(identity::uid).map(str::to_owned);
+    // What is there is merged with further down, which reads it as well.
+    if live.is_none() || wanted.options.is_hook() {
+        let schema = (input.schema)(&wanted.kind);
+        let manager = manager(&planned, input.now);
+        if let Err(error @ ApplyError::Invalid(_)) = apply(None, &wanted.value, &schema, &manager, true) {
+            return set(planned, Action::Invalid, mistyped(&error));
+        }
+    }
     if wanted.options.is_hook() {
         return set(planned, Action::Hook, String::new());
     }
     let Some(live) = live else { return set(planned, Action::Create, String::new()) };
     if let Some(other) = identity::label(live, PART_OF_LABEL).filter(|other| *other != input.apply_set) {
         let name = identity::label(live, seaway_api::ENVIRONMENT_LABEL).unwrap_or(other);
-        let message = format!("it belongs to {name}: two environments cannot own one object");
+        let message = format!(
+            "it belongs to {name}: two environments cannot own one object: remove it from one of the two, or give it another name"
+        );
         return set(planned, Action::Conflict, message);
     }
     if wanted.options.create_only {
@@ -401,6 +415,21 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
     planned
 }
 
+/// Seaway, as it applies an object.
+fn manager(planned: &PlannedObject, now: &str) -> Manager {
+    Manager {
+        name: FIELD_MANAGER.to_owned(),
+        api_version: planned.object.gvk().api_version(),
+        time: now.to_owned(),
+        ..Manager::default()
+    }
+}
+
+/// Why an object cannot be applied, and what to do.
+fn mistyped(error: &ApplyError) -> String {
+    format!("{error}: correct the field in Git: `kubectl explain` lists those that the kind has")
+}
+
 /// Fills in action, fields and message of an object that is there.
 fn compare(
     input: &PlanInput<'_>,
@@ -411,12 +440,7 @@ fn compare(
     ownership: &Ownership,
     applied_digest: Option<&str>,
 ) {
-    let manager = Manager {
-        name: FIELD_MANAGER.to_owned(),
-        api_version: planned.object.gvk().api_version(),
-        time: input.now.to_owned(),
-        ..Manager::default()
-    };
+    let manager = manager(planned, input.now);
     // Another version of the kind may be stored or served from the cache: the shape is taken to be the same.
     let mut base = live.clone();
     base["apiVersion"] = manager.api_version.clone().into();
@@ -443,7 +467,7 @@ fn compare(
         Ok(merged) => merged,
         Err(error) => {
             planned.action = Action::Invalid;
-            planned.message = error.to_string();
+            planned.message = mistyped(&error);
             return;
         }
     };

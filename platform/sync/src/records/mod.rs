@@ -270,6 +270,17 @@ impl Memory {
         self.last_unheld()
     }
 
+    /// Whether a person has gone back to this release, and that has not been tried yet: it is done also where nothing is
+    /// done by itself.
+    pub(crate) fn is_gone_back_to(&self, release: &str) -> bool {
+        let asked = self.holds.iter().filter(|hold| hold.instead.as_deref() == Some(release));
+        let Some(time) = asked.map(|hold| hold.time).max() else { return false };
+        !self
+            .syncs
+            .iter()
+            .any(|sync| sync.release == release && sync.started >= time && sync.outcome != Outcome::Running)
+    }
+
     /// Whether a release is held, by its name or its content.
     pub(crate) fn hold_of(&self, release: &str, content: &str) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.release == release || hold.content == content)

@@ -37,7 +37,14 @@ impl Worker {
         }
         let mut finalizers = environment.metadata.finalizers.clone().unwrap_or_default();
         finalizers.push(FINALIZER.to_owned());
-        self.patch_finalizers(environment, &finalizers).await
+        match self.patch_finalizers(environment, &finalizers).await {
+            // Somebody was faster, and it is looked at again as soon as that is known here.
+            Err(Error::Cluster { code: 409, .. }) => {
+                tokio::time::sleep(SETTLE).await;
+                Err(Error::Superseded)
+            }
+            other => other,
+        }
     }
 
     pub(super) async fn patch_finalizers(

@@ -196,7 +196,11 @@ impl Worker {
         let answer = match result {
             Ok(looked) => {
                 next = looked.next;
-                looked.record
+                match looked.broken {
+                    // Who asks for what Git says is not told that all is well when that could not be had.
+                    Some(why) => Err(why),
+                    None => Ok(looked.record),
+                }
             }
             Err(Error::Superseded) => {
                 for request in requests {
@@ -228,7 +232,7 @@ impl Worker {
             }
         };
         for request in requests {
-            let _ = request.answer.send(Ok(answer.clone()));
+            let _ = request.answer.send(answer.clone().map_err(Error::Plan));
         }
         next
     }
@@ -294,7 +298,9 @@ impl Worker {
         let shared = self.shared.clone();
         let seat = Seat::new(&shared.turns, urgency(requests), turn);
         let chosen = self.choose(&subject, &memory, !requests.is_empty(), now, &steps, &seat).await?;
-        let objects = self.ensure_account(&subject, &[]).await?;
+        // What nobody has begun yet makes nothing: no account, and none of its namespaces.
+        let begins = subject.spec.sync.automated || !requests.is_empty() || !memory.syncs.is_empty();
+        let objects = if begins { Some(self.ensure_account(&subject, &[]).await?) } else { None };
         let reader = shared.reader(now);
         let Chosen { candidate, broken, held } = chosen;
         steps.begin("plan", None, StepKind::Plan, "Compare with the cluster", None);
@@ -303,11 +309,15 @@ impl Worker {
         let last_good = memory.last_good();
         let fresh = last_good.is_none_or(|good| good.content != candidate.content);
         let writes = plan.count(Action::Create) + plan.count(Action::Change);
-        if writes > 1 || !fresh {
-            let creations = writes > 1 && fresh;
-            reader
-                .dry_run(&objects, &mut plan, &live, &memory.inventory, &mut self.confirmed, creations)
-                .await?;
+        match &objects {
+            Some(objects) if writes > 1 || !fresh => {
+                let creations = writes > 1 && fresh;
+                reader
+                    .dry_run(objects, &mut plan, &live, &memory.inventory, &mut self.confirmed, creations)
+                    .await?;
+            }
+            Some(_) => {}
+            None => plan.unasked = true,
         }
         steps.succeed("plan", &counts(&plan));
         let suspended = memory.suspended || subject.spec.suspend;
@@ -325,7 +335,7 @@ impl Worker {
             summary.release = release;
             summary.deployed = memory.deployed();
             summary.cancelled = memory.cancelled_content(&candidate.content);
-            summary.broken = broken.map(|error| (error.reason().to_owned(), error.to_string()));
+            summary.broken = broken.as_ref().map(|error| (error.reason().to_owned(), error.to_string()));
             summary.held = held;
             summary.warnings = candidate.warnings.clone();
             summary.conflicts = candidate.conflicts.clone();
@@ -368,10 +378,9 @@ impl Worker {
             Decision::Apply(trigger) => {
                 // For as long as it goes on: the next look takes back what nothing says any more.
                 let leaving = leaving(&plan);
-                let objects = if leaving.is_empty() {
-                    objects
-                } else {
-                    self.ensure_account(&subject, &leaving).await?
+                let objects = match objects {
+                    Some(objects) if leaving.is_empty() => objects,
+                    _ => self.ensure_account(&subject, &leaving).await?,
                 };
                 let sync = self.apply(
                     environment,
@@ -391,7 +400,11 @@ impl Worker {
         }
         self.show(environment).await;
         self.tell_state();
-        Ok(Looked { record, next })
+        let broken = broken.map(|error| match &record {
+            Some(record) => format!("{error}; release {} was applied instead", record.release),
+            None => error.to_string(),
+        });
+        Ok(Looked { record, next, broken })
     }
 
     /// What the environment should run: what Git says, unless that is held or cannot be rendered.
@@ -484,7 +497,7 @@ impl Worker {
             last.content == candidate.content && last.outcome == Outcome::Running && !last.partial
         });
         let due = if unfinished || !current {
-            policy.automated
+            policy.automated || memory.is_gone_back_to(candidate.release.name().as_str())
         } else if plan.is_in_sync() || plan.waits_for_people() {
             false
         } else if plan.is_drift_only(&memory.inventory) {
@@ -552,6 +565,8 @@ fn leaving(plan: &Plan) -> Vec<ObjectRef> {
 struct Looked {
     record: Option<SyncRecord>,
     next: Option<Duration>,
+    /// Why what Git says could not be had, and what was done instead.
+    broken: Option<String>,
 }
 
 struct Chosen {

@@ -10,11 +10,14 @@ use crate::candidate::{Candidate, view};
 use crate::error::Error;
 use crate::executor::Done;
 use crate::mailbox::Mail;
-use crate::plan::InventoryEntry;
+use crate::plan::{Action, InventoryEntry};
 use crate::records::{Cancellation, Memory};
 use crate::sources::MAX_COMMITS;
 use crate::steps::{StepState, Steps};
-use crate::view::{CommitView, Outcome, SyncRecord, Trigger};
+use crate::view::{CommitView, ObjectOutcome, Outcome, SyncRecord, Trigger};
+
+/// More objects, and more fields of one, are counted and not named.
+const MAX_TOLD: usize = 3;
 
 impl Worker {
     /// Records that a sync begins, or goes on after an interruption.
@@ -28,9 +31,13 @@ impl Worker {
         let memory = self.shared.records.get(&self.key)?;
         let same = |sync: &SyncRecord| sync.content == candidate.content && sync.partial == partial;
         let last = memory.last();
+        // A person who asks for what goes on already waits for it: its hooks do not run once more. One that puts drift back
+        // has none, and chosen objects may be others.
+        let is_other =
+            |last: &SyncRecord| trigger == Trigger::Person && (partial || last.trigger == Trigger::Drift);
         if let Some(last) = last
             && last.outcome == Outcome::Running
-            && trigger != Trigger::Person
+            && !is_other(last)
             && same(last)
         {
             return Ok(last.clone());
@@ -119,6 +126,9 @@ impl Worker {
             (Ok(()), _) => {
                 steps.close(StepState::Succeeded);
                 record.outcome = Outcome::Succeeded;
+                if record.trigger == Trigger::Drift {
+                    record.message = reverted(&record.objects);
+                }
                 record.finished = Some(Timestamp::now());
             }
             (Err(Error::Superseded), _) => {}
@@ -182,6 +192,35 @@ impl Worker {
         self.shared.journal.finish(&self.key, &closed, None).await?;
         self.shared.remember(&self.key, move |memory| memory.put(Arc::new(closed))).await
     }
+}
+
+/// What was put back, and who had changed it.
+fn reverted(objects: &[ObjectOutcome]) -> String {
+    let done = |outcome: &&ObjectOutcome| matches!(outcome.action, Action::Create | Action::Change);
+    let mut words: Vec<String> = Vec::new();
+    for outcome in objects.iter().filter(done) {
+        let object = format!("{} {}", outcome.object.kind, outcome.object.name);
+        if outcome.action == Action::Create {
+            words.push(format!("made {object} again, which was deleted"));
+            continue;
+        }
+        let fields = match outcome.fields.as_slice() {
+            [] => "fields".to_owned(),
+            [few @ ..] if few.len() <= MAX_TOLD => few.join(", "),
+            [first, rest @ ..] => format!("{first} and {} more fields", rest.len()),
+        };
+        let by = match outcome.reverted_from.as_slice() {
+            [] => String::new(),
+            managers => format!(", changed by {}", managers.join(", ")),
+        };
+        words.push(format!("put back {fields} of {object}{by}"));
+    }
+    let more = words.len().saturating_sub(MAX_TOLD);
+    words.truncate(MAX_TOLD);
+    if more > 0 {
+        words.push(format!("and {more} more objects"));
+    }
+    words.join("; ")
 }
 
 fn cancelled_by(cancelled: &Cancellation) -> String {
