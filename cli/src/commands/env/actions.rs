@@ -271,6 +271,14 @@ pub(super) async fn rollback(client: &Client, options: &RollbackOptions) -> miet
         let to = hold.instead.as_deref().unwrap_or("the last good release");
         format!("{key} goes back to {}; {} is held.", printable(to), printable(&hold.release))
     })?;
+    let detail: EnvironmentDetail = client.get(&path(&key, "")).await?;
+    if detail.suspended {
+        // Nothing would ever end.
+        return Err(miette!(
+            help = "`seaway env resume` goes on",
+            "{key} is suspended: it goes back once it is resumed"
+        ));
+    }
     let good = match changes {
         Some(mut changes) => watch::until_end(&mut changes).await?,
         None => true,

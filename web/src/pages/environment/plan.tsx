@@ -31,6 +31,8 @@ export function PlanView({ env, beat }: ViewProps) {
         ? changed.length === 0 ? "Nothing would change." : `${count(changed.length, "object")} would change, ${unchanged} stay as they are.` : ""}</p>
       {plan.problem && <ProblemBox problem={plan.problem} retry={plan.reload} />}
       {plan.data?.blocked && <p class="strip bad">{plan.data.blocked}</p>}
+      {plan.data?.unasked && <p class="strip info">
+        Not asked of the cluster: it is before the first sync, and it may still refuse some of it.</p>}
       <Planned objects={changed} />
     </>
   );
