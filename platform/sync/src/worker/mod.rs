@@ -1,6 +1,7 @@
 //! One worker per environment: looks when there is news, and brings the cluster to what Git says.
 
 mod apply;
+mod end_hooks;
 mod ending;
 mod recording;
 mod warning;
@@ -73,8 +74,11 @@ pub(crate) struct Worker {
     confirmed: Confirmed,
     failure: Option<Failure>,
     healing: Option<Healing>,
-    /// How often its end was looked at.
+    /// How often its end was looked at since it came a stage further, and how often in a row something hindered it.
     ending: u32,
+    hindered: u32,
+    /// Whether its account may do at its end what hooks need.
+    bound_for_the_end: bool,
     parent: String,
     /// The state that listeners know.
     told: String,
@@ -102,6 +106,8 @@ impl Worker {
             failure: None,
             healing: None,
             ending: 0,
+            hindered: 0,
+            bound_for_the_end: false,
             parent: String::new(),
             told: String::new(),
         }
@@ -173,11 +179,16 @@ impl Worker {
         if environment.metadata.deletion_timestamp.is_some() {
             self.ending += 1;
             return match self.end(&environment).await {
-                Ok(done) => (!done).then(|| ending_pause(self.ending)),
+                Ok(next) => {
+                    self.hindered = 0;
+                    next
+                }
                 Err(error) => {
                     tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
-                    self.show_ending(&environment, format!("cannot go on: {error}")).await;
-                    Some(backoff(self.ending))
+                    self.show_ending(&environment, error.reason(), format!("cannot go on: {error}")).await;
+                    self.bound_for_the_end = false;
+                    self.hindered += 1;
+                    Some(backoff(self.hindered - 1))
                 }
             };
         }
@@ -347,6 +358,7 @@ impl Worker {
         match decision {
             Decision::Nothing => {
                 self.close_open(&memory).await?;
+                self.keep_end_hooks(&subject, &memory, &candidate.content, &plan).await?;
                 let in_sync = plan.is_in_sync();
                 if in_sync {
                     self.failure = None;
@@ -572,13 +584,6 @@ fn urgency(requests: &[SyncRequest]) -> Urgency {
 
 fn backoff(attempts: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LAST_PAUSE)
-}
-
-/// Between two looks at namespaces that are being deleted: most go at once, and some never.
-fn ending_pause(looks: u32) -> Duration {
-    Duration::from_millis(200)
-        .saturating_mul(1 << looks.saturating_sub(10).min(7))
-        .min(Duration::from_secs(20))
 }
 
 fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {
