@@ -96,12 +96,8 @@ fn part<'a>(text: &mut String, title: &str, objects: impl Iterator<Item = &'a Pl
 
 /// What is still there afterwards, in a line; empty where that is nothing.
 fn leaves(plan: &Plan) -> String {
-    let left: Vec<String> = plan
-        .objects
-        .iter()
-        .filter(stays)
-        .map(|planned| printable(&object(&planned.object)).to_string())
-        .collect();
+    let left: Vec<String> =
+        plan.objects.iter().filter(stays).map(|planned| printable(&object(&planned.object))).collect();
     match left.len() {
         0 => String::new(),
         count if count > MOST => {
