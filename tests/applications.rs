@@ -206,7 +206,9 @@ fn an_application_lives(k: &Kubectl, ada: &Person) {
     eventually("it follows Git again", || !k.run("get configmap gone -n shop").success);
 
     // The end leaves nothing, but for what asks to stay.
-    ada.ok("env delete staging --yes");
+    let gone = ada.ok("env delete staging --yes");
+    assert!(gone.stderr.contains("With seaway/staging goes:\n  "), "{gone:?}");
+    assert!(gone.stdout.contains("It leaves ") && gone.stdout.contains("Namespace shop"), "{gone:?}");
     for kind in ["deployments", "jobs", "pods"] {
         eventually(&format!("no {kind} are left"), || {
             k.run(&format!("get {kind} -n shop -o name")).stdout.is_empty()

@@ -2,6 +2,7 @@
 
 mod actions;
 pub(crate) mod copies;
+mod deletion;
 mod fidelity;
 mod history;
 pub(super) mod kubeconfig;
@@ -69,7 +70,7 @@ enum Command {
     /// Go on after `suspend`
     Resume(actions::Plain),
     /// Delete an environment and what it deployed
-    Delete(actions::DeleteOptions),
+    Delete(deletion::Options),
     /// Make a copy of an environment, in namespaces and at hosts of its own
     Create(copies::CreateOptions),
     /// Let one component run something else, such as a branch, which is followed
@@ -98,7 +99,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         Command::Hold(options) => actions::hold(&client, &options).await,
         Command::Suspend(options) => actions::suspend(&client, &options).await,
         Command::Resume(options) => actions::resume(&client, &options).await,
-        Command::Delete(options) => actions::delete(&client, &options).await,
+        Command::Delete(options) => deletion::run(&client, &options).await,
         Command::Create(options) => copies::create(&client, &options).await,
         Command::Override(options) => copies::deviate(&client, &options).await,
         Command::Fidelity(options) => fidelity::run(&client, &options).await,

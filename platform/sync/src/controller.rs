@@ -20,6 +20,7 @@ use crate::cluster::pace::paced;
 use crate::cluster::{Kinds, Objects};
 use crate::copies;
 use crate::credentials;
+use crate::end;
 use crate::error::Error;
 use crate::following::follow;
 use crate::journal::Journal;
@@ -419,6 +420,23 @@ impl Sync {
         self.shared.journal.did(key, actor, action).await?;
         mailbox.put(Mail::Records);
         Ok(())
+    }
+
+    /// Somebody deletes an environment once more whose end is kept by hooks that failed: they run again. Whether there
+    /// were any; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the records cannot be written.
+    pub fn end_again(&self, key: &EnvironmentKey) -> Result<bool, Error> {
+        let Ok((environment, mailbox)) = self.known(key) else { return Ok(false) };
+        let again = self.shared.records.change(key, |memory| {
+            let end = memory.end.as_mut().filter(|end| end.environment == end::uid(&environment));
+            end.is_some_and(end::End::again)
+        })?;
+        if again {
+            mailbox.put(Mail::Records);
+        }
+        Ok(again)
     }
 
     /// Cancels the sync that goes on, or with `sync` that one alone: it stops before its next wave, wait or deletion.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::account::{delete_namespace, delete_remnants, namespaces_of_copies};
+use crate::end::asks;
 use crate::mailbox::Mail;
 use crate::readable::Readable;
 use crate::shared::{Known, Shared};
@@ -153,6 +154,9 @@ fn seen(shared: &Arc<Shared>, tasks: &TaskTracker, environment: Environment) {
         let told = |e: &Environment| (e.metadata.generation, e.metadata.deletion_timestamp.is_some());
         let changed = told(&known.environment) != told(&environment)
             || known.environment.spec != environment.spec
+            // What somebody wants of hooks that keep it.
+            || (environment.metadata.deletion_timestamp.is_some()
+                && asks(&known.environment) != asks(&environment))
             // Somebody has taken the finalizer away: it comes back.
             || (is_held(&known.environment) && !is_held(&environment));
         known.environment = environment;

@@ -14,6 +14,8 @@ use crate::plan::{ObjectRef, PlannedObject};
 
 /// On a hook: the sync and phase that it ran for.
 pub(crate) const HOOK_RUN: &str = "seaway.dev/hook-run";
+/// How that begins where it ran for the end of its environment.
+pub(crate) const END_RUN: &str = "end-";
 
 impl Executor<'_> {
     /// Runs a hook, unless it ran for this very sync. `None`: it had run.

@@ -71,7 +71,8 @@ impl Reader<'_> {
                 (Some(Scope::Namespaced), Some(namespace)) => allowed.namespaces.contains(namespace),
                 _ => false,
             };
-            reachable && !object.options.skip && !live.contains_key(&object.id)
+            let wanted = !object.options.skip && !object.options.only_at_end();
+            reachable && wanted && !live.contains_key(&object.id)
         });
         let requests: Vec<_> = unknown
             .filter_map(|object| Some((object.id.clone(), self.kinds.known(&object.kind)?)))

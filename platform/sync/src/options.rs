@@ -3,6 +3,9 @@
 //! Argo CD's annotations work unchanged, Helm's hooks as Argo CD maps them, and Flux' two most used ones. Seaway's own
 //! are `seaway.dev/sync-wave`, `seaway.dev/hook`, `seaway.dev/hook-delete-policy`, `seaway.dev/deadline` (seconds) and
 //! `seaway.dev/options`, a list of `replace`, `force`, `create-only`, `skip`, `prune-last`, `confirm`, `protect`.
+//!
+//! Hooks of syncs are `before`, `sync`, `after` and `failure`; those of the end of an environment are `before-delete` and
+//! `after-delete` (Argo CD's PreDelete and PostDelete).
 
 use std::time::Duration;
 
@@ -33,6 +36,26 @@ impl Phase {
             Self::Sync => "sync",
             Self::After => "after",
             Self::Failure => "failure",
+        }
+    }
+}
+
+/// When, at the end of an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndPhase {
+    /// Before anything is deleted (Argo CD's PreDelete).
+    BeforeDelete,
+    /// Once all of it is (PostDelete).
+    AfterDelete,
+}
+
+impl EndPhase {
+    /// As it is printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeDelete => "before-delete",
+            Self::AfterDelete => "after-delete",
         }
     }
 }
@@ -81,6 +104,8 @@ pub struct ObjectOptions {
     pub wave: i32,
     /// The phases in which the object runs as a hook; empty: it is no hook.
     pub hooks: Vec<Phase>,
+    /// When it runs as a hook at the end of its environment.
+    pub at_end: Vec<EndPhase>,
     /// When the hook is deleted; never empty for a hook.
     pub hook_deletion: Vec<HookDeletion>,
     /// How long it may take to become healthy, or a hook to end; absent: as long as the environment gives a wave.
@@ -167,15 +192,27 @@ impl ObjectOptions {
     fn read_hooks(&mut self, object: &Value) {
         let own = ["seaway.dev/hook", "argocd.argoproj.io/hook"];
         let key = own.into_iter().find(|key| annotation(object, key).is_some()).unwrap_or("helm.sh/hook");
+        let mut at_end = |phase| {
+            if !self.at_end.contains(&phase) {
+                self.at_end.push(phase);
+            }
+        };
         for word in words(object, key) {
             let phase = match word {
                 "PreSync" | "before" | "pre-install" | "pre-upgrade" => Phase::Before,
                 "Sync" | "sync" => Phase::Sync,
                 "PostSync" | "after" | "post-install" | "post-upgrade" => Phase::After,
                 "SyncFail" | "failure" => Phase::Failure,
+                "PreDelete" | "before-delete" | "pre-delete" => {
+                    at_end(EndPhase::BeforeDelete);
+                    continue;
+                }
+                "PostDelete" | "after-delete" | "post-delete" => {
+                    at_end(EndPhase::AfterDelete);
+                    continue;
+                }
                 // Hooks of moments that Seaway does not have are not applied at any other.
-                "Skip" | "PreDelete" | "PostDelete" | "pre-delete" | "post-delete" | "pre-rollback"
-                | "post-rollback" | "test" | "test-success" => {
+                "Skip" | "pre-rollback" | "post-rollback" | "test" | "test-success" => {
                     self.skip = true;
                     continue;
                 }
@@ -186,7 +223,7 @@ impl ObjectOptions {
                 self.hooks.push(phase);
             }
         }
-        if self.hooks.is_empty() {
+        if self.hooks.is_empty() && self.at_end.is_empty() {
             return;
         }
         self.skip = false;
@@ -209,9 +246,14 @@ impl ObjectOptions {
         }
     }
 
-    /// Whether it runs as a hook and is not kept.
+    /// Whether it runs as a hook of syncs and is not kept.
     pub fn is_hook(&self) -> bool {
         !self.hooks.is_empty()
+    }
+
+    /// Whether it runs as a hook at the end of its environment and at no other time.
+    pub fn only_at_end(&self) -> bool {
+        self.hooks.is_empty() && !self.at_end.is_empty()
     }
 }
 
@@ -231,20 +273,17 @@ pub fn warnings(object: &Value) -> Vec<String> {
         warn("seaway.dev/deadline", word, "a deadline is a number of seconds");
     }
     for (key, known) in [
-        ("seaway.dev/hook", ["before", "sync", "after", "failure"].as_slice()),
-        ("argocd.argoproj.io/hook", &["PreSync", "Sync", "PostSync", "SyncFail", "Skip"]),
+        (
+            "seaway.dev/hook",
+            ["before", "sync", "after", "failure", "before-delete", "after-delete"].as_slice(),
+        ),
+        (
+            "argocd.argoproj.io/hook",
+            &["PreSync", "Sync", "PostSync", "SyncFail", "Skip", "PreDelete", "PostDelete"],
+        ),
     ] {
         for word in words(object, key).filter(|word| !known.contains(word)) {
-            match word {
-                "PreDelete" | "PostDelete" => {
-                    warn(
-                        key,
-                        word,
-                        "there are no hooks of an environment's end, and it is not applied at any other time",
-                    );
-                }
-                _ => warn(key, word, &format!("hooks are {}", known.join(", "))),
-            }
+            warn(key, word, &format!("hooks are {}", known.join(", ")));
         }
     }
     for (key, known) in [
@@ -403,7 +442,8 @@ mod tests {
         let warned = |key: &str, value: &str| warnings(&json!({"metadata": {"annotations": {key: value}}}));
         for (key, value) in [
             ("argocd.argoproj.io/sync-wave", "-3"),
-            ("argocd.argoproj.io/hook", "PreSync,Sync,PostSync,SyncFail,Skip"),
+            ("argocd.argoproj.io/hook", "PreSync,Sync,PostSync,SyncFail,Skip,PreDelete,PostDelete"),
+            ("seaway.dev/hook", "before-delete,after-delete"),
             ("argocd.argoproj.io/hook-delete-policy", "BeforeHookCreation,HookSucceeded,HookFailed,Never"),
             (
                 "argocd.argoproj.io/sync-options",
@@ -423,8 +463,6 @@ mod tests {
         }
         for (key, value, word) in [
             ("argocd.argoproj.io/sync-wave", "soon", "soon"),
-            ("argocd.argoproj.io/hook", "PreSync,PreDelete", "PreDelete"),
-            ("argocd.argoproj.io/hook", "PostDelete", "PostDelete"),
             ("argocd.argoproj.io/hook", "presync", "presync"),
             ("argocd.argoproj.io/hook-delete-policy", "Sometimes", "Sometimes"),
             ("argocd.argoproj.io/sync-options", "Prune=false,Validate=false", "Validate=false"),
@@ -448,6 +486,20 @@ mod tests {
     }
 
     #[test]
+    fn hooks_of_the_end_run_at_no_other_time_unless_they_ask_for_it() {
+        let of = |key: &str, words: &str| options(&[(key, words)]);
+        let end = of("argocd.argoproj.io/hook", "PreDelete,PostDelete,PreDelete");
+        assert_eq!(end.at_end, [EndPhase::BeforeDelete, EndPhase::AfterDelete]);
+        assert!(end.only_at_end() && !end.is_hook() && !end.skip);
+        assert_eq!(end.hook_deletion, [HookDeletion::BeforeCreation]);
+        assert_eq!(of("seaway.dev/hook", "after-delete").at_end, [EndPhase::AfterDelete]);
+        let both = of("argocd.argoproj.io/hook", "PreSync,PreDelete");
+        assert!(both.is_hook() && !both.only_at_end() && both.at_end == [EndPhase::BeforeDelete]);
+        let skipped = options(&[("seaway.dev/hook", "before-delete"), ("seaway.dev/options", "skip")]);
+        assert!(skipped.skip, "what is skipped is so at the end as well");
+    }
+
+    #[test]
     fn hooks_of_helm_are_mapped_and_those_of_argo_cd_win() {
         let helm = options(&[("helm.sh/hook", "pre-install,pre-upgrade"), ("helm.sh/hook-weight", "3")]);
         assert_eq!((helm.hooks.as_slice(), helm.wave), ([Phase::Before].as_slice(), 3));
@@ -455,6 +507,10 @@ mod tests {
         let both = options(&[("helm.sh/hook", "pre-install"), ("argocd.argoproj.io/hook", "PostSync")]);
         assert_eq!(both.hooks, [Phase::After]);
         assert!(options(&[("helm.sh/hook", "test")]).skip);
+        let end =
+            options(&[("helm.sh/hook", "pre-delete,test"), ("helm.sh/hook-delete-policy", "hook-failed")]);
+        assert_eq!((end.at_end.as_slice(), end.skip), ([EndPhase::BeforeDelete].as_slice(), false));
+        assert_eq!(end.hook_deletion, [HookDeletion::Failed]);
         assert!(!options(&[("helm.sh/hook", "crd-install")]).is_hook());
     }
 

@@ -19,13 +19,14 @@ pub struct Stage {
     pub groups: Vec<Vec<usize>>,
 }
 
-/// The stages of one component. An object that is a hook of several phases is in several stages, one that is skipped
-/// in none. Stages of [`Phase::Failure`] come last and run only when another one fails.
+/// The stages of one component. An object that is a hook of several phases is in several stages, one that is skipped,
+/// or that runs at the end of its environment alone, in none. Stages of [`Phase::Failure`] come last and run only when
+/// another one fails.
 pub fn stages<'a>(objects: impl IntoIterator<Item = (usize, &'a ObjectId, &'a ObjectOptions)>) -> Vec<Stage> {
     type Groups<'a> = BTreeMap<usize, Vec<(&'a ObjectId, usize)>>;
     let mut found: BTreeMap<(Phase, i32), Groups<'_>> = BTreeMap::new();
     for (index, id, options) in objects {
-        if options.skip {
+        if options.skip || options.only_at_end() {
             continue;
         }
         let phases = if options.hooks.is_empty() { &[Phase::Sync][..] } else { &options.hooks };

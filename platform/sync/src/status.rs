@@ -61,6 +61,8 @@ pub(crate) struct Summary {
     pub(crate) open: Option<String>,
     /// What goes on.
     pub(crate) running: Option<String>,
+    /// What the end of the environment waits for: reason and message.
+    pub(crate) ending: Option<(String, String)>,
     /// The steps of the sync that goes on.
     pub(crate) steps: Steps,
 }
@@ -80,7 +82,8 @@ impl Summary {
         self.wanted = wanted;
         let mut worst = Health::healthy();
         let mut objects = Vec::with_capacity(plan.objects.len());
-        for planned in &plan.objects {
+        // What runs at the end alone is not there before.
+        for planned in plan.objects.iter().filter(|planned| !planned.options.only_at_end()) {
             let id = planned.object.id();
             let found = match cache.get(&id) {
                 Some(live) => health(&live),
@@ -108,8 +111,11 @@ impl Summary {
 
     /// What a person should know first.
     pub(crate) fn message(&self) -> String {
-        let first =
-            [&self.broken, &self.failed].into_iter().flatten().map(|(_, message)| message.clone()).next();
+        let first = [&self.ending, &self.broken, &self.failed]
+            .into_iter()
+            .flatten()
+            .map(|(_, message)| message.clone())
+            .next();
         first
             .or_else(|| self.plan.blocked.clone())
             .or_else(|| self.problem())
@@ -193,6 +199,9 @@ impl Summary {
                 None => condition("Contained", Some(true), "Contained", ""),
                 Some(open) => condition("Contained", Some(false), "NetworkOpen", open),
             });
+        }
+        if let Some((reason, message)) = &self.ending {
+            conditions.push(condition("Ending", Some(true), reason, message));
         }
         if let Some(expiring) = &self.expiring {
             conditions.push(condition("Expiring", Some(true), "EndsSoon", expiring));

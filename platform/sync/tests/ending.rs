@@ -5,6 +5,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
+use seaway_sync::plan::Action;
 use serde_json::json;
 use support::{Repository, World, config};
 
@@ -95,5 +96,69 @@ async fn it_ends_also_when_its_rights_were_taken_away_before() {
     world.until("it is gone", async |world| world.view().is_none()).await;
     assert_eq!(world.get("scheduling.k8s.io/v1", "PriorityClass", None, "low").await, None);
     assert_eq!(world.value("a", "key").await, None);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_end_deletes_and_what_it_leaves_is_known_before() {
+    let with = |name: &str, annotation: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  annotations: {{{annotation}}}\n"
+        )
+    };
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    let repository = Repository::new();
+    let first = repository.push(
+        "main",
+        "First",
+        &[
+            ("deploy/a.yaml", Some(&config("a", "one"))),
+            ("deploy/kept.yaml", Some(&with("kept", "argocd.argoproj.io/sync-options: Delete=false"))),
+            ("deploy/protected.yaml", Some(&with("protected", "seaway.dev/options: protect"))),
+            ("deploy/unpruned.yaml", Some(&with("unpruned", "argocd.argoproj.io/sync-options: Prune=false"))),
+            ("deploy/drain.yaml", Some(&with("drain", "argocd.argoproj.io/hook: PreDelete"))),
+            ("deploy/namespace.yaml", Some(namespace)),
+        ],
+    );
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    let allow = json!({"spec": {"allow": {"clusterKinds": ["Namespace"]}}});
+    world.patch("seaway.dev/v1alpha1", "Stack", "seaway", "shop", "test", allow).await;
+    world.synced(&first).await;
+    // Another environment's, which this one wants as well.
+    world
+        .create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "shop",
+            "labels": {"seaway.dev/environment": "other", "applyset.kubernetes.io/part-of": "applyset-x-v1"}}}))
+        .await;
+    repository.push("main", "Second", &[("deploy/theirs.yaml", Some(&config("theirs", "x")))]);
+    world
+        .until("the conflict is seen", async |world| {
+            world.view().is_some_and(|view| view.message.contains("it belongs to other"))
+        })
+        .await;
+    let plan = world.sync().deletion(&key).await.unwrap();
+    let of = |held_back: bool, action: Action| {
+        let found = plan.objects.iter().filter(|one| one.held_back == held_back && one.action == action);
+        let mut names: Vec<&str> = found.map(|one| one.object.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(of(false, Action::Prune), ["a", "unpruned"]);
+    assert_eq!(of(true, Action::Prune), ["kept", "protected", "shop", "theirs"]);
+    assert_eq!(of(false, Action::Hook), ["drain"]);
+    assert_eq!(plan.blocked, None);
+    let why = |name: &str| plan.objects.iter().find(|one| one.object.name == name).unwrap().message.clone();
+    assert!(why("shop").contains("Seaway did not make this namespace"), "{}", why("shop"));
+    assert!(why("theirs").contains("it belongs to other"), "{}", why("theirs"));
+
+    world.delete(ENVIRONMENT.0, ENVIRONMENT.1, Some("seaway"), "staging").await;
+    world.until("it is gone", async |world| world.view().is_none()).await;
+    for name in ["kept", "protected", "theirs"] {
+        assert!(world.get("v1", "ConfigMap", Some("shop"), name).await.is_some(), "{name}");
+    }
+    for name in ["a", "unpruned", "drain"] {
+        assert_eq!(world.get("v1", "ConfigMap", Some("shop"), name).await, None, "{name}");
+    }
+    assert!(world.get("v1", "Namespace", None, "shop").await.is_some());
     world.stop().await;
 }

@@ -280,5 +280,7 @@ pub(super) async fn delete(
     let key = allowed(&app, &person, (Verb::Delete, "delete"), place, Value::Null).await?;
     let environments: Api<Environment> = Api::namespaced(person.client.clone(), &key.namespace);
     environments.delete(&key.name, &DeleteParams::default()).await.map_err(Problem::from_kubernetes)?;
+    // A hook of its end that has failed keeps it: who deletes it once more lets that run again.
+    app.sync.end_again(&key)?;
     Ok(Json(Done {}))
 }

@@ -232,6 +232,8 @@ pub(super) async fn rights(
 pub(super) struct PlanQuery {
     /// Branch, tag or commit that takes the place of the one that is followed; absent: what the next sync would do.
     revision: Option<String>,
+    /// What the end of the environment would delete, what it would leave, and the hooks that would run.
+    deletion: bool,
 }
 
 /// What a sync would do, of what is followed or of another revision. Nothing is changed.
@@ -252,6 +254,9 @@ pub(super) async fn plan(
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
     audit::must(&app, &person, Verb::Get, &key).await?;
+    if query.deletion {
+        return Ok(Json(app.sync.deletion(&key).await?));
+    }
     Ok(Json(app.sync.plan(&key, query.revision.as_deref().filter(|text| !text.is_empty())).await?))
 }
 

@@ -3282,6 +3282,8 @@ export interface operations {
             query?: {
                 /** @description Branch, tag or commit that takes the place of the one that is followed; absent: what the next sync would do. */
                 revision?: string;
+                /** @description What the end of the environment would delete, what it would leave, and the hooks that would run. */
+                deletion?: boolean;
             };
             header?: never;
             path: {

@@ -1,4 +1,4 @@
-//! What a person asks of an environment: sync, rollback, hold, suspend, resume, delete.
+//! What a person asks of an environment: sync, rollback, hold, suspend, resume.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,9 +11,8 @@ use seaway_sync::plan::{ObjectRef, Plan};
 use seaway_sync::view::{EnvironmentDetail, EnvironmentKey, Outcome, SyncRecord};
 
 use super::output::{Format, Paint, document, milliseconds, object, print, printable};
-use super::{Which, copies, path, plan, watch};
+use super::{Which, path, plan, watch};
 use crate::client::Client;
-use crate::commands::question;
 
 /// Between looks at a sync that takes long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -113,25 +112,6 @@ pub(super) struct CancelOptions {
 pub(super) struct Plain {
     #[command(flatten)]
     which: Which,
-}
-
-/// Options of `seaway env delete`.
-#[derive(clap::Args)]
-#[command(after_help = "Examples:
-  seaway env delete my-copy
-  seaway env delete my-copy --yes
-
-What the environment deployed is deleted with it. An environment that is in the deployment
-repository comes back: delete it there.")]
-pub(super) struct DeleteOptions {
-    #[command(flatten)]
-    which: Which,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
-    /// Do not wait until it is gone
-    #[arg(long)]
-    no_wait: bool,
 }
 
 pub(super) async fn sync(client: &Client, options: &SyncOptions) -> miette::Result<ExitCode> {
@@ -333,22 +313,6 @@ pub(super) async fn resume(client: &Client, options: &Plain) -> miette::Result<E
     let key = options.which.find(client).await?;
     let _: Done = client.post(&path(&key, "/resume"), &()).await?;
     print(&format!("{key} goes on.\n"))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn delete(client: &Client, options: &DeleteOptions) -> miette::Result<ExitCode> {
-    let key = options.which.find(client).await?;
-    if !options.yes && !question::confirmed(&format!("{key} and everything that it deployed"), &key.name)? {
-        eprintln!("Nothing was deleted.");
-        return Ok(ExitCode::FAILURE);
-    }
-    let _: Done = client.delete(&path(&key, "")).await?;
-    if options.no_wait {
-        print(&format!("{key} is being deleted, with what it deployed.\n"))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    copies::until_gone(client, &key).await?;
-    print(&format!("{key} is deleted, with what it deployed.\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

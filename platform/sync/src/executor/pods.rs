@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use seaway_object::ObjectId;
 use serde_json::Value;
 
-use super::{Executor, Open};
+use super::Executor;
+use super::waiting::Open;
 
 impl Executor<'_> {
     /// Adds what their pods say to the first that is waited for and to the one whose time is over first.

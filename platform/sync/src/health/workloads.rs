@@ -132,8 +132,10 @@ pub(super) fn pod(object: &Value) -> Health {
 
 /// Argo CD's annotation for a pod that is meant to go on although it would not be restarted; hooks end.
 fn runs_on(object: &Value) -> bool {
-    annotation(object, "argocd.argoproj.io/ignore-restart-policy") == Some("true")
-        && !crate::options::ObjectOptions::of(object).is_hook()
+    annotation(object, "argocd.argoproj.io/ignore-restart-policy") == Some("true") && {
+        let options = crate::options::ObjectOptions::of(object);
+        !options.is_hook() && !options.only_at_end()
+    }
 }
 
 pub(super) fn job(object: &Value) -> Health {

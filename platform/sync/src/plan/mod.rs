@@ -4,6 +4,7 @@
 //! as the API, so that an object that is as it should be costs no request. Where the simulation sees a change, the
 //! server's own dry run has the last word ([`PlannedObject::refine`]): it knows defaults, canonical forms and webhooks.
 
+mod at_end;
 mod ignore;
 mod prune;
 mod rights;
@@ -20,6 +21,7 @@ use seaway_object::{GroupVersionKind, ObjectId, identity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::at_end::when;
 pub(crate) use self::rights::account_of_pods;
 use self::rights::{forbid_foreign_accounts, forbidden, foreign_account};
 use crate::applyset::PART_OF_LABEL;
@@ -167,6 +169,26 @@ pub struct PlannedObject {
 }
 
 impl PlannedObject {
+    /// One of which only is known what becomes of it, and why.
+    pub(crate) fn told(object: ObjectRef, action: Action, message: String) -> Self {
+        Self {
+            object,
+            action,
+            component: String::new(),
+            origin: None,
+            phase: Phase::Sync,
+            wave: 0,
+            fields: Vec::new(),
+            message,
+            held_back: false,
+            value: None,
+            digest: String::new(),
+            options: ObjectOptions::default(),
+            live_uid: None,
+            late_kind: false,
+        }
+    }
+
     /// Whether it is changed by someone in the cluster, and by nobody in Git.
     pub fn is_drift(&self) -> bool {
         self.action == Action::Change
@@ -302,7 +324,8 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
         input.inventory.iter().map(|entry| (entry.object.id(), entry.digest.as_str())).collect();
     let mut objects = Vec::with_capacity(desired.len());
     for wanted in desired {
-        if wanted.options.skip {
+        // A copy ends with its namespaces, without hooks.
+        if wanted.options.skip || input.allowed.own_accounts && wanted.options.only_at_end() {
             first
                 .entry(wanted.id.clone())
                 .or_insert_with(|| (wanted.component.clone(), wanted.origin.clone()));
@@ -323,6 +346,8 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     }
     if input.allowed.own_accounts {
         forbid_foreign_accounts(desired, &mut objects);
+    } else {
+        at_end::forbid_what_cannot_be_kept(&mut objects);
     }
     let kept: BTreeSet<ObjectId> = first.into_keys().collect();
     let pruned = prune::prune(&input, &kept);
@@ -363,7 +388,7 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
         return set(planned, Action::Forbidden, reason);
     }
     let Some(_) = wanted.scope else {
-        if wanted.options.late_kind {
+        if wanted.options.late_kind && !wanted.options.only_at_end() {
             let message =
                 format!("the cluster does not know the kind {} yet, which is waited for", wanted.kind);
             planned.late_kind = true;
@@ -391,8 +416,8 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
             return set(planned, Action::Invalid, mistyped(&error));
         }
     }
-    if wanted.options.is_hook() {
-        return set(planned, Action::Hook, String::new());
+    if wanted.options.is_hook() || wanted.options.only_at_end() {
+        return set(planned, Action::Hook, when(&wanted.options));
     }
     let Some(live) = live else { return set(planned, Action::Create, String::new()) };
     if let Some(other) = identity::label(live, PART_OF_LABEL).filter(|other| *other != input.apply_set) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
 use crate::applyset::PART_OF_LABEL;
-use crate::hooks::HOOK_RUN;
+use crate::hooks::{END_RUN, HOOK_RUN};
 use crate::options::{HookDeletion, ObjectOptions, Phase, Prune, deletion_approved};
 use crate::ownership::Ownership;
 
@@ -28,7 +28,10 @@ pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<Pla
         let options = ObjectOptions::of(live);
         // Hooks have their own policies of deletion, and go at the end of their environment.
         let hook = options.is_hook();
-        if options.skip || hook && !(input.policy.ending && identity::annotation(live, HOOK_RUN).is_some()) {
+        // One that runs for the end itself is not what is deleted before it.
+        let of_a_sync = |run: &str| !run.starts_with(END_RUN);
+        let goes = input.policy.ending && identity::annotation(live, HOOK_RUN).is_some_and(of_a_sync);
+        if options.skip || options.only_at_end() || hook && !goes {
             continue;
         }
         let reason = match hook {

@@ -465,3 +465,62 @@ fn pods_do_not_run_with_the_rights_of_another_environment() {
         assert_ne!(world.plan(&[object]).objects[0].action, Action::Forbidden);
     }
 }
+
+#[test]
+fn hooks_of_the_end_are_checked_like_anything_else_and_kept_only_where_they_can_be() {
+    let mut world = World::new();
+    let at_end = |object: Value| annotated(object, "argocd.argoproj.io/hook", "PostDelete");
+    let of = |plan: &Plan| {
+        plan.objects.iter().map(|object| (object.action, object.message.clone())).collect::<Vec<_>>()
+    };
+    let hook = at_end(config("h", "1"));
+    let plan = world.plan(std::slice::from_ref(&hook));
+    let said = "runs at the end of the environment, once everything is deleted";
+    assert_eq!(of(&plan), [(Action::Hook, said.to_owned())]);
+    assert!(plan.is_in_sync() && crate::end::hooks_of(&plan).len() == 1);
+    let object = |kind: &str, api_version: &str, more: Value| {
+        let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        at_end(object)
+    };
+    let encrypted = object("ConfigMap", "v1", json!({"sops": {"mac": "x"}}));
+    let secret = object("Secret", "v1", json!({"stringData": {"p": "x"}}));
+    let binding = object("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", json!({}));
+    let unknown = object("Widget", "example.com/v1", json!({}));
+    let waiting =
+        annotated(unknown.clone(), "argocd.argoproj.io/sync-options", "SkipDryRunOnMissingResource=true");
+    for (object, action, words) in [
+        (&encrypted, Action::Invalid, "SOPS"),
+        (&secret, Action::Invalid, "a Secret is no hook of the environment's end"),
+        (&binding, Action::Forbidden, "spec.allow.clusterKinds"),
+        (&unknown, Action::Invalid, "does not know the kind"),
+        (&waiting, Action::Invalid, "does not know the kind"),
+    ] {
+        let plan = world.plan(&[config("a", "1"), hook.clone(), object.clone()]);
+        let found = plan.objects.iter().find(|planned| planned.object.name == "x").unwrap();
+        assert!(found.action == action && found.message.contains(words), "{found:?}");
+    }
+    // What is kept of them has a limit.
+    let large = |name: &str| at_end(config(name, &"x".repeat(super::at_end::MOST / 2)));
+    let plan = world.plan(&[large("b"), large("c")]);
+    let actions: Vec<Action> = plan.objects.iter().map(|object| object.action).collect();
+    assert_eq!(actions, [Action::Hook, Action::Invalid]);
+    assert!(plan.objects[1].message.contains("256 KiB"), "{}", plan.objects[1].message);
+    // A copy ends without them.
+    world.allowed.own_accounts = true;
+    assert_eq!(of(&world.plan(&[config("a", "1"), hook, secret])).len(), 1);
+}
+
+#[test]
+fn what_runs_for_the_end_is_not_what_is_deleted_before_it() {
+    let hook = |name: &str, run: &str| {
+        let hook = annotated(config(name, "1"), "argocd.argoproj.io/hook", "PreSync,PreDelete");
+        annotated(hook, crate::hooks::HOOK_RUN, run)
+    };
+    let only = annotated(config("only", "1"), "argocd.argoproj.io/hook", "PreDelete");
+    let mut world = World::with(&[hook("sync", "1.1/before"), hook("end", "end-u/before-delete/1"), only]);
+    world.policy.ending = true;
+    let plan = world.plan(&[]);
+    let names: Vec<&str> = plan.objects.iter().map(|object| object.object.name.as_str()).collect();
+    assert_eq!(names, ["sync"]);
+}

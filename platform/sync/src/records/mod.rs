@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use self::log::Log;
+use crate::end::{End, EndHook};
 use crate::error::Error;
 use crate::plan::InventoryEntry;
 use crate::release::Release;
@@ -53,6 +54,10 @@ pub(crate) struct Memory {
     pub(crate) suspended: bool,
     /// The last sync that a person cancelled, until another one begins.
     pub(crate) cancelled: Option<Cancellation>,
+    /// Hooks of the end of what was brought last as a whole.
+    pub(crate) end_hooks: Arc<Vec<EndHook>>,
+    /// How far its end has come, or that of another Environment of its name, which came to none.
+    pub(crate) end: Option<End>,
 }
 
 /// A sync that a person cancelled: the same content is not begun again by itself.
@@ -87,6 +92,10 @@ struct Change {
     /// `null`: there is none any more.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     cancelled: Option<Option<Cancellation>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end_hooks: Option<Arc<Vec<EndHook>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<End>,
     /// The environment is forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     gone: bool,
@@ -104,6 +113,8 @@ impl Change {
             && self.holds.is_none()
             && self.suspended.is_none()
             && self.cancelled.is_none()
+            && self.end_hooks.is_none()
+            && self.end.is_none()
     }
 
     fn line(&self) -> io::Result<Vec<u8>> {
@@ -123,6 +134,8 @@ impl Memory {
             holds: Vec::new(),
             suspended: false,
             cancelled: None,
+            end_hooks: Arc::default(),
+            end: None,
         }
     }
 
@@ -137,6 +150,8 @@ impl Memory {
             holds: Some(self.holds.clone()),
             suspended: Some(self.suspended),
             cancelled: Some(self.cancelled.clone()),
+            end_hooks: (!self.end_hooks.is_empty()).then(|| self.end_hooks.clone()),
+            end: self.end.clone(),
             gone: false,
         }
     }
@@ -156,6 +171,8 @@ impl Memory {
             holds: (self.holds != before.holds).then(|| self.holds.clone()),
             suspended: (self.suspended != before.suspended).then_some(self.suspended),
             cancelled: (self.cancelled != before.cancelled).then(|| self.cancelled.clone()),
+            end_hooks: (self.end_hooks != before.end_hooks).then(|| self.end_hooks.clone()),
+            end: self.end.clone().filter(|_| self.end != before.end),
             gone: false,
         }
     }
@@ -178,6 +195,12 @@ impl Memory {
         }
         if let Some(cancelled) = change.cancelled {
             self.cancelled = cancelled;
+        }
+        if let Some(hooks) = change.end_hooks {
+            self.end_hooks = hooks;
+        }
+        if let Some(end) = change.end {
+            self.end = Some(end);
         }
         self.shorten();
     }

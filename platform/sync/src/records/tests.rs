@@ -196,3 +196,38 @@ fn files_of_the_last_release_are_read_and_damaged_ones_are_named() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), wrong);
     }
 }
+
+#[test]
+fn hooks_of_the_end_and_how_far_it_has_come_are_there_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder);
+    syncs(&records, 1..=2);
+    let hook = |name: &str| -> crate::end::EndHook {
+        serde_json::from_value(serde_json::json!({"object": {"group": "", "version": "v1", "kind": "ConfigMap",
+            "name": name}, "component": "web", "origin": {"file": "a.yaml", "line": 1}, "value": {"kind": "ConfigMap"}}))
+        .unwrap()
+    };
+    let end = |environment: &str| crate::end::End {
+        environment: environment.to_owned(),
+        retry: None,
+        stage: crate::end::Stage::Deletion,
+        runs: Vec::new(),
+    };
+    records.change(&key(), |memory| memory.end_hooks = Arc::new(vec![hook("a"), hook("b")])).unwrap();
+    records.change(&key(), |memory| memory.end = Some(end("u-1"))).unwrap();
+    // Long after, all is written anew.
+    syncs(&records, 3..=90);
+    records.change(&key(), |memory| memory.end_hooks = Arc::new(vec![hook("b")])).unwrap();
+    for records in [records, open(&folder)] {
+        let memory = records.get(&key()).unwrap();
+        assert_eq!(
+            (memory.end_hooks.as_slice(), memory.end.clone()),
+            ([hook("b")].as_slice(), Some(end("u-1")))
+        );
+    }
+    let records = open(&folder);
+    records.change(&key(), |memory| memory.end_hooks = Arc::default()).unwrap();
+    assert!(open(&folder).get(&key()).unwrap().end_hooks.is_empty());
+    records.forget(&key()).unwrap();
+    assert_eq!(open(&folder).get(&key()).unwrap().end, None);
+}

@@ -10,6 +10,7 @@ use super::{Failure, Healing, LAST_PAUSE, Worker, backoff};
 use crate::applyset;
 use crate::candidate::Candidate;
 use crate::cluster::{Objects, Refusal};
+use crate::end::hooks_of;
 use crate::error::Error;
 use crate::executor::{Done, Executor};
 use crate::hooks::delete_spent;
@@ -22,7 +23,7 @@ use crate::subject::Subject;
 use crate::view::{Outcome, SyncRecord, SyncStatus, Trigger};
 
 /// Until this deadline a wave may become healthy, if the environment says nothing else.
-const WAVE_DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const WAVE_DEADLINE: Duration = Duration::from_secs(300);
 /// A sync that takes longer is shown in the status while it goes on.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
@@ -61,7 +62,9 @@ impl Worker {
         let superseded = matches!(result, Err(Error::Superseded));
         let mut done = done;
         let hooks = std::mem::take(&mut done.hooks);
-        let record = self.finish(record, done, &result, &steps).await?;
+        // Those of a copy are not run.
+        let end_hooks = if subject.copied.is_some() { Vec::new() } else { hooks_of(&plan) };
+        let record = self.finish(record, done, &result, &steps, end_hooks).await?;
         if superseded {
             // The next look goes on with the same hooks, or makes them anew.
             return Err(Error::Superseded);

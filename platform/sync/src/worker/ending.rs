@@ -1,7 +1,6 @@
 //! The end of an environment: what it applied goes, then its account, then its records.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,9 +12,12 @@ use serde_json::json;
 use super::{SETTLE, Worker, leaving};
 use crate::account::{delete_namespace, namespaces_of};
 use crate::cluster::Objects;
+use crate::deletion::{subject_at_end, watch_left_by_hooks};
+use crate::end::{Stage, skips};
 use crate::error::Error;
 use crate::mailbox::Mail;
-use crate::plan::{Action, PlannedObject};
+use crate::options::EndPhase;
+use crate::plan::PlannedObject;
 use crate::proposal::came_home;
 use crate::subject::Subject;
 
@@ -125,28 +127,68 @@ impl Worker {
         EXPIRE_PAUSE
     }
 
-    /// The Environment is being deleted: what it applied goes, then its account, then its records. Whether that is done;
-    /// otherwise it is to be looked at again.
-    pub(super) async fn end(&mut self, environment: &Environment) -> Result<bool, Error> {
+    /// The Environment is being deleted: what it applied goes, then its account, then its records. `None` when that is
+    /// done, and otherwise when it is to be looked at again.
+    pub(super) async fn end(&mut self, environment: &Environment) -> Result<Option<Duration>, Error> {
         if !is_held(environment) {
-            return Ok(true);
+            return Ok(None);
         }
         // Those of a copy hold all of it, also what its owner has put there, and protected volumes.
         if self.end_namespaces(environment).await? {
-            return Ok(false);
+            return Ok(Some(self.ending_pause()));
         }
-        let subject = Subject {
-            key: self.key.clone(),
-            spec: environment.spec.clone(),
-            stack: self.shared.stack(&self.key.namespace, &environment.spec.stack).unwrap_or_default(),
-            copied: None,
-            ending: true,
+        let subject = subject_at_end(&self.shared, environment);
+        // What was in the namespaces of a copy is gone with them, and it has no hooks of its end.
+        if environment.spec.copy_of.is_none()
+            && let Some(pause) = self.end_applied(environment, &subject).await?
+        {
+            return Ok(Some(pause));
+        }
+        self.end_account(environment, &subject).await.map(|()| None)
+    }
+
+    /// Between two looks at what goes: most goes at once, and some never.
+    pub(super) fn ending_pause(&self) -> Duration {
+        Duration::from_millis(200)
+            .saturating_mul(1 << self.ending.saturating_sub(10).min(7))
+            .min(Duration::from_secs(20))
+    }
+
+    /// What was applied goes, between the hooks that run before and after that. `None` when all of it is done, and
+    /// otherwise when to look again.
+    async fn end_applied(
+        &mut self,
+        environment: &Environment,
+        subject: &Subject,
+    ) -> Result<Option<Duration>, Error> {
+        let Some(mut end) = self.end_reached(environment).await? else {
+            return Ok(self.end_objects(environment, subject).await?.then(|| self.ending_pause()));
         };
-        // What was in the namespaces of a copy is gone with them.
-        if environment.spec.copy_of.is_none() && self.end_objects(environment, &subject).await? {
-            return Ok(false);
+        let skips = skips(environment);
+        if end.stage == Stage::Before {
+            if skips {
+                self.tell(None, "ends without the hooks of its end".to_owned(), None);
+                self.delete_end_hooks(environment, subject, |_| true).await?;
+            } else if let Some(pause) =
+                self.run_end_hooks(environment, subject, &end, EndPhase::BeforeDelete).await?
+            {
+                return Ok(Some(pause));
+            }
+            end = self.reach(environment, Stage::Deletion).await?;
         }
-        self.end_account(environment, &subject).await.map(|()| true)
+        if end.stage == Stage::Deletion {
+            if self.end_objects(environment, subject).await? {
+                return Ok(Some(self.ending_pause()));
+            }
+            end = self.reach(environment, Stage::After).await?;
+        }
+        if !skips
+            && let Some(pause) = self.run_end_hooks(environment, subject, &end, EndPhase::AfterDelete).await?
+        {
+            return Ok(Some(pause));
+        }
+        self.delete_end_hooks(environment, subject, |_| true).await?;
+        Ok(None)
     }
 
     /// Deletes what was applied, the last wave first, as pruning does; whether something is still there. What keeps it is
@@ -156,16 +198,7 @@ impl Worker {
         if memory.inventory.is_empty() && memory.syncs.is_empty() {
             return Ok(false);
         }
-        // What hooks left behind is in no inventory: the records of syncs say of which kinds it is.
-        let ran = memory.syncs.iter().flat_map(|sync| &sync.objects);
-        let hooks: BTreeSet<_> =
-            ran.filter(|object| object.action == Action::Hook).map(|object| object.object.gvk()).collect();
-        for gvk in hooks {
-            let kind = self.shared.kinds.get(&gvk).await;
-            if let Some(kind) = kind.map_err(|error| Error::cluster(format!("kind {gvk}"), error))? {
-                self.shared.cache.watch(&kind).await;
-            }
-        }
+        watch_left_by_hooks(&self.shared, &memory).await?;
         let account = self.shared.account(subject, &[]).await?;
         let reader = self.shared.reader(Timestamp::now());
         // As it was applied: by its own account, which may do nothing else.
@@ -196,7 +229,7 @@ impl Worker {
                     .iter()
                     .map(|object| format!("{} ({})", object.object.id(), object.message))
                     .collect();
-                self.show_ending(environment, format!("waits for {}", waits.join(", "))).await;
+                self.show_ending(environment, "Waiting", format!("waits for {}", waits.join(", "))).await;
                 return Ok(true);
             }
             if !bound {
@@ -229,17 +262,18 @@ impl Worker {
         }
     }
 
-    /// Shows what the end of the environment waits for.
-    pub(super) async fn show_ending(&self, environment: &Environment, what: String) {
-        let message = format!("is being deleted: {what}");
+    /// Shows what the end of the environment waits for, with a word for its condition.
+    pub(super) async fn show_ending(&self, environment: &Environment, reason: &str, what: String) {
+        let ending = Some((reason.to_owned(), format!("is being deleted: {what}")));
         {
             let mut summary = self.summary.lock();
-            if summary.running.as_ref() == Some(&message) {
+            if summary.ending == ending {
                 return;
             }
             summary.broken = None;
             summary.failed = None;
-            summary.running = Some(message);
+            summary.running = None;
+            summary.ending = ending;
         }
         self.show(environment).await;
     }
@@ -259,7 +293,7 @@ impl Worker {
         if waits.is_empty() {
             return Ok(false);
         }
-        self.show_ending(environment, format!("waits for the end of {}", waits.join(", "))).await;
+        self.show_ending(environment, "Waiting", format!("waits for the end of {}", waits.join(", "))).await;
         Ok(true)
     }
 

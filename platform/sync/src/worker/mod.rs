@@ -1,6 +1,8 @@
 //! One worker per environment: looks when there is news, and brings the cluster to what Git says.
 
 mod apply;
+mod deciding;
+mod end_hooks;
 mod ending;
 mod recording;
 mod warning;
@@ -16,9 +18,9 @@ use seaway_api::environment::Environment;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::deciding::{Chosen, Decision};
 use self::warning::{ends_soon, next_warning};
 use crate::account::Account;
-use crate::candidate::{Candidate, Choice, Finder};
 use crate::cluster::Objects;
 use crate::cluster::cache::Changes;
 use crate::enclosure::open_network;
@@ -28,13 +30,12 @@ use crate::live::Confirmed;
 use crate::mailbox::{Letters, Mailbox, SyncRequest};
 use crate::plan::{Action, ObjectRef, Plan};
 use crate::queue::{Seat, Turn, Urgency};
-use crate::records::Memory;
 use crate::rendering::RenderCache;
 use crate::shared::Shared;
 use crate::status::{self, Summary};
 use crate::steps::{StepKind, Steps};
 use crate::subject::Subject;
-use crate::view::{EnvironmentKey, Outcome, SyncRecord, SyncStatus, Trigger};
+use crate::view::{EnvironmentKey, Outcome, SyncRecord, SyncStatus};
 
 /// Pauses after failures double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -73,8 +74,11 @@ pub(crate) struct Worker {
     confirmed: Confirmed,
     failure: Option<Failure>,
     healing: Option<Healing>,
-    /// How often its end was looked at.
+    /// How often its end was looked at since it came a stage further, and how often in a row something hindered it.
     ending: u32,
+    hindered: u32,
+    /// Whether its account may do at its end what hooks need.
+    bound_for_the_end: bool,
     parent: String,
     /// The state that listeners know.
     told: String,
@@ -102,6 +106,8 @@ impl Worker {
             failure: None,
             healing: None,
             ending: 0,
+            hindered: 0,
+            bound_for_the_end: false,
             parent: String::new(),
             told: String::new(),
         }
@@ -173,11 +179,16 @@ impl Worker {
         if environment.metadata.deletion_timestamp.is_some() {
             self.ending += 1;
             return match self.end(&environment).await {
-                Ok(done) => (!done).then(|| ending_pause(self.ending)),
+                Ok(next) => {
+                    self.hindered = 0;
+                    next
+                }
                 Err(error) => {
                     tracing::warn!(environment = %self.key, %error, "the environment cannot be ended yet");
-                    self.show_ending(&environment, format!("cannot go on: {error}")).await;
-                    Some(backoff(self.ending))
+                    self.show_ending(&environment, error.reason(), format!("cannot go on: {error}")).await;
+                    self.bound_for_the_end = false;
+                    self.hindered += 1;
+                    Some(backoff(self.hindered - 1))
                 }
             };
         }
@@ -357,6 +368,7 @@ impl Worker {
         match decision {
             Decision::Nothing => {
                 self.close_open(&memory).await?;
+                self.keep_end_hooks(&subject, &memory, &candidate.content, &plan).await?;
                 let in_sync = plan.is_in_sync();
                 if in_sync {
                     self.failure = None;
@@ -407,130 +419,6 @@ impl Worker {
         Ok(Looked { record, next, broken })
     }
 
-    /// What the environment should run: what Git says, unless that is held or cannot be rendered.
-    async fn choose(
-        &self,
-        subject: &Subject,
-        memory: &Memory,
-        asked: bool,
-        now: Timestamp,
-        steps: &Steps,
-        seat: &Seat<'_>,
-    ) -> Result<Chosen, Error> {
-        let shared = &self.shared;
-        let finder = |cache| Finder {
-            subject,
-            sources: &shared.sources,
-            kinds: &shared.kinds,
-            mailbox: Some(&self.mailbox),
-            cache,
-            now,
-            steps,
-            seat: Some(seat),
-        };
-        let found = finder(&self.followed).find(Choice::Spec { fresh: asked }).await;
-        let (broken, held, instead, why) = match found {
-            Ok(candidate) => {
-                let Some(hold) = memory.hold_of(&candidate.release.name(), &candidate.content) else {
-                    return Ok(Chosen { candidate, broken: None, held: None });
-                };
-                let Some(instead) = memory.instead_of(hold) else {
-                    return Err(Error::NoRelease(format!(
-                        "release {} is held, and no other was ever deployed: push a fix, or lift the hold",
-                        hold.release
-                    )));
-                };
-                let reason =
-                    if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-                let held = format!(
-                    "release {} ({}) is held by {}{reason}; {} runs until a newer one comes or the hold is lifted",
-                    hold.release,
-                    candidate.release.revision(),
-                    hold.actor,
-                    instead.release
-                );
-                let why = format!("{} is held by {}{reason}", candidate.release.revision(), hold.actor);
-                (None, Some(held), instead, why)
-            }
-            // What runs is looked after while Git is broken.
-            Err(error) => match memory.last_unheld() {
-                Some(last) => {
-                    let why = format!("what Git says cannot be had: {error}");
-                    (Some(error), None, last, why)
-                }
-                None => return Err(error),
-            },
-        };
-        // Whoever reads the timeline sees what was found, and that it is not what is applied.
-        let definition = &instead.definition;
-        let title = format!("Take {} ({}) instead", instead.release, definition.revision());
-        steps.begin("instead", None, StepKind::Instead, title, None);
-        steps.succeed("instead", &why);
-        match finder(&self.fallback).find(Choice::Release(definition)).await {
-            Ok(candidate) => Ok(Chosen { candidate, broken, held }),
-            Err(error) => Err(broken.unwrap_or(error)),
-        }
-    }
-
-    fn decide(
-        &self,
-        subject: &Subject,
-        memory: &Memory,
-        candidate: &Candidate,
-        plan: &Plan,
-        requests: &[SyncRequest],
-        suspended: bool,
-    ) -> Decision {
-        if suspended {
-            return Decision::Nothing;
-        }
-        if !requests.is_empty() {
-            return Decision::Apply(Trigger::Person);
-        }
-        if memory.cancelled_content(&candidate.content).is_some() {
-            return Decision::Nothing;
-        }
-        let policy = &subject.spec.sync;
-        let last = memory.last();
-        let current = memory.last_good().is_some_and(|good| good.content == candidate.content);
-        let unfinished = last.is_some_and(|last| {
-            last.content == candidate.content && last.outcome == Outcome::Running && !last.partial
-        });
-        let due = if unfinished || !current {
-            policy.automated || memory.is_gone_back_to(candidate.release.name().as_str())
-        } else if plan.is_in_sync() || plan.waits_for_people() {
-            false
-        } else if plan.is_drift_only(&memory.inventory) {
-            policy.automated && policy.self_heal
-        } else {
-            policy.automated
-        };
-        if !due {
-            return Decision::Nothing;
-        }
-        if let Some(failure) = &self.failure
-            && failure.content == candidate.content
-        {
-            let left = failure.retry_at.saturating_duration_since(Instant::now());
-            return if left.is_zero() { Decision::Apply(Trigger::Retry) } else { Decision::Wait(left) };
-        }
-        if current && !unfinished {
-            if plan.is_drift_only(&memory.inventory)
-                && let Some(healing) = &self.healing
-            {
-                let pause = backoff(healing.times).saturating_sub(FIRST_PAUSE);
-                let left = (healing.last + pause).saturating_duration_since(Instant::now());
-                if !left.is_zero() {
-                    return Decision::Wait(left);
-                }
-            }
-            let drift = plan.is_drift_only(&memory.inventory);
-            return Decision::Apply(if drift { Trigger::Drift } else { Trigger::Release });
-        }
-        let older = memory.good().any(|good| good.content == candidate.content);
-        Decision::Apply(if older { Trigger::Rollback } else { Trigger::Release })
-    }
-
     /// What it stands on may be gone: its namespaces, its bindings, what lies there.
     pub(crate) fn forget_account(&mut self) {
         self.account = None;
@@ -569,31 +457,12 @@ struct Looked {
     broken: Option<String>,
 }
 
-struct Chosen {
-    candidate: Candidate,
-    broken: Option<Error>,
-    held: Option<String>,
-}
-
-enum Decision {
-    Nothing,
-    Wait(Duration),
-    Apply(Trigger),
-}
-
 fn urgency(requests: &[SyncRequest]) -> Urgency {
     if requests.is_empty() { Urgency::Background } else { Urgency::Person }
 }
 
 fn backoff(attempts: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LAST_PAUSE)
-}
-
-/// Between two looks at namespaces that are being deleted: most go at once, and some never.
-fn ending_pause(looks: u32) -> Duration {
-    Duration::from_millis(200)
-        .saturating_mul(1 << looks.saturating_sub(10).min(7))
-        .min(Duration::from_secs(20))
 }
 
 fn seconds_until(now: Timestamp, time: Timestamp) -> Duration {

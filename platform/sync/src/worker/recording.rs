@@ -7,13 +7,15 @@ use seaway_git::{CommitId, RepositoryUrl};
 
 use super::Worker;
 use crate::candidate::{Candidate, view};
+use crate::end::{EndHook, hooks_of};
 use crate::error::Error;
 use crate::executor::Done;
 use crate::mailbox::Mail;
-use crate::plan::{Action, InventoryEntry};
+use crate::plan::{Action, InventoryEntry, Plan};
 use crate::records::{Cancellation, Memory};
 use crate::sources::MAX_COMMITS;
 use crate::steps::{StepState, Steps};
+use crate::subject::Subject;
 use crate::view::{CommitView, ObjectOutcome, Outcome, SyncRecord, Trigger};
 
 /// More objects, and more fields of one, are counted and not named.
@@ -108,14 +110,15 @@ impl Worker {
         commits
     }
 
-    /// Records how a sync ended. One that something newer interrupts stays open: the next look decides whether it goes
-    /// on or is superseded.
+    /// Records how a sync ended, and with a release that was brought as a whole the hooks of its end. One that something
+    /// newer interrupts stays open: the next look decides whether it goes on or is superseded.
     pub(super) async fn finish(
         &self,
         mut record: SyncRecord,
         done: Done,
         result: &Result<(), Error>,
         steps: &Steps,
+        end_hooks: Vec<EndHook>,
     ) -> Result<SyncRecord, Error> {
         let touched = !done.inventory.is_empty() || !done.objects.is_empty();
         let inventory: Vec<_> = done.inventory.into_values().collect();
@@ -166,6 +169,12 @@ impl Worker {
             if remembered.outcome == Outcome::Succeeded && memory.cancellation_of(remembered.id).is_some() {
                 memory.cancelled = None;
             }
+            if remembered.outcome == Outcome::Succeeded
+                && !remembered.partial
+                && *memory.end_hooks != end_hooks
+            {
+                memory.end_hooks = Arc::new(end_hooks);
+            }
             memory.put(remembered);
         };
         self.shared.remember(&self.key, remember).await?;
@@ -173,6 +182,29 @@ impl Worker {
             self.shared.tell_copies(&self.key, || Mail::Source);
         }
         Ok(record)
+    }
+
+    /// The last release that knew nothing of hooks of the end kept none: those of what runs are kept from now on.
+    pub(super) async fn keep_end_hooks(
+        &self,
+        subject: &Subject,
+        memory: &Memory,
+        content: &str,
+        plan: &Plan,
+    ) -> Result<(), Error> {
+        let runs = memory.last_good().is_some_and(|good| good.content == content);
+        let refused = plan
+            .objects
+            .iter()
+            .any(|planned| !planned.options.at_end.is_empty() && planned.action.is_blocking());
+        if !runs || refused || subject.copied.is_some() {
+            return Ok(());
+        }
+        let hooks = hooks_of(plan);
+        if *memory.end_hooks == hooks {
+            return Ok(());
+        }
+        self.shared.remember(&self.key, move |memory| memory.end_hooks = Arc::new(hooks)).await
     }
 
     /// A sync that was interrupted and is not gone on with has been superseded, or cancelled.

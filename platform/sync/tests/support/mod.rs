@@ -1,6 +1,8 @@
 //! A cluster, a repository, and an environment that follows it.
 
 pub mod copy;
+pub mod end;
+pub mod gate;
 pub mod http;
 
 use std::path::{Path, PathBuf};
@@ -108,6 +110,8 @@ pub struct World {
     pub server: Option<ApiServer>,
     pub sync: Option<Sync>,
     pub folder: tempfile::TempDir,
+    /// Between Seaway and the API.
+    pub gate: gate::Gate,
     turns: usize,
 }
 
@@ -120,7 +124,7 @@ impl World {
     pub async fn with_turns(turns: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = ApiServer::start(Options::new(folder.path().join("cluster"))).await.unwrap();
-        let mut world = Self { server: Some(server), sync: None, folder, turns };
+        let mut world = Self { server: Some(server), sync: None, folder, gate: gate::Gate::default(), turns };
         for definition in seaway_api::crds() {
             world.create(definition).await;
         }
@@ -155,7 +159,7 @@ impl World {
         let options = seaway_git::Options { policy, ..seaway_git::Options::default() };
         let mirrors = Mirrors::open(&self.folder.path().join("mirrors"), options).unwrap();
         let options = SyncOptions {
-            client: self.admin(),
+            client: self.gate.client(self.admin()),
             copier: self.copier(),
             data_dir: self.folder.path().join("sync"),
             rendered_dir: self.folder.path().join("rendered"),
@@ -167,6 +171,14 @@ impl World {
             domain: "example.test".to_owned(),
         };
         self.sync = Some(Sync::start(options).unwrap());
+    }
+
+    /// Ends Seaway in the middle of whatever it does, and starts it anew.
+    pub async fn restart(&mut self) {
+        let sync = self.sync.take().unwrap();
+        // What hangs is dropped before it hears of anything.
+        tokio::join!(sync.stop(), async { self.gate.set(gate::Way::Open) });
+        self.start().await;
     }
 
     pub async fn stop(mut self) {
