@@ -36,6 +36,7 @@ mod overriding;
 pub mod ownership;
 mod places;
 pub mod plan;
+mod polling;
 pub mod proposal;
 mod queue;
 mod readable;

@@ -1,6 +1,8 @@
 //! A cluster, a repository, and an environment that follows it.
 
 pub mod copy;
+#[path = "../../../git/tests/support/gate.rs"]
+pub mod gate;
 pub mod http;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +49,11 @@ impl Repository {
             return server.url("bare.git");
         }
         format!("file://{}", self.folder.path().join("bare.git").display())
+    }
+
+    /// The port of its server.
+    pub fn port(&self) -> u16 {
+        self.server.as_ref().unwrap().port()
     }
 
     /// The same for those who know the password ([`http::PASSWORD`]).
@@ -109,18 +116,28 @@ pub struct World {
     pub sync: Option<Sync>,
     pub folder: tempfile::TempDir,
     turns: usize,
+    git_time: Duration,
 }
 
 impl World {
     pub async fn new() -> Self {
-        Self::with_turns(8).await
+        Self::with(8, seaway_git::Options::default().time_limit).await
     }
 
     /// With so many environments that are looked at at once.
     pub async fn with_turns(turns: usize) -> Self {
+        Self::with(turns, seaway_git::Options::default().time_limit).await
+    }
+
+    /// With so much time for each run of `git`.
+    pub async fn with_git_time(git_time: Duration) -> Self {
+        Self::with(8, git_time).await
+    }
+
+    async fn with(turns: usize, git_time: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = ApiServer::start(Options::new(folder.path().join("cluster"))).await.unwrap();
-        let mut world = Self { server: Some(server), sync: None, folder, turns };
+        let mut world = Self { server: Some(server), sync: None, folder, turns, git_time };
         for definition in seaway_api::crds() {
             world.create(definition).await;
         }
@@ -152,7 +169,8 @@ impl World {
     pub async fn start(&mut self) {
         let policy =
             OutgoingPolicy { files: true, loopback: true, plain_http: true, ..OutgoingPolicy::default() };
-        let options = seaway_git::Options { policy, ..seaway_git::Options::default() };
+        let options =
+            seaway_git::Options { policy, time_limit: self.git_time, ..seaway_git::Options::default() };
         let mirrors = Mirrors::open(&self.folder.path().join("mirrors"), options).unwrap();
         let options = SyncOptions {
             client: self.admin(),
