@@ -142,21 +142,25 @@ impl Sources {
             }
         }
         let latest = self.mirrors(urgency).fetch(&followed.0, &followed.1).await;
-        let others: Vec<Follower> = {
+        let (is_new, is_news, others) = {
             let mut entries = self.entries.lock();
             let entry = entries.entry(followed.clone()).or_insert_with(|| Entry {
                 latest: latest.clone(),
                 trouble: None,
                 followers: HashMap::new(),
             });
-            let (is_new, _) = entry.take(latest.clone());
-            let others = entry.followers.iter().filter(|(other, _)| is_new && *other != key);
-            let others = others.map(|(_, follower)| follower.clone()).collect();
+            let (is_new, is_news) = entry.take(latest.clone());
+            let others = entry.followers.iter().filter(|(other, _)| *other != key);
+            let others: Vec<Follower> = others.map(|(_, follower)| follower.clone()).collect();
             entry.followers.insert(key.clone(), follower);
-            others
+            (is_new, is_news, others)
         };
+        if is_news {
+            self.news.notify_one();
+            others.iter().for_each(|other| other.mailbox.put(Mail::Trouble));
+        }
         // The poll will find nothing new any more.
-        if let (Ok(commit), false) = (&latest, others.is_empty()) {
+        if let (Ok(commit), true) = (&latest, is_new && !others.is_empty()) {
             for other in self.concerned(&followed.0, commit.clone(), others).await {
                 other.mailbox.put(Mail::Source);
             }

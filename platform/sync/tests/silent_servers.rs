@@ -110,3 +110,33 @@ async fn a_server_that_answers_again_is_followed_for_all_its_environments() {
     }
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_hears_that_a_repository_answers_again_when_one_person_asks() {
+    let repository = Repository::new();
+    let first = repository.push("main", "First", &[("deploy/a.yaml", Some(&config("a", "one")))]);
+    let world = World::new().await;
+    let key = world.follow(&repository, json!({})).await;
+    world.synced(&first).await;
+    environment(&world, "other", &repository.url()).await;
+    let trouble = async |world: &World, name: &str| {
+        let found = world.get("seaway.dev/v1alpha1", "Environment", Some("seaway"), name).await.unwrap();
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|condition| condition["type"] == "Following")
+    };
+    world
+        .until("the other one runs", async |world| {
+            world.get("v1", "ConfigMap", Some("other"), "a").await.is_some()
+        })
+        .await;
+    repository.hide(true);
+    for name in ["staging", "other"] {
+        world.until("it says that it cannot be read", async |world| trouble(world, name).await).await;
+    }
+    repository.hide(false);
+    world.sync().sync(&key, SyncChoice::default(), "ada").await.unwrap();
+    for name in ["staging", "other"] {
+        world.until("it says so no more", async |world| !trouble(world, name).await).await;
+    }
+    world.stop().await;
+}
