@@ -278,6 +278,14 @@ impl Error {
         Self::Io { path: path.to_owned(), source: Arc::new(source) }
     }
 
+    /// A repository was not asked, as its server did not answer others.
+    pub fn silent(url: &RepositoryUrl) -> Self {
+        Self::Unreachable {
+            url: url.clone(),
+            reason: "its server did not answer others who asked it".to_owned(),
+        }
+    }
+
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn is_temporary(&self) -> bool {
         matches!(

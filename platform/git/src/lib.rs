@@ -36,6 +36,7 @@ mod pushing;
 mod remote;
 mod revision;
 mod session;
+mod slots;
 mod url;
 mod webhook;
 

@@ -1,7 +1,6 @@
 //! Merges that stay in the mirror: what a branch would be with everything of another one.
 
 use crate::mirrors::Mirrors;
-use crate::program::Call;
 use crate::push::Push;
 use crate::session::Session;
 use crate::{CommitId, Error, RepositoryUrl};
@@ -23,6 +22,7 @@ impl Mirrors {
         let mirror = self.mirror(url);
         let source =
             push.merge.as_ref().filter(|merge| merge.url != *url).map(|merge| self.mirror(&merge.url));
+        let _waits = self.join(&mirror);
         let mut dirty = mirror.exclusive.lock().await;
         let lock = mirror.folder.lock(&mirror.url, self.question_time()).await?;
         let connection = self.connection(&mirror.url).await?;
@@ -60,7 +60,8 @@ impl Mirrors {
         }
         // Merged into the base, they would change nothing.
         let mirror = self.mirror(url);
-        let call = Call { repository: Some(&mirror.folder.repository), ..Call::default() };
+        let _waits = self.join(&mirror);
+        let call = mirror.call();
         let attributes = format!("--attr-source={base}");
         let (base, commit) = (base.as_str(), commit.as_str());
         let merge = [attributes.as_str(), "merge-tree", "--write-tree", "-z", "--no-messages", base, commit];

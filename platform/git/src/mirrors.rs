@@ -17,6 +17,7 @@ use crate::inflight::InFlight;
 use crate::program::{Call, Failure, Program};
 use crate::remote::{self, Connection, RemoteRef};
 use crate::session::Session;
+use crate::slots::{People, Person};
 use crate::{CommitId, CredentialSet, Error, OutgoingPolicy, RepositoryUrl, Revision};
 
 /// A question without transfer of objects gets no more time than this.
@@ -43,7 +44,8 @@ pub struct Options {
     pub time_limit: Duration,
     /// The most bytes a mirror may have on disk.
     pub max_size: u64,
-    /// How many runs of `git` go on at once.
+    /// How many runs of `git` work at once. Those that wait for servers which do not answer are not among them: of them
+    /// there are four times as many at most.
     pub concurrency: usize,
     /// The `git` program: a path, or a name looked up in `PATH`.
     pub git: PathBuf,
@@ -70,7 +72,15 @@ impl Default for Options {
 
 /// The mirrors below one folder. Cheap to clone. Several processes may share the folder.
 #[derive(Clone)]
-pub struct Mirrors(pub(crate) Arc<Shared>);
+pub struct Mirrors(pub(crate) Arc<Shared>, Urgency);
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Urgency {
+    /// Nobody who waits.
+    Poll,
+    Person,
+}
 
 pub(crate) struct Shared {
     root: PathBuf,
@@ -91,8 +101,11 @@ pub(crate) struct Mirror {
     pub(crate) folder: Folder,
     /// Held while `git` writes; true when a killed `git` may have left something.
     pub(crate) exclusive: tokio::sync::Mutex<bool>,
-    /// Fetches that have not begun yet. Who asks for the same meanwhile waits for them.
-    queued: Mutex<HashMap<Revision, watch::Receiver<Answer>>>,
+    /// Who waits for anything of it: then all of it is urgent, as one thing waits for another.
+    pub(crate) people: People,
+    /// Fetches that have not begun yet. Who asks for the same meanwhile waits for them, but people not for polls, which
+    /// may have asked a server in vain by then.
+    queued: Mutex<HashMap<(Revision, Urgency), watch::Receiver<Answer>>>,
     pub(crate) pushes: InFlight,
     /// Commits by id: they never change.
     known: Mutex<HashMap<CommitId, Commit>>,
@@ -103,6 +116,18 @@ pub(crate) struct Mirror {
     trees: Mutex<VecDeque<(CommitId, CommitTree)>>,
 }
 
+impl Mirror {
+    /// A run in the mirror.
+    pub(crate) fn call(&self) -> Call<'_> {
+        Call { repository: Some(&self.folder.repository), people: Some(&self.people), ..Call::default() }
+    }
+
+    /// A run that asks the other side something.
+    fn question<'a>(&'a self, connection: &'a Connection) -> Call<'a> {
+        Call { connection: Some(connection), asks: true, people: Some(&self.people), ..Call::default() }
+    }
+}
+
 impl Mirrors {
     /// The mirrors below `folder`, which is made when it is absent.
     pub fn open(folder: &Path, options: Options) -> Result<Self, Error> {
@@ -111,13 +136,32 @@ impl Mirrors {
         let root = folder.canonicalize().map_err(io)?;
         files::remove_forgotten_files(&root);
         let program = Program::new(options.git.clone(), root.clone(), options.concurrency);
-        Ok(Self(Arc::new(Shared {
-            root,
-            options,
-            program,
-            credentials: RwLock::default(),
-            mirrors: Mutex::default(),
-        })))
+        let shared =
+            Shared { root, options, program, credentials: RwLock::default(), mirrors: Mutex::default() };
+        Ok(Self(Arc::new(shared), Urgency::Poll))
+    }
+
+    /// The same mirrors for somebody who waits: what is asked for by this goes before what others ask for, and there is
+    /// always room for some of it.
+    pub fn for_people(&self) -> Self {
+        Self(Arc::clone(&self.0), Urgency::Person)
+    }
+
+    /// Whether the server of a repository answered when it was asked last. One that nobody has asked yet does not.
+    pub fn answers(&self, url: &RepositoryUrl) -> bool {
+        remote::host(url).is_none_or(|host| self.0.program.slots.answers(&host))
+    }
+
+    /// Whether the server of a repository has not answered several times, one after the other.
+    pub fn is_silent(&self, url: &RepositoryUrl) -> bool {
+        remote::host(url).is_some_and(|host| self.0.program.slots.is_silent(&host))
+    }
+
+    /// Waits until [`Self::is_silent`] does not hold: somebody else has got an answer.
+    pub async fn until_not_silent(&self, url: &RepositoryUrl) {
+        if let Some(host) = remote::host(url) {
+            self.0.program.slots.until_not_silent(&host).await;
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -147,15 +191,17 @@ impl Mirrors {
         {
             return Ok(commit.clone());
         }
+        let _waits = self.join(&mirror);
         let mut answer = {
             let mut queued = mirror.queued.lock();
-            match queued.get(revision) {
+            let question = (revision.clone(), self.1);
+            match queued.get(&question) {
                 Some(answer) => answer.clone(),
                 None => {
                     let (sender, answer) = watch::channel(None);
-                    queued.insert(revision.clone(), answer.clone());
-                    let (mirrors, mirror, revision) = (self.clone(), Arc::clone(&mirror), revision.clone());
-                    tokio::spawn(async move { mirrors.fetch_in_turn(&mirror, revision, sender).await });
+                    queued.insert(question.clone(), answer.clone());
+                    let (mirrors, mirror) = (self.clone(), Arc::clone(&mirror));
+                    tokio::spawn(async move { mirrors.fetch_in_turn(&mirror, question, sender).await });
                     answer
                 }
             }
@@ -171,6 +217,8 @@ impl Mirrors {
         if let Revision::Commit(id) = revision {
             return Ok(RemoteRef { id: id.clone(), name: id.to_string() });
         }
+        let mirror = self.mirror(url);
+        let _waits = self.join(&mirror);
         let connection = self.connection(url).await?;
         match self.look_up(url, revision, &connection).await? {
             Some(found) => Ok(found),
@@ -218,6 +266,7 @@ impl Mirrors {
         if !mirror.folder.exists() {
             return Err(not_fetched());
         }
+        let _waits = self.join(&mirror);
         // Many environments ask for the same.
         let range = old.map(|old| (old.clone(), new.clone(), limit));
         if let Some(known) = range.as_ref().and_then(|range| mirror.ranges.lock().get(range).cloned()) {
@@ -229,7 +278,7 @@ impl Mirrors {
             arguments.push(new.to_string());
             arguments.extend(old.map(|old| format!("^{old}")));
             arguments.push("--".to_owned());
-            let call = Call { repository: Some(&mirror.folder.repository), ..Call::default() };
+            let call = mirror.call();
             match self.0.program.run(call, &arguments, self.question_time()).await {
                 Ok(output) => {
                     let mut commits = history::parse(&output)?;
@@ -266,6 +315,7 @@ impl Mirrors {
                 url: url.clone(),
                 folder: Folder::of(url, &self.0.root),
                 exclusive: tokio::sync::Mutex::new(true),
+                people: People::default(),
                 queued: Mutex::default(),
                 pushes: InFlight::default(),
                 known: Mutex::default(),
@@ -282,10 +332,51 @@ impl Mirrors {
         Connection::prepare(url, &self.0.options, credentials.find(url), &self.0.root).await
     }
 
-    async fn fetch_in_turn(self, mirror: &Mirror, revision: Revision, answer: watch::Sender<Answer>) {
+    /// While this lives, a person waits for a mirror, if it is a person who asks.
+    pub(crate) fn join(&self, mirror: &Mirror) -> Option<Person> {
+        (self.1 == Urgency::Person).then(|| {
+            let person = mirror.people.join();
+            self.0.program.slots.reconsider();
+            person
+        })
+    }
+
+    /// Asks a server that is not known to answer something short, before it gets the time that a transfer may take.
+    pub(crate) async fn knock(&self, mirror: &Mirror, connection: &Connection) -> Result<(), Failure> {
+        let (Some(host), slots) = (connection.host(), &self.0.program.slots) else { return Ok(()) };
+        if slots.answers(host) {
+            return Ok(());
+        }
+        let call = mirror.question(connection);
+        let url = mirror.url.to_string();
+        let arguments = ["ls-remote", "--quiet", "--", &url, "HEAD"];
+        tokio::select! {
+            result = self.0.program.run(call, &arguments, self.question_time()) => result.map(drop),
+            // To somebody else.
+            () = slots.until_answers(host) => Ok(()),
+        }
+    }
+
+    async fn fetch_in_turn(
+        self,
+        mirror: &Mirror,
+        question: (Revision, Urgency),
+        answer: watch::Sender<Answer>,
+    ) {
+        let revision = &question.0;
+        // Nobody else waits meanwhile. A commit may be in the mirror already.
+        if !matches!(revision, Revision::Commit(_))
+            && !self.answers(&mirror.url)
+            && let Err(error) = self.knock_first(mirror).await
+        {
+            mirror.queued.lock().remove(&question);
+            tracing::debug!(url = %mirror.url, %revision, %error, "the server does not answer");
+            answer.send_replace(Some(Err(error)));
+            return;
+        }
         let mut dirty = mirror.exclusive.lock().await;
         // From here on a push may come too late for this fetch: who asks now gets the next one.
-        mirror.queued.lock().remove(&revision);
+        mirror.queued.lock().remove(&question);
         let lock = match mirror.folder.lock(&mirror.url, self.0.options.time_limit).await {
             Ok(lock) => lock,
             Err(error) => {
@@ -293,7 +384,7 @@ impl Mirrors {
                 return;
             }
         };
-        let result = self.fetch_exclusively(mirror, &revision, &lock, &mut dirty).await;
+        let result = self.fetch_exclusively(mirror, revision, &lock, &mut dirty).await;
         if let Err(error) = &result {
             tracing::debug!(url = %mirror.url, %revision, %error, "fetch failed");
         }
@@ -305,8 +396,7 @@ impl Mirrors {
     pub(crate) async fn tidy(&self, mirror: &Mirror, lock: &File, dirty: &mut bool) {
         if mirror.folder.packs() > MAX_PACKS {
             // Objects that nothing names any more stay for two weeks (git-gc(1)).
-            let call =
-                Call { repository: Some(&mirror.folder.repository), lock: Some(lock), ..Call::default() };
+            let call = Call { lock: Some(lock), ..mirror.call() };
             if let Err(failure) =
                 self.0.program.run(call, &["gc", "--quiet"], self.0.options.time_limit).await
             {
@@ -314,6 +404,12 @@ impl Mirrors {
                 tracing::warn!(url = %mirror.url, ?failure, "the mirror could not be packed");
             }
         }
+    }
+
+    async fn knock_first(&self, mirror: &Mirror) -> Result<(), Error> {
+        let connection = self.connection(&mirror.url).await?;
+        let answer = self.knock(mirror, &connection).await;
+        answer.map_err(|failure| self.explain(&mirror.url, failure, Some(&connection)))
     }
 
     async fn fetch_exclusively(
@@ -379,7 +475,8 @@ impl Mirrors {
         for candidate in &candidates {
             arguments.extend([candidate.clone(), format!("{candidate}^{{}}")]);
         }
-        let call = Call { connection: Some(connection), ..Call::default() };
+        let mirror = self.mirror(url);
+        let call = mirror.question(connection);
         let output = self.0.program.run(call, &arguments, self.question_time()).await;
         let refs =
             remote::parse_refs(&output.map_err(|failure| self.explain(url, failure, Some(connection)))?);
@@ -402,7 +499,8 @@ impl Mirrors {
         connection: &Connection,
     ) -> Error {
         let url_text = url.to_string();
-        let call = Call { connection: Some(connection), ..Call::default() };
+        let mirror = self.mirror(url);
+        let call = mirror.question(connection);
         let everything = ["ls-remote", "--quiet", "--", &url_text];
         let known = match self.0.program.run(call, &everything, self.question_time()).await {
             Ok(output) if output.is_empty() => return Error::Empty { url: url.clone() },

@@ -1,5 +1,6 @@
 //! Runs the `git` program: without anybody's configuration, without prompts, with limits.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep};
 
 use crate::folder;
 use crate::remote::Connection;
+use crate::slots::{People, Silent, Slot, Slots};
 
 /// More output than this ends the program, in bytes.
 const MAX_OUTPUT: usize = 32 << 20;
@@ -22,6 +23,8 @@ const MAX_OUTPUT: usize = 32 << 20;
 const MAX_ERRORS: usize = 16 << 10;
 /// How often the size of a growing mirror is looked at.
 const SIZE_INTERVAL: Duration = Duration::from_millis(200);
+/// Who has waited for a host for so long most likely waits longer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Holds for every run.
 const CONFIGURATION: &[(&str, &str)] = &[
@@ -54,6 +57,8 @@ const CONFIGURATION: &[(&str, &str)] = &[
 #[derive(Debug)]
 pub(crate) enum Failure {
     Start(std::io::Error),
+    /// It was not run: its host did not answer others meanwhile.
+    Silent,
     /// It took longer than this.
     TimedOut(Duration),
     /// The mirror grew above the limit.
@@ -82,6 +87,10 @@ pub(crate) struct Call<'a> {
     pub(crate) lock: Option<&'a File>,
     /// The most bytes that `repository` may have.
     pub(crate) max_size: Option<u64>,
+    /// Asks something, and transfers nothing.
+    pub(crate) asks: bool,
+    /// Who waits for it, if there can be somebody.
+    pub(crate) people: Option<&'a People>,
     /// More variables.
     pub(crate) environment: &'a [(&'static str, OsString)],
 }
@@ -113,12 +122,13 @@ pub(crate) struct Program {
     git: PathBuf,
     /// The working directory: a folder that is in no repository.
     folder: PathBuf,
-    slots: Semaphore,
+    pub(crate) slots: Slots,
+    nobody: People,
 }
 
 impl Program {
     pub(crate) fn new(git: PathBuf, folder: PathBuf, concurrency: usize) -> Self {
-        Self { git, folder, slots: Semaphore::new(concurrency.max(1)) }
+        Self { git, folder, slots: Slots::new(concurrency), nobody: People::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -143,7 +153,23 @@ impl Program {
         arguments: &[A],
         limit: Duration,
     ) -> Result<Ended, Failure> {
-        let _slot = self.slots.acquire().await.map_err(|e| Failure::Start(std::io::Error::other(e)))?;
+        let host = call.connection.and_then(Connection::host);
+        let slot = self.slots.take(host, call.people.unwrap_or(&self.nobody)).await;
+        let mut slot = slot.map_err(|Silent| Failure::Silent)?;
+        let result = self.finish_in(&mut slot, call, arguments, limit).await;
+        if let Some(connection) = call.connection {
+            slot.end(connection.answer(&result, call.asks));
+        }
+        result
+    }
+
+    async fn finish_in<A: AsRef<OsStr>>(
+        &self,
+        slot: &mut Slot,
+        call: Call<'_>,
+        arguments: &[A],
+        limit: Duration,
+    ) -> Result<Ended, Failure> {
         let mut command = self.command(call).map_err(Failure::Start)?;
         let mut child = command.args(arguments).spawn().map_err(Failure::Start)?;
         let mut group = Group::led_by(&child);
@@ -162,6 +188,7 @@ impl Program {
             }
             () = sleep(limit) => Failure::TimedOut(limit),
             () = outgrown(call) => Failure::TooLarge,
+            never = make_way(slot, call) => match never {},
         };
         group.kill();
         let _ = child.wait().await;
@@ -216,6 +243,15 @@ impl Program {
         }
         Ok(command)
     }
+}
+
+/// A run that does nothing but wait leaves its place to others.
+async fn make_way(slot: &mut Slot, call: Call<'_>) -> Infallible {
+    sleep(PATIENCE).await;
+    if call.connection.is_some_and(|connection| call.asks || connection.hears_nothing()) {
+        slot.step_aside();
+    }
+    std::future::pending().await
 }
 
 /// Ends when the repository is larger than allowed; never when there is no limit.

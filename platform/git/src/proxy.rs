@@ -6,21 +6,30 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::io::InspectReader;
 
 use crate::{DialError, Dialer};
 
 const USER: &str = "seaway";
 
+/// What came of the connections.
+#[derive(Default)]
+struct Found {
+    trouble: Mutex<Option<DialError>>,
+    heard: AtomicBool,
+}
+
 /// Serves until it is dropped.
 pub(crate) struct Proxy {
     port: u16,
     password: String,
-    trouble: Arc<Mutex<Option<DialError>>>,
+    found: Arc<Found>,
     task: AbortHandle,
 }
 
@@ -29,8 +38,8 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let password = hex::encode(rand::random::<[u8; 16]>());
-        let trouble = Arc::new(Mutex::new(None));
-        let (secret, noted) = (password.clone(), Arc::clone(&trouble));
+        let found = Arc::new(Found::default());
+        let (secret, noted) = (password.clone(), Arc::clone(&found));
         let task = tokio::spawn(async move {
             // Dropped with this task, and the connections with it.
             let mut connections = JoinSet::new();
@@ -45,7 +54,7 @@ impl Proxy {
             }
         })
         .abort_handle();
-        Ok(Self { port, password, trouble, task })
+        Ok(Self { port, password, found, task })
     }
 
     /// For `http.proxy`. Names are resolved by the proxy (`socks5h`).
@@ -55,7 +64,12 @@ impl Proxy {
 
     /// Why a connection was not made, if one was not.
     pub(crate) fn trouble(&self) -> Option<DialError> {
-        self.trouble.lock().clone()
+        self.found.trouble.lock().clone()
+    }
+
+    /// Whether anything has come from the other side.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.found.heard.load(Ordering::SeqCst)
     }
 }
 
@@ -65,12 +79,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    dialer: Dialer,
-    secret: &str,
-    trouble: &Mutex<Option<DialError>>,
-) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, dialer: Dialer, secret: &str, found: &Found) -> std::io::Result<()> {
     const VERSION: u8 = 5;
     const PASSWORD: u8 = 2;
     let refuse = |what| Err(std::io::Error::other(what));
@@ -109,15 +118,20 @@ async fn serve(
         return refuse("not a request to connect");
     }
     match dialer.connect(&host, port).await {
-        Ok(mut remote) => {
+        Ok(remote) => {
             stream.write_all(&answer(0)).await?;
             let _ = (stream.set_nodelay(true), remote.set_nodelay(true));
+            let mut remote = InspectReader::new(remote, |bytes: &[u8]| {
+                if !bytes.is_empty() {
+                    found.heard.store(true, Ordering::SeqCst);
+                }
+            });
             copy_bidirectional(&mut stream, &mut remote).await?;
             Ok(())
         }
         Err(error) => {
             let code = if matches!(error, DialError::Refused { .. }) { 2 } else { 4 };
-            *trouble.lock() = Some(error);
+            *found.trouble.lock() = Some(error);
             stream.write_all(&answer(code)).await
         }
     }

@@ -43,7 +43,9 @@ impl Mirrors {
     pub async fn push(&self, url: &RepositoryUrl, push: Push) -> Result<Pushed, Error> {
         push.check()?;
         let branch = push.branch.clone();
-        let mut answer = match self.mirror(url).pushes.begin(push) {
+        let mirror = self.mirror(url);
+        let _waits = self.join(&mirror);
+        let mut answer = match mirror.pushes.begin(push) {
             Turn::Busy => return Err(Error::Busy { url: url.clone(), branch }),
             Turn::Share(answer) => answer,
             Turn::Begin(push, lead, answer) => {
@@ -70,7 +72,8 @@ impl Mirrors {
         if !mirror.folder.exists() {
             return Err(not_fetched(descendant));
         }
-        let call = Call { repository: Some(&mirror.folder.repository), ..Call::default() };
+        let _waits = self.join(&mirror);
+        let call = mirror.call();
         let arguments = ["merge-base", "--is-ancestor", ancestor.as_str(), descendant.as_str()];
         let ended = self.0.program.finish(call, &arguments, self.question_time()).await;
         let ended = ended.map_err(|failure| self.explain(url, failure, None))?;

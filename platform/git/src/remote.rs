@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::files::Files;
-use crate::program::Failure;
+use crate::program::{Ended, Failure};
 use crate::proxy::Proxy;
+use crate::slots::{Answer, Host};
 use crate::{
     Authentication, CommitId, Credentials, DialError, Dialer, Error, Options, RepositoryUrl, Revision,
     Transport,
@@ -29,6 +30,7 @@ pub(crate) struct Connection {
     environment: Vec<(&'static str, OsString)>,
     configuration: Vec<(String, String)>,
     proxy: Option<Proxy>,
+    host: Option<Host>,
     _files: Option<Files>,
 }
 
@@ -44,8 +46,13 @@ impl Connection {
             .check_transport(url.transport())
             .map_err(|refusal| Error::Refused { url: url.clone(), refusal: refusal.to_string() })?;
         let dialer = Dialer::new(policy);
-        let mut connection =
-            Self { environment: Vec::new(), configuration: Vec::new(), proxy: None, _files: None };
+        let mut connection = Self {
+            environment: Vec::new(),
+            configuration: Vec::new(),
+            proxy: None,
+            host: host(url),
+            _files: None,
+        };
         let protocols = match url.transport() {
             // A redirect may leave http for https, never the other way.
             Transport::Http => "http:https",
@@ -70,7 +77,38 @@ impl Connection {
             environment: vec![("GIT_ALLOW_PROTOCOL", "file".into())],
             configuration: Vec::new(),
             proxy: None,
+            host: None,
             _files: None,
+        }
+    }
+
+    /// The server on the other side; `None` on this machine's disk.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// Whether it is known that nothing has come from the other side.
+    pub(crate) fn hears_nothing(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| !proxy.has_heard())
+    }
+
+    /// What a run says of the host; one that only `asks` has its answer at its end.
+    pub(crate) fn answer(&self, result: &Result<Ended, Failure>, asks: bool) -> Answer {
+        let heard = self.proxy.as_ref().map(Proxy::has_heard);
+        match (result, heard) {
+            (Err(Failure::Start(_) | Failure::Silent), _) => Answer::Unknown,
+            // What takes too long may be large.
+            (Err(Failure::TimedOut(_)), Some(true)) if !asks => Answer::Unknown,
+            (Err(Failure::TimedOut(_)), _) => Answer::Missing,
+            (_, Some(true)) | (Err(_), _) => Answer::Came,
+            (Ok(ended), _) if ended.status.success() => Answer::Came,
+            (Ok(_), Some(false)) => match self.proxy.as_ref().and_then(Proxy::trouble) {
+                Some(DialError::Unresolved { .. } | DialError::Unreachable { .. }) => Answer::Missing,
+                // It was not asked.
+                Some(DialError::Refused { .. }) | None => Answer::Unknown,
+            },
+            (Ok(ended), None) if is_silence(&ended.errors().to_lowercase()) => Answer::Missing,
+            (Ok(_), None) => Answer::Came,
         }
     }
 
@@ -203,6 +241,18 @@ impl Connection {
     }
 }
 
+/// The server of a repository; `None` on this machine's disk.
+pub(crate) fn host(url: &RepositoryUrl) -> Option<Host> {
+    (url.transport() != Transport::File).then(|| url.origin().into())
+}
+
+/// The messages of ssh(1) when nobody answers.
+fn is_silence(message: &str) -> bool {
+    ["could not resolve", "timed out", "connection refused", "no route to host", "network is unreachable"]
+        .iter()
+        .any(|m| message.contains(m))
+}
+
 fn dialed(url: &RepositoryUrl, error: &DialError) -> Error {
     match error {
         DialError::Refused { .. } => Error::Refused { url: url.clone(), refusal: error.to_string() },
@@ -264,6 +314,7 @@ pub(crate) fn explain(
             return Error::NoProgram { program: git.to_owned(), reason: error.to_string() };
         }
         Failure::TimedOut(limit) => return Error::TimedOut { url, limit },
+        Failure::Silent => return Error::silent(&url),
         Failure::TooLarge => return Error::TooLarge { url, limit: max_size },
         Failure::TooMuchOutput => {
             return Error::Failed { url, reason: "git printed more than anybody reads".to_owned() };

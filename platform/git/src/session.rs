@@ -145,7 +145,10 @@ impl<'a> Session<'a> {
         if !self.contains(id).await {
             match self.fetch_refs(&[&format!("+{id}:{kept}")]).await {
                 Ok(()) => return self.describe(&kept, &revision).await,
-                Err(failure @ (Failure::TimedOut(_) | Failure::TooLarge | Failure::Start(_))) => {
+                Err(
+                    failure
+                    @ (Failure::TimedOut(_) | Failure::TooLarge | Failure::Start(_) | Failure::Silent),
+                ) => {
                     return Err(self.explain(failure));
                 }
                 // Old servers give only what a name points to.
@@ -196,6 +199,8 @@ impl<'a> Session<'a> {
     }
 
     async fn fetch_with(&mut self, options: &[&str], refspecs: &[&str]) -> Result<(), Failure> {
+        // Commits that are in the mirror were found without the server.
+        self.mirrors.knock(self.mirror, &self.connection).await?;
         let url = self.mirror.url.to_string();
         let result = self.fetch_from(&url, &self.connection, options, refspecs).await;
         self.killed |= matches!(result, Err(Failure::TimedOut(_) | Failure::TooLarge));
@@ -237,6 +242,7 @@ impl<'a> Session<'a> {
             connection: Some(connection),
             lock: Some(self.lock),
             max_size: Some(self.mirrors.0.options.max_size),
+            people: Some(&self.mirror.people),
             ..Call::default()
         };
         self.git(&arguments, call).await.map(drop)
@@ -313,7 +319,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn here(&self) -> Call<'_> {
-        Call { repository: Some(&self.mirror.folder.repository), lock: Some(self.lock), ..Call::default() }
+        Call { lock: Some(self.lock), ..self.mirror.call() }
     }
 
     pub(crate) fn explain(&self, failure: Failure) -> Error {

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use seaway_api::environment::Follow;
 use seaway_environments::{Rewritten, Source as Original};
-use seaway_git::{Commit, CommitId, RepositoryUrl, Revision};
+use seaway_git::{Commit, CommitId, Mirrors, RepositoryUrl, Revision};
 use seaway_object::GroupVersionKind;
 use seaway_render::Found;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::desired::{Desired, Scope, Source, digest_all, own, scopes};
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::options;
-use crate::queue::Seat;
+use crate::queue::{Seat, Urgency};
 use crate::release::{Release, ReleaseComponent};
 use crate::rendering::{ComponentAt, RenderCache, RenderedComponent, render};
 use crate::sources::{Followed, Sources};
@@ -104,6 +104,24 @@ pub(crate) struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// Without a seat it is a person who looks at something.
+    fn urgency(&self) -> Urgency {
+        self.seat.map_or(Urgency::Person, Seat::urgency)
+    }
+
+    /// Waits for a repository: one that does not answer holds up nobody else.
+    async fn ask<T>(&self, wait: impl Future<Output = T>) -> T {
+        match self.seat {
+            Some(seat) => seat.leave_for(wait).await,
+            None => wait.await,
+        }
+    }
+
+    /// The mirrors, for whoever wants to know.
+    fn mirrors(&self) -> &Mirrors {
+        self.sources.mirrors(self.urgency())
+    }
+
     /// What the environment should run by this choice.
     pub(crate) async fn find(&self, choice: Choice<'_>) -> Result<Candidate, Error> {
         let Rendered { release, sources, rewritten, commits, mut warnings, conflicts, unreachable } =
@@ -221,7 +239,7 @@ impl Finder<'_> {
         }
         self.steps.begin(step.as_str(), None, StepKind::Render, title, None);
         let path = component.path.clone();
-        let result = render(component, &self.sources.mirrors, self.cache, allows).await;
+        let result = render(component, self.mirrors(), self.cache, allows, self.seat).await;
         match &result {
             Ok(rendered) => {
                 let count = rendered.objects().len();
@@ -307,19 +325,16 @@ impl Finder<'_> {
             let step = format!("fetch/{}", wanted.component);
             let title = format!("Fetch {}", wanted.component);
             self.steps.begin(step.as_str(), None, StepKind::Fetch, title, None);
-            let asks = fresh || self.mailbox.is_none() || !self.sources.is_known(&source);
             let latest = async {
                 match self.mailbox {
-                    Some(mailbox) => self.sources.follow(&source, &self.subject.key, mailbox, fresh).await,
-                    None => self.sources.mirrors.fetch(&source.0, &source.1).await,
+                    Some(mailbox) => {
+                        let key = &self.subject.key;
+                        self.sources.follow(&source, key, mailbox, fresh, self.urgency()).await
+                    }
+                    None => self.mirrors().fetch(&source.0, &source.1).await,
                 }
             };
-            let latest = match self.seat.filter(|_| asks) {
-                // One that does not answer holds up nobody else.
-                Some(seat) => seat.leave_for(latest).await,
-                None => latest.await,
-            };
-            match latest {
+            match self.ask(latest).await {
                 Ok(commit) => {
                     let short: String = commit.id.as_str().chars().take(8).collect();
                     self.steps
@@ -361,7 +376,8 @@ impl Finder<'_> {
             // An override that was proposed ends once its component's own revision has it.
             for home in self.homes()? {
                 // Whether it can be read is of no concern to what runs.
-                let _ = self.sources.follow(&home, &self.subject.key, mailbox, false).await;
+                let key = &self.subject.key;
+                let _ = self.ask(self.sources.follow(&home, key, mailbox, false, self.urgency())).await;
                 followed.insert(home);
             }
             self.sources.keep_only(&self.subject.key, &followed);
@@ -403,16 +419,18 @@ impl Finder<'_> {
             Follow::Revision => {
                 let home: Followed = (source.repo.parse()?, branch.parse()?);
                 let latest = match self.mailbox {
-                    Some(mailbox) => self.sources.follow(&home, key, mailbox, false).await?,
-                    None => self.sources.mirrors.fetch(&home.0, &home.1).await?,
+                    Some(mailbox) => {
+                        self.ask(self.sources.follow(&home, key, mailbox, false, self.urgency())).await?
+                    }
+                    None => self.mirrors().fetch(&home.0, &home.1).await?,
                 };
                 let repository = home.0.clone();
                 followed.insert(home);
                 Upstream { repository, commit: latest.id, branch: branch.to_owned() }
             }
         };
-        let merged =
-            self.sources.merges.merge(&self.sources.mirrors, &upstream, &wanted.repository, tip).await?;
+        let merge = self.sources.merges.merge(self.mirrors(), &upstream, &wanted.repository, tip);
+        let merged = self.ask(merge).await?;
         Ok(Some(merged))
     }
 
@@ -447,7 +465,7 @@ impl Finder<'_> {
             let component = wanted.component.clone();
             let git = |source| Error::Git { component: component.clone(), source };
             let asked: Revision = revision.parse().map_err(git)?;
-            let mirrors = &self.sources.mirrors;
+            let mirrors = self.mirrors();
             let commit = match mirrors.fetch(&wanted.repository, &asked).await {
                 Ok(commit) => {
                     found = true;

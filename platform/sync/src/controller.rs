@@ -480,7 +480,7 @@ impl Sync {
     /// When no Secret of its repository vouches for it.
     pub fn pushed(&self, webhook: &Webhook) -> Result<usize, UnsignedWebhook> {
         let urls = self.shared.webhooks.lock().verify(webhook)?;
-        Ok(self.shared.sources.kick(|repository| urls.contains(repository)))
+        Ok(self.shared.sources.pushed(|repository| urls.contains(repository)))
     }
 
     /// Everything that goes on, as it happens. Who is too slow misses some.

@@ -38,6 +38,7 @@ mod overriding;
 pub mod ownership;
 mod places;
 pub mod plan;
+mod polling;
 pub mod proposal;
 mod queue;
 mod readable;

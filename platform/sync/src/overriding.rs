@@ -38,7 +38,7 @@ impl Sync {
             let url: RepositoryUrl = repo.parse().map_err(git)?;
             let revision: Revision = revision.parse().map_err(git)?;
             commit =
-                Some(self.shared.sources.mirrors.fetch(&url, &revision).await.map_err(git)?.id.to_string());
+                Some(self.shared.sources.people.fetch(&url, &revision).await.map_err(git)?.id.to_string());
         }
         match self.render(&subject, None, Choice::Spec { fresh: true }).await {
             Ok(rendered) => {

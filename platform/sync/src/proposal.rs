@@ -103,7 +103,7 @@ impl Sync {
         let url: RepositoryUrl = source.repo.parse().map_err(git)?;
         let from: RepositoryUrl = deviation.repo.as_ref().unwrap_or(&source.repo).parse().map_err(git)?;
         let base = upstream(&subject, component)?;
-        let mirrors = &self.shared.sources.mirrors;
+        let mirrors = &self.shared.sources.people;
         let merge = match &deviation.revision {
             Some(revision) => Some(Merge { commit: self.tip(&from, revision, component).await?, url: from }),
             None => None,
@@ -154,7 +154,7 @@ impl Sync {
                 "{base} has everything of the override already: there is nothing to propose"
             )));
         }
-        self.shared.sources.kick(|repository| *repository == url);
+        self.shared.sources.pushed(|repository| *repository == url);
         Ok(Proposed {
             component: component.to_owned(),
             repo: url.to_string(),
@@ -175,7 +175,7 @@ impl Sync {
         images: &[Image],
     ) -> Result<CommitId, Error> {
         let git = |source| Error::Git { component: component.to_owned(), source };
-        let mirrors = &self.shared.sources.mirrors;
+        let mirrors = &self.shared.sources.people;
         push.files.clear();
         let base = mirrors.fetch(url, &Revision::Ref(push.base.full_name())).await.map_err(git)?.id;
         let on = match &push.merge {
@@ -222,7 +222,7 @@ impl Sync {
             ))
         };
         let branch: Branch = revision.parse().map_err(|_| no_branch())?;
-        let fetched = self.shared.sources.mirrors.fetch(from, &Revision::Ref(branch.full_name())).await;
+        let fetched = self.shared.sources.people.fetch(from, &Revision::Ref(branch.full_name())).await;
         match fetched {
             Ok(commit) => Ok(commit.id),
             Err(seaway_git::Error::RevisionNotFound { .. }) => Err(no_branch()),

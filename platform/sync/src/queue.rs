@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -75,21 +76,33 @@ impl Drop for Turn {
 pub(crate) struct Seat<'a> {
     turns: &'a Turns,
     urgency: Urgency,
-    turn: Mutex<Option<Turn>>,
+    turn: tokio::sync::Mutex<Option<Turn>>,
 }
 
 impl<'a> Seat<'a> {
     pub(crate) fn new(turns: &'a Turns, urgency: Urgency, turn: Turn) -> Self {
-        Self { turns, urgency, turn: Mutex::new(Some(turn)) }
+        Self { turns, urgency, turn: tokio::sync::Mutex::new(Some(turn)) }
     }
 
-    /// Waits for something, and for a turn after that.
+    /// Waits for something, and for a turn after that. What is there already is not waited for.
     pub(crate) async fn leave_for<T>(&self, wait: impl Future<Output = T>) -> T {
-        self.turn.lock().take();
+        let mut wait = std::pin::pin!(wait);
+        if let Some(result) = wait.as_mut().now_or_never() {
+            return result;
+        }
+        self.turn.lock().await.take();
         let result = wait.await;
-        let turn = self.turns.take(self.urgency).await;
-        *self.turn.lock() = Some(turn);
+        // Of several that come back, one takes a turn for all: nobody has two.
+        let mut turn = self.turn.lock().await;
+        if turn.is_none() {
+            *turn = Some(self.turns.take(self.urgency).await);
+        }
         result
+    }
+
+    /// How urgent it is.
+    pub(crate) fn urgency(&self) -> Urgency {
+        self.urgency
     }
 
     pub(crate) fn into_turn(self) -> Option<Turn> {
@@ -101,7 +114,6 @@ impl<'a> Seat<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use futures::FutureExt as _;
 
     #[tokio::test]
     async fn people_come_before_polls() {
@@ -116,6 +128,36 @@ mod tests {
         let turn = person.as_mut().now_or_never().unwrap();
         drop(turn);
         assert!(poll.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_look_that_waits_for_several_things_takes_one_turn_again() {
+        let turns = Turns::new(1);
+        let seat = Seat::new(&turns, Urgency::Background, turns.take(Urgency::Background).await);
+        let (mut one, mut two) = (oneshot::channel::<()>(), oneshot::channel::<()>());
+        let mut waiting =
+            Box::pin(async { tokio::join!(seat.leave_for(&mut one.1), seat.leave_for(&mut two.1)) });
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let others = turns.take(Urgency::Background).now_or_never().unwrap();
+        one.0.send(()).unwrap();
+        two.0.send(()).unwrap();
+        assert!(waiting.as_mut().now_or_never().is_none(), "others have the turn");
+        drop(others);
+        let both = waiting.await;
+        assert!(both.0.is_ok() && both.1.is_ok());
+        assert!(turns.take(Urgency::Background).now_or_never().is_none(), "it has its turn again");
+        drop(seat.into_turn());
+        assert!(turns.take(Urgency::Background).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_there_already_is_not_waited_for() {
+        let turns = Turns::new(1);
+        let seat = Seat::new(&turns, Urgency::Background, turns.take(Urgency::Background).await);
+        let mut next = Box::pin(turns.take(Urgency::Background));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!(seat.leave_for(async { 7 }).now_or_never(), Some(7));
+        assert!(next.as_mut().now_or_never().is_none());
     }
 
     #[tokio::test]

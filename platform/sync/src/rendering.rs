@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::desired::{Origin, Source, digest};
 use crate::error::Error;
 use crate::places::{Ids, Places};
+use crate::queue::Seat;
 use crate::replaced::Replaced;
 
 /// Remote bases of remote bases of …
@@ -154,12 +155,13 @@ impl RenderCache {
     }
 }
 
-/// Renders a component; `allows` says which further repositories it may use.
+/// Renders a component; `allows` says which further repositories it may use. The `seat` is left while those are asked.
 pub(crate) async fn render(
     component: ComponentAt,
     mirrors: &Mirrors,
     cache: &RenderCache,
     allows: &(dyn Fn(&str) -> bool + Sync),
+    seat: Option<&Seat<'_>>,
 ) -> Result<Arc<RenderedComponent>, Error> {
     let git = |source| Error::Git { component: component.name.clone(), source };
     let fail = |message: String| Error::Render {
@@ -208,7 +210,12 @@ pub(crate) async fn render(
             let url: RepositoryUrl = base.repository.parse().map_err(git)?;
             let revision = component.remotes.get(&name).or(known.get(&name)).or(base.reference.as_ref());
             let revision: Revision = revision.map_or("", String::as_str).parse().map_err(git)?;
-            let commit = mirrors.fetch(&url, &revision).await.map_err(git)?;
+            let fetch = mirrors.fetch(&url, &revision);
+            let commit = match seat {
+                Some(seat) => seat.leave_for(fetch).await,
+                None => fetch.await,
+            };
+            let commit = commit.map_err(git)?;
             let tree = mirrors.tree(&url, &commit.id).map_err(git)?;
             remotes.add_repository(base.repository.clone(), base.reference.clone(), Arc::new(tree));
             commits.insert(name, commit.id.to_string());

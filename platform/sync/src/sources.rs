@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{Mail, Mailbox};
 use crate::places::Ids;
+use crate::polling::{SilentServers, pause, return_pause};
+use crate::queue::Urgency;
 use crate::rendering::RenderedComponent;
 use crate::upstream::Merges;
 use crate::view::EnvironmentKey;
@@ -63,9 +66,32 @@ impl Entry {
     }
 }
 
+/// The poll of a repository.
+#[derive(Default)]
+struct Poll {
+    /// Wakes it at once.
+    wake: Notify,
+    /// It was woken since there is something new, for sure.
+    pushed: AtomicBool,
+}
+
+/// Why a repository is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// It is time.
+    Time,
+    /// It may be open by now.
+    Kicked,
+    /// Somebody has pushed.
+    Pushed,
+}
+
 /// All revisions that are followed.
 pub(crate) struct Sources {
+    /// For what nobody waits for.
     pub(crate) mirrors: Mirrors,
+    /// The same for people who wait.
+    pub(crate) people: Mirrors,
     /// Branches of overrides with what is upstream.
     pub(crate) merges: Merges,
     interval: Duration,
@@ -73,8 +99,9 @@ pub(crate) struct Sources {
     entries: Mutex<HashMap<Followed, Entry>>,
     /// What each environment follows.
     follows: Mutex<HashMap<EnvironmentKey, BTreeSet<Followed>>>,
-    /// One for each repository that is polled: wakes its poll at once.
-    polls: Mutex<HashMap<RepositoryUrl, Arc<Notify>>>,
+    /// One for each repository that is polled.
+    polls: Mutex<HashMap<RepositoryUrl, Arc<Poll>>>,
+    silent: Mutex<SilentServers>,
     /// Told when anything that is followed has changed.
     pub(crate) news: Notify,
 }
@@ -82,6 +109,7 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) fn new(mirrors: Mirrors, interval: Duration, stopping: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
+            people: mirrors.for_people(),
             mirrors,
             merges: Merges::default(),
             interval,
@@ -89,6 +117,7 @@ impl Sources {
             entries: Mutex::default(),
             follows: Mutex::default(),
             polls: Mutex::default(),
+            silent: Mutex::default(),
             news: Notify::new(),
         })
     }
@@ -101,6 +130,7 @@ impl Sources {
         key: &EnvironmentKey,
         mailbox: &Arc<Mailbox>,
         fresh: bool,
+        urgency: Urgency,
     ) -> Result<Commit, seaway_git::Error> {
         self.follows.lock().entry(key.clone()).or_default().insert(followed.clone());
         let follower = Follower { mailbox: mailbox.clone(), made: None };
@@ -111,22 +141,26 @@ impl Sources {
                 return entry.latest.clone();
             }
         }
-        let latest = self.mirrors.fetch(&followed.0, &followed.1).await;
-        let others: Vec<Follower> = {
+        let latest = self.mirrors(urgency).fetch(&followed.0, &followed.1).await;
+        let (is_new, is_news, others) = {
             let mut entries = self.entries.lock();
             let entry = entries.entry(followed.clone()).or_insert_with(|| Entry {
                 latest: latest.clone(),
                 trouble: None,
                 followers: HashMap::new(),
             });
-            let (is_new, _) = entry.take(latest.clone());
-            let others = entry.followers.iter().filter(|(other, _)| is_new && *other != key);
-            let others = others.map(|(_, follower)| follower.clone()).collect();
+            let (is_new, is_news) = entry.take(latest.clone());
+            let others = entry.followers.iter().filter(|(other, _)| *other != key);
+            let others: Vec<Follower> = others.map(|(_, follower)| follower.clone()).collect();
             entry.followers.insert(key.clone(), follower);
-            others
+            (is_new, is_news, others)
         };
+        if is_news {
+            self.news.notify_one();
+            others.iter().for_each(|other| other.mailbox.put(Mail::Trouble));
+        }
         // The poll will find nothing new any more.
-        if let (Ok(commit), false) = (&latest, others.is_empty()) {
+        if let (Ok(commit), true) = (&latest, is_new && !others.is_empty()) {
             for other in self.concerned(&followed.0, commit.clone(), others).await {
                 other.mailbox.put(Mail::Source);
             }
@@ -138,14 +172,17 @@ impl Sources {
         latest
     }
 
+    /// The mirrors, for who asks.
+    pub(crate) fn mirrors(&self, urgency: Urgency) -> &Mirrors {
+        match urgency {
+            Urgency::Person => &self.people,
+            Urgency::Background => &self.mirrors,
+        }
+    }
+
     /// What a followed revision is, as far as that is known.
     pub(crate) fn known(&self, followed: &Followed) -> Option<Commit> {
         self.entries.lock().get(followed).and_then(|entry| entry.latest.clone().ok())
-    }
-
-    /// Whether [`Self::follow`] answers without asking anybody.
-    pub(crate) fn is_known(&self, followed: &Followed) -> bool {
-        self.entries.lock().contains_key(followed)
     }
 
     /// Why a followed revision cannot be read now.
@@ -193,10 +230,22 @@ impl Sources {
         }
     }
 
-    /// Asks these repositories at once: somebody has pushed, or they may be open by now. How many are followed.
-    pub(crate) fn kick(&self, which: impl Fn(&RepositoryUrl) -> bool) -> usize {
+    /// Asks these repositories at once: they may be open by now.
+    pub(crate) fn kick(&self, which: impl Fn(&RepositoryUrl) -> bool) {
         let polls = self.polls.lock();
-        polls.iter().filter(|(repository, _)| which(repository)).map(|(_, wake)| wake.notify_one()).count()
+        let meant = polls.iter().filter(|(repository, _)| which(repository));
+        meant.for_each(|(_, poll)| poll.wake.notify_one());
+    }
+
+    /// Somebody has pushed to these repositories: they are asked at once, also where their server did not answer before.
+    /// How many are followed.
+    pub(crate) fn pushed(&self, which: impl Fn(&RepositoryUrl) -> bool) -> usize {
+        let polls = self.polls.lock();
+        let meant = polls.iter().filter(|(repository, _)| which(repository)).map(|(_, poll)| {
+            poll.pushed.store(true, Ordering::SeqCst);
+            poll.wake.notify_one();
+        });
+        meant.count()
     }
 
     fn poll(self: &Arc<Self>, repository: &RepositoryUrl) {
@@ -204,22 +253,43 @@ impl Sources {
         if polls.contains_key(repository) {
             return;
         }
-        let wake = Arc::new(Notify::new());
-        polls.insert(repository.clone(), wake.clone());
-        tokio::spawn(self.clone().poll_for_ever(repository.clone(), wake));
+        let poll = Arc::<Poll>::default();
+        polls.insert(repository.clone(), poll.clone());
+        tokio::spawn(self.clone().poll_for_ever(repository.clone(), poll));
     }
 
-    async fn poll_for_ever(self: Arc<Self>, repository: RepositoryUrl, wake: Arc<Notify>) {
+    async fn poll_for_ever(self: Arc<Self>, repository: RepositoryUrl, poll: Arc<Poll>) {
         let mut failures: u32 = 0;
+        // Its server did not answer when it was asked last; or it does again.
+        let (mut waits, mut returned) = (false, false);
         loop {
-            // Many repositories on one server are not asked all at once; one that fails is asked less often.
-            let jitter = rand::rng().random_range(0.8..1.2);
-            let pause = self.interval.mul_f64(jitter).saturating_mul(1 << failures.min(4));
-            let kicked = tokio::select! {
-                () = self.stopping.cancelled() => return,
-                () = wake.notified() => true,
-                () = tokio::time::sleep(pause) => false,
+            let jitter = rand::rng().random_range(0.0..1.0);
+            let pause = match returned {
+                true => return_pause(self.interval, jitter),
+                false => pause(self.interval, failures, jitter),
             };
+            let reason = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = poll.wake.notified() => match poll.pushed.swap(false, Ordering::SeqCst) {
+                    true => Reason::Pushed,
+                    false => Reason::Kicked,
+                },
+                () = tokio::time::sleep(pause) => Reason::Time,
+                () = self.mirrors.until_not_silent(&repository), if waits => {
+                    (waits, returned) = (false, true);
+                    continue;
+                }
+            };
+            returned = false;
+            let silent = self.mirrors.is_silent(&repository);
+            if reason == Reason::Time
+                && silent
+                && !self.silent.lock().may_ask(&repository, Instant::now(), self.interval)
+            {
+                self.not_asked(&repository);
+                waits = true;
+                continue;
+            }
             let revisions: Vec<Revision> = {
                 let entries = self.entries.lock();
                 entries.keys().filter(|(url, _)| *url == repository).map(|(_, r)| r.clone()).collect()
@@ -230,22 +300,47 @@ impl Sources {
                 if !self.entries.lock().keys().any(|(url, _)| *url == repository) {
                     return;
                 }
-                self.polls.lock().insert(repository.clone(), wake.clone());
+                self.polls.lock().insert(repository.clone(), poll.clone());
                 continue;
             }
             let mut failed = false;
             for revision in revisions {
-                failed |= !self.look(&(repository.clone(), revision), kicked).await;
+                failed |= !self.look(&(repository.clone(), revision), reason).await;
             }
             failures = if failed { failures.saturating_add(1) } else { 0 };
+            waits = failed && (silent || self.mirrors.is_silent(&repository));
         }
     }
 
-    /// Whether the repository answered. Where news are `expected`, they are fetched without asking first.
-    async fn look(&self, followed: &Followed, expected: bool) -> bool {
-        let now = match expected {
-            true => None,
-            false => Some(self.mirrors.ls_remote(&followed.0, &followed.1).await),
+    /// The server of a repository does not answer others: that is shown of what is followed in it as well.
+    fn not_asked(&self, repository: &RepositoryUrl) {
+        let error = seaway_git::Error::silent(repository);
+        let mut followers = Vec::new();
+        {
+            let mut entries = self.entries.lock();
+            let untold =
+                entries.iter_mut().filter(|((url, _), entry)| url == repository && entry.trouble.is_none());
+            for (_, entry) in untold {
+                entry.take(Err(error.clone()));
+                followers.extend(entry.followers.values().cloned());
+            }
+        }
+        if !followers.is_empty() {
+            self.news.notify_one();
+            followers.iter().for_each(|follower| follower.mailbox.put(Mail::Trouble));
+        }
+    }
+
+    /// Whether the repository answered. Where news are expected, they are fetched without asking first.
+    async fn look(&self, followed: &Followed, reason: Reason) -> bool {
+        let mirrors = match reason {
+            // Polls may be in line there.
+            Reason::Pushed if !self.mirrors.answers(&followed.0) => &self.people,
+            _ => &self.mirrors,
+        };
+        let now = match reason {
+            Reason::Kicked | Reason::Pushed => None,
+            Reason::Time => Some(mirrors.ls_remote(&followed.0, &followed.1).await),
         };
         let Some(known) = self.entries.lock().get(followed).map(|entry| entry.latest.clone()) else {
             return true;
@@ -253,7 +348,7 @@ impl Sources {
         let before = known.as_ref().ok().map(|commit| commit.id.clone());
         let latest = match (now, known) {
             (Some(Ok(now)), Ok(known)) if now.id == known.id => Ok(known),
-            (None | Some(Ok(_)), _) => self.mirrors.fetch(&followed.0, &followed.1).await,
+            (None | Some(Ok(_)), _) => mirrors.fetch(&followed.0, &followed.1).await,
             (Some(Err(error)), _) => Err(error),
         };
         let answer = latest.clone();

@@ -1,7 +1,7 @@
 //! What stands in the status of Stacks: whether the spec can be used, whether the repositories of its components can be
 //! read, and which environments use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, Patch, PatchParams};
 use seaway_api::stack::{Stack, StackStatus};
 use seaway_api::validate_stack;
+use seaway_git::RepositoryUrl;
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::shared::Shared;
@@ -24,30 +26,48 @@ const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// More environments are counted and not named.
 const MAX_NAMED: usize = 100;
 
-/// The answers of repositories that no environment follows.
-type Asked = BTreeMap<Followed, (Instant, Result<(), String>)>;
+/// Repositories that no environment follows.
+#[derive(Default)]
+struct Asked {
+    answers: BTreeMap<Followed, (Instant, Result<(), String>)>,
+    /// Those that have not answered yet: nobody waits for them but their own stacks.
+    asking: BTreeSet<Followed>,
+    tasks: JoinSet<(Followed, Result<(), String>)>,
+}
+
+impl Asked {
+    fn note(&mut self, followed: Followed, answer: Result<(), String>) {
+        self.asking.remove(&followed);
+        self.answers.insert(followed, (Instant::now(), answer));
+    }
+}
 
 /// Keeps the status of all Stacks until Seaway stops.
 pub(crate) async fn watch(shared: Arc<Shared>) {
-    let mut asked = Asked::new();
+    let mut asked = Asked::default();
     loop {
         tokio::select! {
             () = shared.stopping.cancelled() => return,
             () = shared.stacks_news.notified() => {}
             () = shared.sources.news.notified() => {}
+            Some(Ok((followed, answer))) = asked.tasks.join_next() => asked.note(followed, answer),
             () = tokio::time::sleep(ASK_AGAIN) => {}
         }
         tokio::select! {
             () = shared.stopping.cancelled() => return,
             () = tokio::time::sleep(SETTLE) => {}
         }
+        while let Some(Ok((followed, answer))) = asked.tasks.try_join_next() {
+            asked.note(followed, answer);
+        }
         let stacks: Vec<Stack> = shared.stacks.lock().values().cloned().collect();
         let users = users(&shared);
-        asked.retain(|_, (when, _)| when.elapsed() < ASK_AGAIN);
+        asked.answers.retain(|_, (when, _)| when.elapsed() < ASK_AGAIN);
         for stack in stacks {
             let key = name(&stack);
-            let status =
-                status(&shared, &stack, users.get(&key).cloned().unwrap_or_default(), &mut asked).await;
+            let users = users.get(&key).cloned().unwrap_or_default();
+            // Its repositories are being asked.
+            let Some(status) = status(&shared, &stack, users, &mut asked) else { continue };
             if stack.status.as_ref() == Some(&status) {
                 continue;
             }
@@ -95,13 +115,18 @@ fn users(shared: &Shared) -> BTreeMap<(String, String), Vec<String>> {
     users
 }
 
-async fn status(shared: &Shared, stack: &Stack, users: Vec<String>, asked: &mut Asked) -> StackStatus {
+/// `None` until it is known.
+fn status(shared: &Shared, stack: &Stack, users: Vec<String>, asked: &mut Asked) -> Option<StackStatus> {
     let errors = validate_stack(&stack.spec);
     let valid: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let mut unreadable = Vec::new();
     if valid.is_empty() {
-        for component in &stack.spec.components {
-            if let Err(reason) = readable(shared, component, asked).await {
+        let components = stack.spec.components.iter();
+        // All are asked before one is waited for.
+        let answers: Vec<_> =
+            components.map(|component| (component, readable(shared, component, asked))).collect();
+        for (component, answer) in answers {
+            if let Err(reason) = answer? {
                 unreadable.push(format!("component {}: {reason}", component.name));
             }
         }
@@ -141,34 +166,43 @@ async fn status(shared: &Shared, stack: &Stack, users: Vec<String>, asked: &mut 
         (true, false) => condition("Ready", Some(false), "SourceUnavailable", &broken),
     };
     let count = i64::try_from(users.len()).unwrap_or(i64::MAX);
-    StackStatus {
+    Some(StackStatus {
         observed_generation: stack.metadata.generation,
         environments: users.into_iter().take(MAX_NAMED).collect(),
         environment_count: Some(count),
         conditions: vec![ready, accepted, repositories],
-    }
+    })
 }
 
-async fn readable(
+/// Whether the revision of a component can be read; `None` until that is known.
+fn readable(
     shared: &Shared,
     component: &seaway_api::stack::Component,
     asked: &mut Asked,
-) -> Result<(), String> {
+) -> Option<Result<(), String>> {
     let text = |error: seaway_git::Error| error.to_string();
     let source = &component.source;
-    let followed: Followed = (
-        source.repo.parse().map_err(text)?,
-        source.revision.as_deref().unwrap_or_default().parse().map_err(text)?,
-    );
+    let parsed = source.repo.parse().and_then(|repository: RepositoryUrl| {
+        Ok((repository, source.revision.as_deref().unwrap_or_default().parse()?))
+    });
+    let followed: Followed = match parsed {
+        Ok(followed) => followed,
+        Err(error) => return Some(Err(text(error))),
+    };
     // What environments follow is asked for them.
     if let Some(known) = shared.sources.readable(&followed) {
-        asked.remove(&followed);
-        return known.map_err(text);
+        asked.answers.remove(&followed);
+        return Some(known.map_err(text));
     }
-    if let Some((_, known)) = asked.get(&followed) {
-        return known.clone();
+    if let Some((_, known)) = asked.answers.get(&followed) {
+        return Some(known.clone());
     }
-    let answer = shared.sources.mirrors.ls_remote(&followed.0, &followed.1).await.map(drop).map_err(text);
-    asked.insert(followed, (Instant::now(), answer.clone()));
-    answer
+    if asked.asking.insert(followed.clone()) {
+        let mirrors = shared.sources.mirrors.clone();
+        asked.tasks.spawn(async move {
+            let answer = mirrors.ls_remote(&followed.0, &followed.1).await.map(drop).map_err(text);
+            (followed, answer)
+        });
+    }
+    None
 }

@@ -1,6 +1,7 @@
 //! Repositories, and a server for them: real `git http-backend` behind a small HTTP server that can also misbehave.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
+pub mod gate;
 pub mod pushes;
 
 use std::convert::Infallible;

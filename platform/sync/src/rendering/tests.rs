@@ -69,7 +69,7 @@ impl World {
             remotes: BTreeMap::new(),
             files: Vec::new(),
         };
-        render(component, &mirrors, cache, &|_| true).await.unwrap()
+        render(component, &mirrors, cache, &|_| true, None).await.unwrap()
     }
 }
 

@@ -4,6 +4,8 @@ pub mod copy;
 pub mod end;
 pub mod gate;
 pub mod http;
+#[path = "../../../git/tests/support/gate.rs"]
+pub mod silent_server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +51,11 @@ impl Repository {
             return server.url("bare.git");
         }
         format!("file://{}", self.folder.path().join("bare.git").display())
+    }
+
+    /// The port of its server.
+    pub fn port(&self) -> u16 {
+        self.server.as_ref().unwrap().port()
     }
 
     /// The same for those who know the password ([`http::PASSWORD`]).
@@ -113,18 +120,29 @@ pub struct World {
     /// Between Seaway and the API.
     pub gate: gate::Gate,
     turns: usize,
+    git_time: Duration,
 }
 
 impl World {
     pub async fn new() -> Self {
-        Self::with_turns(8).await
+        Self::with(8, seaway_git::Options::default().time_limit).await
     }
 
     /// With so many environments that are looked at at once.
     pub async fn with_turns(turns: usize) -> Self {
+        Self::with(turns, seaway_git::Options::default().time_limit).await
+    }
+
+    /// With so much time for each run of `git`.
+    pub async fn with_git_time(git_time: Duration) -> Self {
+        Self::with(8, git_time).await
+    }
+
+    async fn with(turns: usize, git_time: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = ApiServer::start(Options::new(folder.path().join("cluster"))).await.unwrap();
-        let mut world = Self { server: Some(server), sync: None, folder, gate: gate::Gate::default(), turns };
+        let gate = gate::Gate::default();
+        let mut world = Self { server: Some(server), sync: None, folder, gate, turns, git_time };
         for definition in seaway_api::crds() {
             world.create(definition).await;
         }
@@ -156,7 +174,8 @@ impl World {
     pub async fn start(&mut self) {
         let policy =
             OutgoingPolicy { files: true, loopback: true, plain_http: true, ..OutgoingPolicy::default() };
-        let options = seaway_git::Options { policy, ..seaway_git::Options::default() };
+        let options =
+            seaway_git::Options { policy, time_limit: self.git_time, ..seaway_git::Options::default() };
         let mirrors = Mirrors::open(&self.folder.path().join("mirrors"), options).unwrap();
         let options = SyncOptions {
             client: self.gate.client(self.admin()),
