@@ -22,6 +22,7 @@ use crate::copies;
 use crate::credentials;
 use crate::error::Error;
 use crate::following::follow;
+use crate::health::CompiledRules;
 use crate::journal::Journal;
 use crate::live::Confirmed;
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
@@ -104,6 +105,7 @@ impl Sync {
             stacks: Mutex::default(),
             forges: Mutex::default(),
             stacks_news: Notify::new(),
+            rules: CompiledRules::default(),
             webhooks: Mutex::default(),
             copier: options.copier,
             client,

@@ -20,7 +20,7 @@ use self::wave::{Wave, wave_id, wave_title};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};
 use crate::error::Error;
-use crate::health::{Health, HealthStatus, health};
+use crate::health::{Health, HealthRules, HealthStatus};
 use crate::mailbox::Mailbox;
 use crate::options::{HookDeletion, Phase, Propagation};
 use crate::order::{Stage, dependencies, stages};
@@ -42,6 +42,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) cache: &'a Arc<Cache>,
     pub(crate) objects: &'a Objects,
     pub(crate) mailbox: &'a Mailbox,
+    /// What a wave waits for.
+    pub(crate) rules: &'a HealthRules,
     /// Its id: a person may cancel it.
     pub(crate) sync: u64,
     pub(crate) apply_set: &'a str,
@@ -515,7 +517,7 @@ impl Executor<'_> {
                 return Err(Error::Superseded);
             }
             let found = match live {
-                Some(live) => health(&live),
+                Some(live) => self.rules.health(&live),
                 None => Health::new(HealthStatus::Missing, "is not there"),
             };
             let object_step = step.object_id(&object.object);
