@@ -180,8 +180,8 @@ fn stack() -> Value {
             "name": text("Name; absent: any."), "namespace": text("Namespace; absent: any."),
             "jsonPointers": {"type": "array", "description": "Fields (RFC 6901).",
                              "items": {"type": "string", "pattern": "^/"}},
-            "jqPathExpressions": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 1024, "pattern": r"^\s*\."},
-                                  "description": "Fields, as jq names them: .a.b, [0], [], select(.name == \"x\")."},
+            "jqPathExpressions": {"type": "array", "maxItems": 64, "items": {"type": "string", "minLength": 1, "maxLength": 1024},
+                                  "description": "Fields, as path expressions of jq: .a.b, [0], [], .., select(.name == \"x\")."},
             "fieldManagers": texts("Every field that one of these managers owns."),
         }),
     );

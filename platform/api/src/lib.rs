@@ -21,7 +21,7 @@ pub use environment::{
     Environment, EnvironmentSpec, EnvironmentStatus, SHARED_NAMESPACE, owner, personal_namespace,
 };
 pub use health_check::{HealthCheckExpr, HealthRule, compile_health_checks};
-pub use jq_path::JqPath;
+pub use jq_path::{JqPath, TooCostly};
 pub use links::{Link, LinkValues};
 pub use stack::{Stack, StackSpec, StackStatus};
 pub use validation::{FieldError, validate_environment, validate_place, validate_stack};
