@@ -129,8 +129,8 @@ fn rules(file: &Path) -> miette::Result<HealthRules> {
         };
         for (index, rule) in found.iter().enumerate() {
             let pointer = format!("{pointer}/{index}");
-            let unknown = rule.as_object().into_iter().flat_map(|rule| rule.keys());
-            if let Some(field) = unknown.into_iter().find(|field| !RULE_FIELDS.contains(&field.as_str())) {
+            let mut fields = rule.as_object().into_iter().flat_map(|rule| rule.keys());
+            if let Some(field) = fields.find(|field| !RULE_FIELDS.contains(&field.as_str())) {
                 let help = format!("the fields of a health rule are {}", RULE_FIELDS.join(", "));
                 let place = place(&format!("{pointer}/{field}"));
                 return Err(miette!(help = help, "{place}: a health rule has no field {field}"));
