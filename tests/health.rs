@@ -86,3 +86,69 @@ fn what_is_no_object_is_named_with_its_place() {
     let (code, _, stderr) = health(&["/nonexistent.yaml"], "");
     assert!(code == Some(1) && stderr.contains("/nonexistent.yaml"), "{stderr}");
 }
+
+const RULES: &str = "
+apiVersion: seaway.dev/v1alpha1
+kind: Stack
+metadata: {name: shop}
+spec:
+  components: []
+  healthCheckExprs:
+  - apiVersion: example.com/v1
+    kind: Database
+    inProgress: status.phase == 'Creating'
+    failed: status.phase == 'Broken'
+    current: status.phase == 'Ready'
+    message: status.detail
+";
+
+const DATABASES: &str = "
+{apiVersion: example.com/v1beta1, kind: Database, metadata: {name: a}, status: {phase: Ready, detail: two replicas}}
+---
+{apiVersion: example.com/v1beta1, kind: Database, metadata: {name: b}, status: {phase: Broken, detail: no disk}}
+---
+{apiVersion: example.com/v1beta1, kind: Database, metadata: {name: c}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: d}}
+";
+
+#[test]
+fn health_rules_are_tried_before_anything_is_deployed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stack.yaml");
+    let judge = |rules: &str| {
+        std::fs::write(&file, rules).unwrap();
+        health(&["-", "-o", "json", "--rules", file.to_str().unwrap()], DATABASES)
+    };
+    let list = "
+- apiVersion: example.com/v1
+  failed: status.phase == 'Broken'
+  current: status.phase == 'Ready'
+  message: status.detail
+";
+    for rules in [RULES, list] {
+        let (code, stdout, stderr) = judge(rules);
+        assert_eq!(code, Some(0), "{stderr}");
+        let lines: Value = serde_json::from_str(&stdout).unwrap();
+        let told =
+            |index: usize| (lines[index]["status"].as_str(), lines[index]["message"].as_str().unwrap());
+        assert_eq!(told(0), (Some("Healthy"), "two replicas"));
+        assert_eq!(told(1), (Some("Degraded"), "no disk"));
+        assert_eq!(told(2).0, Some("Progressing"));
+        assert!(told(2).1.contains("no such attribute(s): status"), "{}", told(2).1);
+        assert_eq!(told(3), (Some("Healthy"), ""), "what no rule is about is judged as ever");
+    }
+    for (rules, part) in [
+        (RULES.replace("== 'Ready'", "=="), "stack.yaml: line 8, column 5: [0].current: line 1, column"),
+        (
+            RULES.replace("inProgress:", "inprogress:"),
+            "line 10, column 5: a health rule has no field inprogress",
+        ),
+        (RULES.replace("    current: status.phase == 'Ready'\n", ""), "missing field `current`"),
+        (OBJECTS.to_owned(), "has no health rules"),
+    ] {
+        let (code, stdout, stderr) = judge(&rules);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}

@@ -18,10 +18,11 @@ pub mod field_error;
 mod fields;
 pub mod openapi;
 mod pod_resources;
-pub mod quantity;
 pub mod resources;
 pub mod strategy;
 pub mod structural;
 pub mod table;
 pub mod validation;
 pub mod warnings;
+
+pub use seaway_schema::quantity;

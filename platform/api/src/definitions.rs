@@ -99,6 +99,24 @@ fn link() -> Value {
     )
 }
 
+fn health_check() -> Value {
+    let expression = |description: &str| json!({"type": "string", "minLength": 1, "maxLength": 2048, "description": description});
+    object(
+        "How objects of a kind are judged, in CEL: the first of inProgress, failed and current that holds decides; when none \
+         does, the object is in progress. They see the object's fields as variables, and the whole object as self.",
+        &["apiVersion", "current"],
+        json!({
+            "apiVersion": {"type": "string", "maxLength": 317, "pattern": "^[-.A-Za-z0-9]+(/[-.A-Za-z0-9]+)?$",
+                           "description": "The group of the kind, with any version of it."},
+            "kind": {"type": "string", "minLength": 1, "maxLength": 63, "description": "Absent: every kind of the group that no other rule names."},
+            "inProgress": expression("Holds while the object is on its way."),
+            "failed": expression("Holds once the object has failed."),
+            "current": expression("Holds once the object does what it should."),
+            "message": expression("Gives a text that says why."),
+        }),
+    )
+}
+
 fn stack() -> Value {
     let source = object(
         "Where its manifests are.",
@@ -162,8 +180,8 @@ fn stack() -> Value {
             "name": text("Name; absent: any."), "namespace": text("Namespace; absent: any."),
             "jsonPointers": {"type": "array", "description": "Fields (RFC 6901).",
                              "items": {"type": "string", "pattern": "^/"}},
-            "jqPathExpressions": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 1024, "pattern": r"^\s*\."},
-                                  "description": "Fields, as jq names them: .a.b, [0], [], select(.name == \"x\")."},
+            "jqPathExpressions": {"type": "array", "maxItems": 64, "items": {"type": "string", "minLength": 1, "maxLength": 1024},
+                                  "description": "Fields, as path expressions of jq: .a.b, [0], [], .., select(.name == \"x\")."},
             "fieldManagers": texts("Every field that one of these managers owns."),
         }),
     );
@@ -178,6 +196,8 @@ fn stack() -> Value {
                                    "What stays in production, each with its stand-in.".into()),
             "copies": copies(),
             "ignore": {"type": "array", "maxItems": 256, "items": ignore},
+            "healthCheckExprs": {"type": "array", "maxItems": 64, "items": health_check(),
+                                 "description": "How objects of kinds of its own are judged, in place of the built-in rules."},
             "links": with(list("name", 32, link()), "description",
                           "Pages elsewhere about each environment, such as dashboards and logs.".into()),
         }),

@@ -9,6 +9,7 @@
 
 mod definitions;
 pub mod environment;
+mod health_check;
 mod images;
 mod jq_path;
 mod links;
@@ -19,7 +20,8 @@ pub use definitions::crds;
 pub use environment::{
     Environment, EnvironmentSpec, EnvironmentStatus, SHARED_NAMESPACE, owner, personal_namespace,
 };
-pub use jq_path::JqPath;
+pub use health_check::{HealthCheckExpr, HealthRule, compile_health_checks};
+pub use jq_path::{JqPath, TooCostly};
 pub use links::{Link, LinkValues};
 pub use stack::{Stack, StackSpec, StackStatus};
 pub use validation::{FieldError, validate_environment, validate_place, validate_stack};

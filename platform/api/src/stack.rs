@@ -6,6 +6,7 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::health_check::HealthCheckExpr;
 use crate::links::Link;
 
 /// What a stack is made of.
@@ -39,6 +40,9 @@ pub struct StackSpec {
     /// Fields that others may write: neither drift nor overwritten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<IgnoreRule>,
+    /// How objects of kinds of its own are judged, in CEL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_check_exprs: Vec<HealthCheckExpr>,
     /// Pages elsewhere about each environment, such as dashboards and logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::environment::{Class, EnvironmentSpec, SHARED_NAMESPACE, owner};
+use crate::health_check::compile_health_checks;
 use crate::images;
 use crate::jq_path::JqPath;
 use crate::links;
@@ -77,6 +78,9 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
     }
     validate_copies(spec, &mut errors);
     validate_egress(spec, &mut errors);
+    for found in compile_health_checks(&spec.health_check_exprs).err().into_iter().flatten() {
+        errors.push(error(format!("spec.healthCheckExprs{}", found.field), found.message));
+    }
     errors.extend(links::errors(&spec.links));
     for (index, rule) in spec.ignore.iter().enumerate() {
         let at = format!("spec.ignore[{index}]");
@@ -430,6 +434,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_stack_is_named_by_its_field() {
         let source = |source: Value| json!({"components": [{"name": "a", "source": source}]});
+        let health = |rules: Value| json!({"components": [component("a", &[])], "healthCheckExprs": rules});
         for (spec, field) in [
             (json!({"components": []}), "spec.components"),
             (json!({"components": [component("A", &[])]}), "spec.components[0].name"),
@@ -448,6 +453,22 @@ mod tests {
             (
                 json!({"components": [component("a", &[])], "ignore": [{"jsonPointers": ["spec"]}]}),
                 "spec.ignore[0].jsonPointers[0]",
+            ),
+            (
+                health(json!([{"apiVersion": "a/v1", "kind": "B", "current": "("}])),
+                "spec.healthCheckExprs[0].current",
+            ),
+            (
+                health(json!([
+                    {"apiVersion": "a/v1", "kind": "B", "current": "true"},
+                    {"apiVersion": "a/v1", "current": "true"},
+                    {"apiVersion": "a/v1beta1", "kind": "B", "current": "true"},
+                ])),
+                "spec.healthCheckExprs[2]",
+            ),
+            (
+                health(json!(vec![json!({"apiVersion": "a/v1", "current": "true"}); 65])),
+                "spec.healthCheckExprs",
             ),
         ] {
             assert_eq!(fields(&validate_stack(&stack(spec.clone()))), [field], "{spec}");

@@ -23,6 +23,7 @@ use crate::credentials;
 use crate::end;
 use crate::error::Error;
 use crate::following::follow;
+use crate::health::CompiledRules;
 use crate::journal::Journal;
 use crate::live::Confirmed;
 use crate::mailbox::{Mail, Mailbox, SyncRequest};
@@ -105,6 +106,7 @@ impl Sync {
             stacks: Mutex::default(),
             forges: Mutex::default(),
             stacks_news: Notify::new(),
+            rules: CompiledRules::default(),
             webhooks: Mutex::default(),
             copier: options.copier,
             client,

@@ -21,6 +21,7 @@ use self::wave::{Wave, wave_id, wave_title};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};
 use crate::error::Error;
+use crate::health::HealthRules;
 use crate::mailbox::Mailbox;
 use crate::options::{HookDeletion, Phase, Propagation};
 use crate::order::{Stage, dependencies, stages};
@@ -40,6 +41,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) cache: &'a Arc<Cache>,
     pub(crate) objects: &'a Objects,
     pub(crate) mailbox: &'a Mailbox,
+    /// What a wave waits for.
+    pub(crate) rules: &'a HealthRules,
     /// Its id: a person may cancel it.
     pub(crate) sync: u64,
     pub(crate) apply_set: &'a str,

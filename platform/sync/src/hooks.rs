@@ -8,7 +8,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects, Refusal};
 use crate::error::Error;
 use crate::executor::{Done, Executor};
-use crate::health::health;
+use crate::health::HealthRules;
 use crate::options::{HookDeletion, Phase, Propagation};
 use crate::plan::{ObjectRef, PlannedObject};
 
@@ -58,13 +58,14 @@ pub(crate) async fn delete_spent(
     kinds: &Kinds,
     cache: &Cache,
     objects: &Objects,
+    rules: &HealthRules,
     hooks: &[(ObjectRef, Vec<HookDeletion>)],
 ) {
     for (object, deletion) in hooks {
         let id = object.id();
         let Some(live) = cache.get(&id) else { continue };
         // One that was still running when its deadline passed has not succeeded either.
-        let succeeded = health(&live).status.is_settled();
+        let succeeded = rules.health(&live).status.is_settled();
         let wanted = if succeeded { HookDeletion::Succeeded } else { HookDeletion::Failed };
         if !deletion.contains(&wanted) {
             continue;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::controller::Sync;
 use crate::error::Error;
+use crate::health::HealthRules;
 use crate::plan::PlannedObject;
 use crate::steps::expect;
 use crate::view::{EnvironmentKey, Outcome, SyncRecord, Timeline};
@@ -79,6 +80,16 @@ impl Sync {
     /// An object of an environment as the engine last saw it, secret values and all: for its state, not to be shown.
     pub fn observed(&self, id: &ObjectId) -> Option<Arc<Value>> {
         self.shared.cache.get(id).map(Arc::new)
+    }
+
+    /// By which rules the objects of an environment are judged: those of its stack, as of the last look.
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn health_rules(&self, key: &EnvironmentKey) -> Result<Arc<HealthRules>, Error> {
+        let environments = self.shared.environments.lock();
+        let known = environments.get(key).ok_or_else(|| Error::NoEnvironment(key.clone()))?;
+        Ok(known.summary.lock().rules.clone())
     }
 
     /// Puts hashes in the place of an object's secret values.

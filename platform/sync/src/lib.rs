@@ -61,7 +61,7 @@ mod worker;
 pub use controller::{Sync, SyncChoice, SyncOptions};
 pub use copies::Access;
 pub use error::Error;
-pub use health::{Health, HealthStatus, health};
+pub use health::{Health, HealthRules, HealthStatus, health};
 pub use roles::{copier_rules, copy_roles};
 pub use seaway_git::{MAX_WEBHOOK, UnsignedWebhook, Webhook, WebhookError};
 pub use usage::CopyUsage;

@@ -61,8 +61,8 @@ impl Release {
         components.sort_by(|a, b| a.name.cmp(&b.name));
         let mut images = BTreeMap::new();
         objects.into_iter().for_each(|object| collect_images(object, &mut images));
-        // Where people look at it decides nothing of what runs.
-        let spec = StackSpec { links: Vec::new(), ..spec.clone() };
+        // Where people look at it, and how it is judged, decides nothing of what runs.
+        let spec = StackSpec { links: Vec::new(), health_check_exprs: Vec::new(), ..spec.clone() };
         let spec = serde_json::to_value(spec).unwrap_or_default();
         Self { stack: stack.to_owned(), spec: digest(&spec), components, images }
     }
@@ -145,9 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn links_make_no_other_release() {
+    fn links_and_health_rules_make_no_other_release() {
         let link = seaway_api::Link { name: "Logs".into(), url: "https://logs.example.com".into() };
-        let spec = StackSpec { links: vec![link], ..StackSpec::default() };
+        let rule = seaway_api::HealthCheckExpr::default();
+        let spec = StackSpec { links: vec![link], health_check_exprs: vec![rule], ..StackSpec::default() };
         let linked = Release::new("shop", &spec, Vec::new(), []);
         assert_eq!(linked.name(), Release::new("shop", &StackSpec::default(), Vec::new(), []).name());
     }

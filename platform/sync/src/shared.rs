@@ -19,6 +19,7 @@ use crate::cluster::cache::Cache;
 use crate::cluster::{Kinds, Objects};
 use crate::enclosure::Enclosure;
 use crate::error::Error;
+use crate::health::CompiledRules;
 use crate::journal::Journal;
 use crate::live::Reader;
 use crate::mailbox::{Mail, Mailbox};
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     /// The copies of each environment that has any.
     pub(crate) copies: Mutex<HashMap<EnvironmentKey, BTreeSet<EnvironmentKey>>>,
     pub(crate) stacks: Mutex<HashMap<(String, String), Stack>>,
+    /// The health rules of all stacks.
+    pub(crate) rules: CompiledRules,
     /// Where merge requests are opened: the beginning of repositories' URLs, and the forge.
     pub(crate) forges: Mutex<Vec<(String, seaway_forge::GitHub)>>,
     /// Told when a Stack, or who uses one, has changed.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::cluster::cache::Cache;
 use crate::copies::Naming;
 use crate::error::Error;
-use crate::health::{Health, HealthStatus, health};
+use crate::health::{Health, HealthRules, HealthStatus};
 use crate::plan::{Action, Plan};
 use crate::release::Release;
 use crate::steps::Steps;
@@ -30,6 +30,8 @@ pub(crate) struct Summary {
     pub(crate) release: Option<Release>,
     pub(crate) sync: SyncStatus,
     pub(crate) health: Health,
+    /// By which its objects are judged.
+    pub(crate) rules: Arc<HealthRules>,
     /// Without what Git says of each object.
     pub(crate) plan: Plan,
     /// What Git says of each object, as JSON: far smaller than its value.
@@ -86,7 +88,7 @@ impl Summary {
         for planned in plan.objects.iter().filter(|planned| !planned.options.only_at_end()) {
             let id = planned.object.id();
             let found = match cache.get(&id) {
-                Some(live) => health(&live),
+                Some(live) => self.rules.health(&live),
                 None => Health::new(HealthStatus::Missing, "is not there"),
             };
             let counts = matches!(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use seaway_object::{GroupVersionKind, ObjectId, identity};
 use seaway_sync::plan::ObjectRef;
 use seaway_sync::steps::{Step, StepKind, StepState};
-use seaway_sync::{HealthStatus, health};
+use seaway_sync::{HealthRules, HealthStatus};
 use serde_json::Value;
 
 use super::facts::short_image;
@@ -47,12 +47,12 @@ pub(crate) fn of<'a>(owner_uid: &str, listed: &'a [Value], since: Timestamp) -> 
 }
 
 /// The steps of a pod's start, below the step `parent`.
-pub(crate) fn steps(parent: &str, pod: &Value, events: &[Value]) -> Vec<Step> {
+pub(crate) fn steps(parent: &str, pod: &Value, rules: &HealthRules, events: &[Value]) -> Vec<Step> {
     let Ok(id) = ObjectId::of(pod) else { return Vec::new() };
     let kind = GroupVersionKind { group: String::new(), version: "v1".into(), kind: "Pod".into() };
     let step = format!("{parent}/pod/{}", id.name);
     let made = time(pod, "/metadata/creationTimestamp");
-    let found = health(pod);
+    let found = rules.health(pod);
     let ready = condition(pod, "Ready");
     let (state, finished) = match (ready.holds, found.status) {
         (Some(true), _) => (StepState::Succeeded, ready.time),
@@ -309,7 +309,7 @@ mod tests {
             event("Started", "2026-11-01T10:00:06Z", "Started container"),
         ];
         assert_eq!(
-            lines(&steps("deployment", &pod, &events)),
+            lines(&steps("deployment", &pod, &HealthRules::default(), &events)),
             [
                 "Succeeded Pod web-1 9 s",
                 "Succeeded Scheduled 1 s one",
@@ -337,7 +337,7 @@ mod tests {
         let pulled = json!({"reason": "Pulled", "message": "Container image \"shop/schema:1.1\" already present",
             "lastTimestamp": "2026-11-01T10:00:02Z",
             "involvedObject": {"uid": "p", "fieldPath": "spec.initContainers{schema}"}});
-        let told = lines(&steps("deployment", &pod, &[pulled]));
+        let told = lines(&steps("deployment", &pod, &HealthRules::default(), &[pulled]));
         assert_eq!(
             told[3..],
             [
@@ -353,7 +353,7 @@ mod tests {
         let failed = json!({"name": "schema", "state": {"terminated": {"exitCode": 3, "reason": "Error",
             "message": "no such table", "startedAt": "2026-11-01T10:00:03Z", "finishedAt": "2026-11-01T10:00:04Z"}}});
         pod["status"]["initContainerStatuses"] = json!([failed]);
-        let told = lines(&steps("deployment", &pod, &[]));
+        let told = lines(&steps("deployment", &pod, &HealthRules::default(), &[]));
         assert!(told.contains(&"Failed Init container schema - Error: no such table".to_owned()), "{told:?}");
     }
 
@@ -362,7 +362,7 @@ mod tests {
         let pod = pod(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "True", "lastTransitionTime": MADE}],
             "containerStatuses": [{"name": "web", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}]}));
-        let lines = lines(&steps("deployment", &pod, &[]));
+        let lines = lines(&steps("deployment", &pod, &HealthRules::default(), &[]));
         assert!(lines.contains(&"Running Start web - ErrImagePull: not found".to_owned()), "{lines:?}");
         assert!(lines.contains(&"Waiting Ready -".to_owned()), "{lines:?}");
     }
@@ -381,10 +381,11 @@ mod tests {
 
     #[test]
     fn what_is_not_as_it_should_be_is_no_trouble() {
-        steps("x", &json!(null), &[json!(null)]);
+        steps("x", &json!(null), &HealthRules::default(), &[json!(null)]);
         steps(
             "x",
             &pod(json!({"conditions": 3, "containerStatuses": [null], "initContainerStatuses": {}})),
+            &HealthRules::default(),
             &[json!({})],
         );
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use seaway_object::{GroupVersionKind, ObjectId, identity};
 use seaway_sync::plan::{Action, ObjectRef};
 use seaway_sync::view::{EnvironmentDetail, SyncStatus};
-use seaway_sync::{HealthStatus, health};
+use seaway_sync::{HealthRules, HealthStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -88,6 +88,7 @@ pub(crate) struct Link {
 pub(crate) fn build(
     detail: &EnvironmentDetail,
     observed: impl Fn(&ObjectId) -> Option<Arc<Value>>,
+    rules: &HealthRules,
     listed: &[Value],
     gateway: Option<u16>,
 ) -> Tree {
@@ -116,7 +117,10 @@ pub(crate) fn build(
             info: live.as_deref().map(facts::of).unwrap_or_default(),
             created: live.as_deref().and_then(created),
             containers: live.as_deref().map(containers).unwrap_or_default(),
-            children: live.as_deref().map(|live| children(live, &owned, &mut shown)).unwrap_or_default(),
+            children: live
+                .as_deref()
+                .map(|live| children(live, rules, &owned, &mut shown))
+                .unwrap_or_default(),
         };
         let position = tree.components.iter().position(|known| known.name == component);
         let position = position.unwrap_or_else(|| {
@@ -148,7 +152,12 @@ fn by_owner(listed: &[Value]) -> Owned<'_> {
 }
 
 /// Each object is shown once: who has several owners would else be there many times, and a loop has no end.
-fn children<'a>(object: &Value, owned: &Owned<'a>, shown: &mut HashSet<&'a str>) -> Vec<TreeNode> {
+fn children<'a>(
+    object: &Value,
+    rules: &HealthRules,
+    owned: &Owned<'a>,
+    shown: &mut HashSet<&'a str>,
+) -> Vec<TreeNode> {
     let Some(found) = identity::uid(object).and_then(|uid| owned.get(uid)) else { return Vec::new() };
     let mut nodes: Vec<TreeNode> = found
         .iter()
@@ -157,10 +166,10 @@ fn children<'a>(object: &Value, owned: &Owned<'a>, shown: &mut HashSet<&'a str>)
             if !shown.insert(uid) {
                 return None;
             }
-            let children = children(child, owned, shown);
+            let children = children(child, rules, owned, shown);
             // Old revisions that keep nothing running are the history's, not the tree's.
             let idle = identity::kind(child) == "ReplicaSet" && child["spec"]["replicas"] == 0;
-            (!idle || !children.is_empty()).then(|| node(child, children)).flatten()
+            (!idle || !children.is_empty()).then(|| node(child, rules, children)).flatten()
         })
         .collect();
     nodes.sort_by(|a, b| {
@@ -169,9 +178,9 @@ fn children<'a>(object: &Value, owned: &Owned<'a>, shown: &mut HashSet<&'a str>)
     nodes
 }
 
-fn node(object: &Value, children: Vec<TreeNode>) -> Option<TreeNode> {
+fn node(object: &Value, rules: &HealthRules, children: Vec<TreeNode>) -> Option<TreeNode> {
     let (kind, id) = (GroupVersionKind::of(object).ok()?, ObjectId::of(object).ok()?);
-    let found = health(object);
+    let found = rules.health(object);
     Some(TreeNode {
         object: ObjectRef::new(&kind, &id),
         sync: None,
@@ -279,7 +288,7 @@ mod tests {
             owned("Pod", "web-2-a", "p", "rs2", json!({"spec": {"containers": [{"name": "web"}]}})),
             owned("Pod", "other", "q", "elsewhere", json!({})),
         ];
-        let tree = build(&detail(), observed, &listed, Some(7480));
+        let tree = build(&detail(), observed, &HealthRules::default(), &listed, Some(7480));
         let names: Vec<_> = tree.components.iter().map(|c| (c.name.as_str(), c.health)).collect();
         assert_eq!(names, [("web", HealthStatus::Progressing), ("", HealthStatus::Healthy)]);
         let deployment = &tree.components[0].objects[0];
@@ -289,14 +298,25 @@ mod tests {
         let pod = &deployment.children[0].children[0];
         assert_eq!((pod.object.name.as_str(), pod.sync), ("web-2-a", None));
         assert_eq!(pod.containers, ["web"]);
+        // The stack's own rules count for what is owned by another as well.
+        let rule = seaway_api::HealthCheckExpr {
+            api_version: "v1".into(),
+            kind: Some("Pod".into()),
+            failed: Some("spec.containers.exists(c, c.name == 'web')".into()),
+            current: "true".into(),
+            ..seaway_api::HealthCheckExpr::default()
+        };
+        let rules = HealthRules::compile(&[rule]).unwrap();
+        let tree = build(&detail(), observed, &rules, &listed, Some(7480));
+        assert_eq!(tree.components[0].objects[0].children[0].children[0].health, HealthStatus::Degraded);
     }
 
     #[test]
     fn a_route_says_where_the_environment_is_opened() {
-        let tree = build(&detail(), observed, &[], Some(7480));
+        let tree = build(&detail(), observed, &HealthRules::default(), &[], Some(7480));
         let urls: Vec<_> = tree.links.iter().map(|link| link.url.as_str()).collect();
         assert_eq!(urls, ["http://shop.localhost:7480/"]);
-        assert!(build(&detail(), observed, &[], None).links.is_empty());
+        assert!(build(&detail(), observed, &HealthRules::default(), &[], None).links.is_empty());
     }
 
     #[test]
@@ -312,6 +332,6 @@ mod tests {
             ),
             owned("ReplicaSet", "b", "b", "a", json!({})),
         ];
-        build(&detail(), observed, &listed, None);
+        build(&detail(), observed, &HealthRules::default(), &listed, None);
     }
 }

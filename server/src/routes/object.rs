@@ -9,7 +9,7 @@ use seaway_object::identity;
 use seaway_sync::ownership::{Operation, Ownership};
 use seaway_sync::plan::{Action, FieldChange, ObjectRef, PlannedObject};
 use seaway_sync::view::EnvironmentKey;
-use seaway_sync::{Health, HealthStatus, health};
+use seaway_sync::{Health, HealthStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -159,7 +159,7 @@ pub(super) async fn object(
         return Err(Problem::not_found(format!("{} is not there", object.id())));
     };
     let found = match &live {
-        Some(live) => health(live),
+        Some(live) => app.sync.health_rules(&key)?.health(live),
         None => Health { status: HealthStatus::Missing, message: "is not there".into() },
     };
     let events = match (&object.namespace, identity::uid(shown)) {

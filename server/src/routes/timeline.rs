@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use seaway_object::identity;
+use seaway_sync::HealthRules;
 use seaway_sync::steps::{Step, StepKind};
 use seaway_sync::view::Timeline;
 use serde::Deserialize;
@@ -68,13 +69,15 @@ pub(super) async fn timeline(
             events.extend(reading::events(&person.client, &namespace, "involvedObject.kind=Pod").await?);
         }
         events.sort_by_key(pods::event_time);
+        let rules = app.sync.health_rules(&key)?;
         let mut steps = Vec::with_capacity(timeline.steps.len());
         for step in std::mem::take(&mut timeline.steps) {
             let starts = match &step.object {
                 Some(object) if workload(&step) => {
                     let live = app.sync.observed(&object.id());
                     let uid = live.as_deref().and_then(identity::uid).map(str::to_owned);
-                    uid.map(|uid| starts(&step, &uid, &listed, &events, &timeline)).unwrap_or_default()
+                    uid.map(|uid| starts(&step, &uid, &rules, &listed, &events, &timeline))
+                        .unwrap_or_default()
                 }
                 _ => Vec::new(),
             };
@@ -87,7 +90,14 @@ pub(super) async fn timeline(
 }
 
 /// The start of the pods that came into being during a step.
-fn starts(step: &Step, uid: &str, listed: &[Value], events: &[Value], timeline: &Timeline) -> Vec<Step> {
+fn starts(
+    step: &Step,
+    uid: &str,
+    rules: &HealthRules,
+    listed: &[Value],
+    events: &[Value],
+    timeline: &Timeline,
+) -> Vec<Step> {
     let Some(since) = step.started else { return Vec::new() };
     let until = step.finished.or(timeline.finished);
     pods::of(uid, listed, since)
@@ -97,7 +107,7 @@ fn starts(step: &Step, uid: &str, listed: &[Value], events: &[Value], timeline: 
             let made = made.and_then(|made| made.parse::<jiff::Timestamp>().ok());
             until.zip(made).is_none_or(|(until, made)| made <= until)
         })
-        .flat_map(|pod| pods::steps(&step.id, pod, events))
+        .flat_map(|pod| pods::steps(&step.id, pod, rules, events))
         .map(|mut part| {
             // Kubernetes' times have no fractions: what happened after the step began can seem to have been before.
             part.started = part.started.map(|time| time.max(since));

@@ -35,7 +35,8 @@ pub(super) async fn tree(
             }
         }
     }
-    let mut tree = build(&detail, |id| app.sync.observed(id), &listed, app.gateway_port);
+    let rules = app.sync.health_rules(&key)?;
+    let mut tree = build(&detail, |id| app.sync.observed(id), &rules, &listed, app.gateway_port);
     tree.hidden = hidden;
     Ok(Json(tree))
 }

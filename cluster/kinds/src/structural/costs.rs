@@ -2,12 +2,11 @@
 //! keep the server busy is refused when it is made, as Kubernetes does it: what a run costs is estimated from the limits
 //! of the schema, and multiplied by how often the node with the rule can be there.
 
+use seaway_schema::cel::{Extent, Type};
+use seaway_schema::schema::{Additional, JsonType, Schema};
 use serde_json::Value;
 
-use super::cel::Extent;
-use super::cel::types::Type;
 use super::rules::Rule;
-use super::schema::{Additional, JsonType, Schema};
 use crate::field_error::{FieldError, Path};
 
 /// Steps of one rule, wherever its node is in one object: about a second.

@@ -1,11 +1,11 @@
 //! What a definition's schema is refused for, beyond its shape: texts of rules, rules that do not compile, defaults
 //! that do not validate.
 
+use seaway_schema::cel::Type;
+use seaway_schema::schema::{Additional, ListType, RuleText, Schema};
 use serde_json::{Value, json};
 
-use super::cel::types::Type;
 use super::rules::{Rule, Rules, field_path};
-use super::schema::{Additional, RuleText, Schema};
 use super::{lists, metadata, values};
 use crate::field_error::{ErrorKind, FieldError, Path};
 
@@ -183,7 +183,7 @@ fn check_node(
         check_node(errors, said, node, &path.child("additionalProperties"), node.embedded, uncorrelated);
     }
     if let (Some(said), Some(items)) = (said.items.as_ref().filter(|said| said.has_rules()), &node.items) {
-        let correlated = node.list_type == Some(super::schema::ListType::Map);
+        let correlated = node.list_type == Some(ListType::Map);
         let uncorrelated = uncorrelated.or((!correlated).then_some(path));
         check_node(errors, said, items, &path.child("items"), items.embedded, uncorrelated);
     }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use seaway_schema::schema::{ListType, Schema};
 use serde_json::{Map, Value};
 
-use super::schema::{ListType, Schema};
 use crate::field_error::{FieldError, Path};
 
 /// What occurs twice in the lists of a value.

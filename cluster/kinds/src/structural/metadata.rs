@@ -1,8 +1,8 @@
 //! Objects inside of objects (`x-kubernetes-embedded-resource`): they have a kind, and metadata as any object.
 
+use seaway_schema::schema::Schema;
 use serde_json::{Value, json};
 
-use super::schema::Schema;
 use crate::field_error::{FieldError, Path};
 use crate::fields::text;
 use crate::validation::formats::dns_1035_label;

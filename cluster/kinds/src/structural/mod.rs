@@ -5,8 +5,8 @@
 //! object is not the schema's, except for rules about `name` and `generateName`; it is checked like that of any
 //! object, by [`crate::validation::validate_metadata`].
 //!
-//! The keywords are in `values`, uniqueness in lists in `lists`, embedded objects in `metadata`, rules in `rules`
-//! and the language that they are written in in `cel`. What a schema itself may contain is checked when a definition
+//! The keywords are in `values`, uniqueness in lists in `lists`, embedded objects in `metadata`, rules in `rules`;
+//! the schema as data and the language that rules are written in are in [`seaway_schema`]. What a schema itself may contain is checked when a definition
 //! is created: its shape in [`crate::validation`], its rules and defaults in `definition`.
 //!
 //! What rules cost at most is estimated when the definition is created, in `costs`.
@@ -15,25 +15,20 @@
 //! passes there); rules may be 64 levels deep, not 250; the libraries for images and authorization are not there, and rules that call them are
 //! refused with the definition.
 
-mod cel;
 pub(crate) mod costs;
 pub(crate) mod definition;
-mod formats;
 mod lists;
 mod metadata;
-mod numbers;
-pub(crate) mod patterns;
 mod rules;
-mod schema;
 #[cfg(test)]
 mod tests;
-mod url;
 mod values;
 
+use seaway_schema::cel;
+use seaway_schema::schema::Schema;
 use serde_json::Value;
 
 use self::rules::Rules;
-use self::schema::Schema;
 use crate::field_error::{ErrorKind, FieldError, Path};
 
 /// What keeps a CEL expression from being read at all, with the place; whether its types fit is not asked.

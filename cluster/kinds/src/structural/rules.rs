@@ -5,12 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use seaway_schema::cel::{self, Cost, EvalError, Extent, Program, Type, Value};
+use seaway_schema::schema::{Additional, RuleText, Schema};
 use serde_json::Value as Json;
 
-use super::cel::types::Type;
-use super::cel::value::Value;
-use super::cel::{self, Cost, EvalError, Extent, Program};
-use super::schema::{Additional, RuleText, Schema};
 use crate::field_error::{ErrorKind, FieldError, Path};
 
 /// Longest text that a messageExpression may give.

@@ -5,10 +5,10 @@
 //! has the same keys, items of other lists only as part of their list. Inside `allOf`, `anyOf`, `oneOf` and `not`
 //! nothing is tolerated.
 
+use seaway_schema::numbers;
+use seaway_schema::schema::{Additional, Bound, Schema};
 use serde_json::{Number, Value};
 
-use super::numbers;
-use super::schema::{Additional, Bound, Schema};
 use crate::field_error::{ErrorKind, FieldError, Path};
 
 /// What a schema says of a value.

@@ -18,7 +18,6 @@ mod drivers;
 mod endpoints;
 mod environment;
 mod events;
-pub(crate) mod formats;
 mod job_policies;
 mod labels;
 mod metadata;
@@ -44,6 +43,7 @@ mod volumes;
 mod windows;
 mod workloads;
 
+pub(crate) use seaway_schema::names as formats;
 use serde_json::Value;
 
 use crate::field_error::{FieldError, Path};

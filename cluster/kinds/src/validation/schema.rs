@@ -2,11 +2,12 @@
 //!
 //! Defaults and rules in CEL are checked by [`crate::structural::definition`], once the rest is right.
 
+use seaway_schema::patterns;
 use serde_json::{Value, json};
 
 use crate::field_error::{FieldError, Path};
 use crate::fields::{at, count, is_true, items, text};
-use crate::structural::{definition, patterns};
+use crate::structural::definition;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 

@@ -8,7 +8,7 @@ use super::Executor;
 use super::advice::{failure_advice, late_advice};
 use super::wave::Wave;
 use crate::error::Error;
-use crate::health::{Health, HealthStatus, health};
+use crate::health::{Health, HealthStatus};
 use crate::order::Stage;
 use crate::plan::{Action, PlannedObject};
 
@@ -92,7 +92,7 @@ impl Executor<'_> {
                 return Err(Error::Superseded);
             }
             let found = match live {
-                Some(live) => health(&live),
+                Some(live) => self.rules.health(&live),
                 None => Health::new(HealthStatus::Missing, "is not there"),
             };
             let object_step = step.object_id(&object.object);

@@ -1,14 +1,18 @@
 //! How well one object does, from what it says about itself.
 //!
 //! The rules for built-in kinds are those that Argo CD and kstatus publish; any other kind is judged by its conditions.
-//! An object that says nothing is healthy once it exists.
+//! An object that says nothing is healthy once it exists. A stack can have rules of its own for any kind ([`HealthRules`]).
 
 mod conditions;
+mod rules;
 mod workloads;
 
 use seaway_object::GroupVersionKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use self::rules::CompiledRules;
+pub use self::rules::HealthRules;
 
 /// From best to worst, so that the greatest of several is that of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,12 +79,12 @@ impl Health {
     }
 }
 
-/// How well an object does.
+/// How well an object does, by the built-in rules.
 pub fn health(object: &Value) -> Health {
     let Ok(kind) = GroupVersionKind::of(object) else {
         return Health::new(HealthStatus::Unknown, "it has no apiVersion and kind");
     };
-    if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
+    if is_going(object) {
         return Health::progressing("is being deleted");
     }
     match (kind.group.as_str(), kind.kind.as_str()) {
@@ -106,6 +110,11 @@ pub fn health(object: &Value) -> Health {
         }
         _ => conditions::any(object),
     }
+}
+
+/// Whether it is being deleted.
+fn is_going(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 /// A whole number at a JSON pointer.

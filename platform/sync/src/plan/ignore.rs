@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use seaway_api::stack::IgnoreRule;
-use seaway_api::{FIELD_MANAGER, JqPath};
+use seaway_api::{FIELD_MANAGER, JqPath, TooCostly};
 use seaway_merge::fieldset::{FieldSet, Path, PathElement, display};
 use seaway_merge::schema::{ListKind, Shape, TypeRef, untyped};
 use seaway_object::{GroupVersionKind, ObjectId};
@@ -11,34 +11,49 @@ use serde_json::Value;
 
 use crate::ownership::Ownership;
 
-/// Most places that one expression leads to in one document.
-const MOST: usize = 10_000;
+/// A rule, with its expressions ready to run.
+pub(super) struct Ignored<'a> {
+    rule: &'a IgnoreRule,
+    expressions: Vec<JqPath>,
+}
 
-/// Whether a rule is about this object.
-pub(super) fn concerns(rule: &IgnoreRule, kind: &GroupVersionKind, id: &ObjectId) -> bool {
-    // A star as Argo CD has it.
-    let is = |wanted: &Option<String>, found: &str| {
-        wanted.as_deref().is_none_or(|wanted| wanted == found || wanted == "*")
-    };
-    is(&rule.group, &kind.group)
-        && is(&rule.kind, &kind.kind)
-        && is(&rule.name, &id.name)
-        && is(&rule.namespace, id.namespace.as_deref().unwrap_or_default())
+impl<'a> Ignored<'a> {
+    pub(super) fn new(rule: &'a IgnoreRule) -> Self {
+        // What a stack says is checked before anything is planned.
+        let expressions =
+            rule.jq_path_expressions.iter().filter_map(|text| JqPath::parse(text).ok()).collect();
+        Self { rule, expressions }
+    }
+
+    /// Whether the rule is about this object.
+    pub(super) fn concerns(&self, kind: &GroupVersionKind, id: &ObjectId) -> bool {
+        // A star as Argo CD has it.
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found || wanted == "*")
+        };
+        is(&self.rule.group, &kind.group)
+            && is(&self.rule.kind, &kind.kind)
+            && is(&self.rule.name, &id.name)
+            && is(&self.rule.namespace, id.namespace.as_deref().unwrap_or_default())
+    }
 }
 
 /// Leaves the fields of the rules in `value` as they are in `live`.
 ///
 /// A field that we own is sent with its live value: leaving it out would delete it. One that we do not own is left out.
+///
+/// # Errors
+/// When an expression takes too long on this object: then nobody can tell what of it is left to others.
 pub(super) fn leave(
     value: &mut Value,
     live: &Value,
     ownership: &Ownership,
-    rules: &[&IgnoreRule],
+    rules: &[&Ignored<'_>],
     schema: &TypeRef,
-) {
+) -> Result<(), TooCostly> {
     let none = FieldSet::new();
     let ours = ownership.applied_by(FIELD_MANAGER).unwrap_or(&none);
-    for rule in rules {
+    for Ignored { rule, expressions } in rules {
         for pointer in &rule.json_pointers {
             let parts: Vec<String> =
                 pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
@@ -49,11 +64,10 @@ pub(super) fn leave(
             let found = live.pointer(pointer).cloned();
             set(value, &parts, found.filter(|_| ours));
         }
-        // What a stack says is checked before anything is planned.
-        for expression in rule.jq_path_expressions.iter().filter_map(|text| JqPath::parse(text).ok()) {
+        for expression in expressions {
             let (mut paths, mut known): (Vec<Path>, _) = (Vec::new(), HashSet::new());
             for document in [live, &*value] {
-                for parts in expression.find(document).into_iter().take(MOST) {
+                for parts in expression.find(document)? {
                     let path = elements(document, &parts, schema);
                     if known.insert(display(&path)) {
                         paths.push(path);
@@ -76,6 +90,7 @@ pub(super) fn leave(
             }
         }
     }
+    Ok(())
 }
 
 /// What leads to a place, in the terms of field sets: elements of lists by their keys, so that they are found in another

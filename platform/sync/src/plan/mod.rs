@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use self::at_end::when;
+use self::ignore::Ignored;
 pub(crate) use self::rights::account_of_pods;
 use self::rights::{forbid_foreign_accounts, forbidden, foreign_account};
 use crate::applyset::PART_OF_LABEL;
@@ -322,6 +323,8 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     let mut first: HashMap<ObjectId, (String, Origin)> = HashMap::new();
     let digests: HashMap<ObjectId, &str> =
         input.inventory.iter().map(|entry| (entry.object.id(), entry.digest.as_str())).collect();
+    // Their expressions are read once, not for each object.
+    let ignored: Vec<Ignored<'_>> = input.ignore.iter().map(Ignored::new).collect();
     let mut objects = Vec::with_capacity(desired.len());
     for wanted in desired {
         // A copy ends with its namespaces, without hooks.
@@ -331,7 +334,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
                 .or_insert_with(|| (wanted.component.clone(), wanted.origin.clone()));
             continue;
         }
-        let mut planned = one(&input, wanted, digests.get(&wanted.id).copied());
+        let mut planned = one(&input, &ignored, wanted, digests.get(&wanted.id).copied());
         if let Some((component, origin)) = first.get(&wanted.id) {
             planned.action = Action::Invalid;
             planned.fields.clear();
@@ -362,7 +365,12 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
     Plan { objects, blocked, unasked: false }
 }
 
-fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) -> PlannedObject {
+fn one(
+    input: &PlanInput<'_>,
+    ignored: &[Ignored<'_>],
+    wanted: &Desired,
+    applied_digest: Option<&str>,
+) -> PlannedObject {
     let mut planned = PlannedObject {
         object: ObjectRef::new(&wanted.kind, &wanted.id),
         action: Action::Unchanged,
@@ -432,10 +440,12 @@ fn one(input: &PlanInput<'_>, wanted: &Desired, applied_digest: Option<&str>) ->
     }
     let ownership = Ownership::of(live);
     let schema = (input.schema)(&wanted.kind);
-    let rules: Vec<&IgnoreRule> =
-        input.ignore.iter().filter(|rule| ignore::concerns(rule, &wanted.kind, &wanted.id)).collect();
+    let rules: Vec<&Ignored<'_>> =
+        ignored.iter().filter(|rule| rule.concerns(&wanted.kind, &wanted.id)).collect();
     let mut value = wanted.value.clone();
-    ignore::leave(&mut value, live, &ownership, &rules, &schema);
+    if let Err(error) = ignore::leave(&mut value, live, &ownership, &rules, &schema) {
+        return set(planned, Action::Invalid, format!("spec.ignore of its stack: {error}"));
+    }
     compare(input, &mut planned, live, value, &schema, &ownership, applied_digest);
     planned
 }

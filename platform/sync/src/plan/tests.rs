@@ -339,6 +339,35 @@ fn ignored_fields_lie_in_elements_of_lists_as_well_wherever_these_are() {
 }
 
 #[test]
+fn what_argo_cd_users_ignore_with_jq_is_left_to_others_or_refused() {
+    let jq = |expression: &str| {
+        vec![IgnoreRule { jq_path_expressions: vec![expression.to_owned()], ..IgnoreRule::default() }]
+    };
+    let mut world = World::with(&[deployment(2)]);
+    world.edit("Deployment.apps shop/web", "hpa", |live| live["spec"]["replicas"] = 5.into());
+    for expression in [
+        ".spec.replicas, .spec.absent",
+        ".. | .replicas?",
+        ".spec | select(has(\"replicas\")) | .replicas",
+        "select(.metadata.name | test(\"^we\")) | .spec.replicas",
+    ] {
+        world.ignore = jq(expression);
+        let plan = world.plan(&[deployment(2)]);
+        assert!(plan.objects[0].fields.is_empty(), "{expression}: {:?}", plan.objects[0].fields);
+    }
+    world.ignore = jq("select(.metadata.name == \"api\") | .spec.replicas");
+    assert_eq!(world.plan(&[deployment(2)]).objects[0].fields.len(), 1);
+    // Nobody could tell what of it is left to others.
+    world.ignore = jq(".. | .. | .. | .. | .. | .. | .. | ..");
+    let plan = world.plan(&[deployment(2)]);
+    assert_eq!(action(&plan), Action::Invalid);
+    assert!(
+        plan.objects[0].message.contains("spec.ignore of its stack: the jq path expression .. |"),
+        "{plan:?}"
+    );
+}
+
+#[test]
 fn what_left_git_is_pruned() {
     let world = World::with(&[config("a", "1"), config("b", "1")]);
     assert_eq!(

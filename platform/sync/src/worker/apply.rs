@@ -69,7 +69,8 @@ impl Worker {
             // The next look goes on with the same hooks, or makes them anew.
             return Err(Error::Superseded);
         }
-        delete_spent(&self.shared.kinds, &self.shared.cache, objects, &hooks).await;
+        let rules = self.shared.rules.get(&subject.stack.health_check_exprs);
+        delete_spent(&self.shared.kinds, &self.shared.cache, objects, &rules, &hooks).await;
         self.tell(Some(record.id), record.message.clone(), Some(record.outcome));
         self.after(subject, candidate, &plan, &record, result, trigger).await
     }
@@ -184,12 +185,14 @@ impl Worker {
             self.tell(Some(record.id), message, None);
         };
         let apply_set = subject.belonging().apply_set;
+        let rules = shared.rules.get(&subject.stack.health_check_exprs);
         let seconds = subject.spec.sync.wave_timeout_seconds;
         let executor = Executor {
             kinds: &shared.kinds,
             cache: &shared.cache,
             objects,
             mailbox: &self.mailbox,
+            rules: &rules,
             sync: record.id,
             apply_set: &apply_set,
             run: format!("{}.{}", record.id, record.attempts),

@@ -355,6 +355,7 @@ impl Worker {
             summary.suspended = suspended;
             summary.running = None;
             summary.naming = candidate.naming.clone();
+            summary.rules = shared.rules.get(&subject.stack.health_check_exprs);
             summary.observe(plan.clone(), &shared.cache);
             if summary.broken.is_some() {
                 summary.sync = SyncStatus::Unknown;

@@ -308,10 +308,22 @@ impl World {
 
     /// The same by the URL of the repository.
     pub async fn follow_url(&self, url: &str, spec: Value) -> EnvironmentKey {
+        self.follow_as(url, json!({}), spec).await
+    }
+
+    /// The same, with more in the spec of the stack.
+    pub async fn follow_with(&self, repository: &Repository, stack: Value, spec: Value) -> EnvironmentKey {
+        self.follow_as(&repository.url(), stack, spec).await
+    }
+
+    async fn follow_as(&self, url: &str, stack: Value, spec: Value) -> EnvironmentKey {
+        let mut of_stack = json!({"components": [{"name": "web",
+            "source": {"repo": url, "path": "deploy", "revision": "main"}}]});
+        for (key, value) in stack.as_object().unwrap() {
+            of_stack[key] = value.clone();
+        }
         self.create(json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack",
-            "metadata": {"name": "shop", "namespace": "seaway"},
-            "spec": {"components": [{"name": "web",
-                "source": {"repo": url, "path": "deploy", "revision": "main"}}]}}))
+            "metadata": {"name": "shop", "namespace": "seaway"}, "spec": of_stack}))
             .await;
         let mut environment = json!({"stack": "shop", "destination": {"namespace": "shop"}});
         for (key, value) in spec.as_object().unwrap() {

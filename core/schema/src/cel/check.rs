@@ -7,11 +7,18 @@ use super::{Issue, Result};
 
 /// The type of an expression over variables of known types.
 pub(super) fn check(expr: &Expr, variables: &[(String, Type)]) -> Result<Type> {
-    Checker { scope: variables.to_vec() }.check(expr)
+    Checker { scope: variables.to_vec(), is_open: false }.check(expr)
+}
+
+/// The type of an expression in which every name that is nothing else is a variable of unknown type.
+pub(super) fn check_open(expr: &Expr) -> Result<Type> {
+    Checker { scope: Vec::new(), is_open: true }.check(expr)
 }
 
 struct Checker {
     scope: Vec<(String, Type)>,
+    /// Whether there may be variables that are not in the scope.
+    is_open: bool,
 }
 
 /// Names of types, which are values.
@@ -85,6 +92,9 @@ impl Checker {
                     return Err(mismatch(condition.at, &Type::Bool, &found));
                 }
                 let (yes, no) = (self.check(yes)?, self.check(no)?);
+                if !yes.agrees(&no) && self.is_open {
+                    return Ok(Type::Dyn);
+                }
                 if !yes.agrees(&no) {
                     return Err(no_overload("_?_:_", false, &[Type::Bool, yes, no], at));
                 }
@@ -94,7 +104,7 @@ impl Checker {
                 let mut common = Type::Dyn;
                 for (item, optional) in items {
                     let found = self.element(item, *optional)?;
-                    common = agree(common, &found, item.at)?;
+                    common = self.agree(common, &found, item.at)?;
                 }
                 Ok(Type::list(common))
             }
@@ -102,9 +112,9 @@ impl Checker {
                 let (mut keys, mut values) = (Type::Dyn, Type::Dyn);
                 for (key, value, optional) in entries {
                     let found = self.check(key)?;
-                    keys = agree(keys, &found, key.at)?;
+                    keys = self.agree(keys, &found, key.at)?;
                     let found = self.element(value, *optional)?;
-                    values = agree(values, &found, value.at)?;
+                    values = self.agree(values, &found, value.at)?;
                 }
                 Ok(Type::map(keys, values))
             }
@@ -129,9 +139,22 @@ impl Checker {
         }
     }
 
+    /// The type of the items of a literal: rules of schemas do not mix them.
+    fn agree(&self, common: Type, found: &Type, at: usize) -> Result<Type> {
+        match common.agrees(found) {
+            true => Ok(common.common(found)),
+            false if self.is_open => Ok(Type::Dyn),
+            false => Err(mismatch(at, &common, found)),
+        }
+    }
+
     fn named(&self, name: &str, at: usize) -> Result<Type> {
         if let Some((_, found)) = self.scope.iter().rev().find(|(known, _)| known == name) {
             return Ok(found.clone());
+        }
+        // Also where it is the name of a type: a variable of this name goes before.
+        if self.is_open {
+            return Ok(Type::Dyn);
         }
         if TYPE_NAMES.contains(&name) {
             return Ok(Type::Meta);
@@ -297,10 +320,6 @@ fn missing(name: &str, library: &str, at: usize) -> Issue {
 
 fn mismatch(at: usize, expected: &Type, found: &Type) -> Issue {
     Issue::new(at, format!("expected type '{expected}' but found '{found}'"))
-}
-
-fn agree(common: Type, found: &Type, at: usize) -> Result<Type> {
-    if common.agrees(found) { Ok(common.common(found)) } else { Err(mismatch(at, &common, found)) }
 }
 
 fn no_overload(name: &str, receiver: bool, types: &[Type], at: usize) -> Issue {

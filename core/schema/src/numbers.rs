@@ -2,7 +2,7 @@
 
 /// A number as Go's `%v` prints a `float64`: the shortest text that reads back, with an exponent for
 /// very small and very large ones.
-pub(crate) fn float(value: f64) -> String {
+pub fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -23,7 +23,7 @@ pub(crate) fn float(value: f64) -> String {
 }
 
 /// Whether a number is whole, as far as a `float64` can tell.
-pub(crate) fn is_whole(value: f64) -> bool {
+pub fn is_whole(value: f64) -> bool {
     value.is_finite() && value.fract() == 0.0
 }
 

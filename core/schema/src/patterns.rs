@@ -21,7 +21,7 @@ const MAX_REPEAT: u32 = 1000;
 
 /// Why a pattern cannot be used; worded as Go words it where Go has the same error.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum PatternError {
+pub enum PatternError {
     /// Go would refuse it.
     #[error("error parsing regexp: {problem}: `{part}`")]
     Syntax {
@@ -45,7 +45,7 @@ pub(crate) enum PatternError {
 ///
 /// # Errors
 /// [`PatternError`] when Go would refuse the pattern, or when it is too large.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, PatternError> {
+pub fn compile(pattern: &str) -> Result<Regex, PatternError> {
     if pattern.len() > MAX_LENGTH {
         return Err(PatternError::TooLong);
     }

@@ -4,13 +4,11 @@ use super::super::super::formats::TextFormat;
 use super::super::Outcome;
 use super::super::value::Value;
 use super::fail;
-use crate::validation::formats::{
-    dns_1035_label, dns_1123_label, dns_1123_subdomain, label_value, qualified_name,
-};
+use crate::names::{dns_1035_label, dns_1123_label, dns_1123_subdomain, label_value, qualified_name};
 
 /// A format by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NamedFormat(&'static str);
+pub struct NamedFormat(&'static str);
 
 const NAMES: [&str; 13] = [
     "dns1123Label",

@@ -2,7 +2,7 @@
 
 /// The parts of a URL, percent-encoded as they were given, except the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Url {
+pub struct Url {
     scheme: String,
     /// With the port, without user and password.
     host: String,

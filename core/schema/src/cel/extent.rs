@@ -24,7 +24,7 @@ const SHORTEST_NUMBER: u64 = 1;
 
 /// The sizes of the values of one schema.
 #[derive(Debug, Default)]
-pub(crate) struct Extent {
+pub struct Extent {
     /// Most characters, bytes, items or entries; 0 for what has no size.
     pub(super) most: u64,
     /// Fewest bytes of one value in JSON.
@@ -39,7 +39,7 @@ pub(crate) struct Extent {
 
 impl Extent {
     /// Of values that rules can see.
-    pub(crate) fn of_schema(schema: &Schema, is_resource: bool) -> Option<Extent> {
+    pub fn of_schema(schema: &Schema, is_resource: bool) -> Option<Extent> {
         let plain = |shortest: u64, most: u64| Extent { most, shortest, ..Extent::default() };
         if schema.int_or_string {
             return Some(plain(SHORTEST_NUMBER, schema.max_length.map_or(REQUEST - 2, in_bytes)));
@@ -71,7 +71,7 @@ impl Extent {
     }
 
     /// How many such values fit into one request.
-    pub(crate) fn in_request(&self) -> u64 {
+    pub fn in_request(&self) -> u64 {
         REQUEST / (self.shortest + 1)
     }
 }

@@ -2,10 +2,10 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::super::schema::Schema;
-use super::types::Type;
+use super::Type;
 use super::value::Value;
-use super::{Cost, EvalError, compile};
+use super::{Cost, EvalError, compile, compile_untyped};
+use crate::schema::Schema;
 
 fn schema() -> Schema {
     Schema::read(&json!({"type": "object", "properties": {
@@ -149,6 +149,79 @@ true // and another
         assert_eq!(found, "true", "{line}");
     }
     assert_eq!(evaluate("true // and another"), "true");
+}
+
+/// The value of an expression over the fields of an object that no schema describes.
+fn evaluate_untyped(source: &str, object: &Json, cost: &mut Cost) -> Result<String, EvalError> {
+    let program = compile_untyped(source).unwrap();
+    let mut variables = vec![("self", Value::untyped(object, cost)?)];
+    for (name, field) in object.as_object().unwrap() {
+        variables.push((name, Value::untyped(field, cost)?));
+    }
+    Ok(program.run(&variables, cost)?.shown())
+}
+
+#[test]
+fn without_a_schema_values_have_the_types_that_json_has() {
+    let object = json!({
+        "name": "a", "count": 3, "type": "x", "ratio": 2.5, "whole": 2.0, "large": u64::MAX, "on": true, "none": null,
+        "items": [3, "x", null, {"k": 1}], "fields": {"a-b": 1, "__namespace__": 2, "a.b/c": {"d": []}},
+        "other": {"a-b": 1.0, "__namespace__": 2, "a.b/c": {"d": []}},
+    });
+    for source in [
+        "type(name) == string && type(count) == int && type(ratio) == double && type(large) == uint",
+        "type(on) == bool && type(none) == null_type && type(items) == list && type(fields) == map && type(self) == map",
+        "count + 1 == 4 && ratio * 2.0 == 5.0 && whole == 2 && count > ratio && large > count",
+        "fields['a-b'] == 1 && fields.__namespace__ == 2 && fields['a.b/c'].d == [] && 'a-b' in fields",
+        "has(self.none) && !has(self.missing) && !has(fields.x) && self.?fields.?x.orValue('d') == 'd'",
+        "items.size() == 4 && items[3].k == 1 && 'x' in items && items.exists(x, x == null) && items[?9].orValue(1) == 1",
+        "items.filter(x, type(x) == int) == [3] && items == [3, 'x', null, {'k': 1}] && items != items + [1]",
+        "fields == other && fields.all(k, k != '') && fields.exists(k, v, k == 'a-b' && v == 1) && self.fields == fields",
+        "type == 'x' && self.type == type && type(type) == string",
+        "(on ? 'a' : 1) == 'a' && {'a': 1, 2: 'b'}[2] == 'b'",
+        "self['count'] == count && optional.of(count).hasValue() && dyn(name) == 'a'",
+    ] {
+        assert_eq!(evaluate_untyped(source, &object, &mut Cost::new()).as_deref(), Ok("true"), "{source}");
+    }
+    for (source, error, is_absence) in [
+        ("missing.x", "no such attribute(s): missing", true),
+        ("fields.x", "no such key: x", true),
+        ("items[4] == 1", "index out of bounds: 4", true),
+        ("name.x", "no such overload", false),
+        ("count + ratio", "no such overload", false),
+        ("name < count", "no such overload", false),
+        ("count / 0", "division by zero", false),
+    ] {
+        let found = evaluate_untyped(source, &object, &mut Cost::new()).unwrap_err();
+        assert_eq!((found.to_string().as_str(), found.is_absence()), (error, is_absence), "{source}");
+    }
+}
+
+#[test]
+fn without_a_schema_an_expression_is_checked_as_far_as_it_tells() {
+    for (source, place, message) in [
+        ("a.b ==", (1, 7), "Syntax error: mismatched input '<EOF>'"),
+        ("true &&\n 'x'", (2, 2), "expected type 'bool' but found 'string'"),
+        ("a.nothing()", (1, 10), "undeclared reference to 'nothing'"),
+        ("cel.bind(x, 1, x)", (1, 9), "cel.bind is not supported"),
+        ("a.matches('(')", (1, 11), "invalid matches argument"),
+    ] {
+        let error = compile_untyped(source).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+    assert_eq!(compile_untyped("a.b == c").unwrap().result, Type::Bool);
+    assert_eq!(compile_untyped("a.b").unwrap().result, Type::Dyn);
+}
+
+#[test]
+fn long_texts_of_objects_cost_steps_each_time_they_are_read() {
+    let object = json!({"text": "a".repeat(100_000), "items": vec![0; 1000]});
+    let mut cost = Cost::limited(300_000, 100_000);
+    let found = evaluate_untyped("items.all(x, has(self.text))", &object, &mut cost).unwrap_err();
+    assert_eq!(found, EvalError::RuleCost);
+    let found = evaluate_untyped("text == text", &object, &mut Cost::limited(15_000, 100_000)).unwrap_err();
+    assert_eq!(found, EvalError::ObjectCost);
 }
 
 #[test]

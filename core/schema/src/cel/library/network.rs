@@ -7,7 +7,7 @@ use super::super::super::url::Url;
 use super::super::Outcome;
 use super::super::value::Value;
 use super::fail;
-use crate::validation::formats::{parse_cidr, same_network};
+use crate::names::{parse_cidr, same_network};
 
 /// Calls a function; `None` for one that is not here.
 pub(super) fn call<'a>(name: &str, arguments: &[Value<'a>]) -> Outcome<Option<Value<'a>>> {

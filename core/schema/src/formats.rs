@@ -11,44 +11,71 @@ use jiff::civil::Date;
 use regex::Regex;
 
 use super::url::Url;
+use crate::names::{dns_1123_label, dns_1123_subdomain, parse_cidr};
 use crate::quantity::Quantity;
-use crate::validation::formats::{dns_1123_label, dns_1123_subdomain, parse_cidr};
 
 /// A format of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TextFormat {
+pub enum TextFormat {
+    /// 24 hexadecimal digits.
     BsonObjectId,
+    /// Base64.
     Byte,
+    /// A network: `10.0.0.0/8`.
     Cidr,
+    /// The digits of a credit card.
     CreditCard,
+    /// RFC 3339: `2006-01-02`.
     Date,
+    /// RFC 3339: `2006-01-02T15:04:05Z`.
     DateTime,
+    /// Go's durations and those with words: `22 ns`.
     Duration,
+    /// An address of RFC 5322.
     Email,
+    /// `#fff`.
     HexColor,
+    /// A name of RFC 1034.
     Hostname,
+    /// An address of the fourth version.
     Ipv4,
+    /// An address of the sixth version.
     Ipv6,
+    /// The number of a book, in either form.
     Isbn,
+    /// Of ten digits.
     Isbn10,
+    /// Of thirteen digits.
     Isbn13,
+    /// A subdomain of RFC 1123.
     LongName,
+    /// The address of a network card.
     Mac,
+    /// Any text.
     Password,
+    /// An amount of a resource.
     Quantity,
+    /// `rgb(255, 0, 0)`.
     RgbColor,
+    /// A label of RFC 1123.
     ShortName,
+    /// A social security number of the United States.
     Ssn,
+    /// A URL with a scheme or a path.
     Uri,
+    /// Of any version.
     Uuid,
+    /// Of version 3.
     Uuid3,
+    /// Of version 4.
     Uuid4,
+    /// Of version 5.
     Uuid5,
 }
 
 impl TextFormat {
     /// The format of a name, with or without hyphens; `None` for those that are not checked.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name.replace('-', "").as_str() {
             "bsonobjectid" => Self::BsonObjectId,
             "byte" => Self::Byte,
@@ -82,7 +109,7 @@ impl TextFormat {
     }
 
     /// Whether a text is of this format.
-    pub(crate) fn matches(self, text: &str) -> bool {
+    pub fn matches(self, text: &str) -> bool {
         match self {
             Self::Password => true,
             Self::Byte => is_base64(text),

@@ -16,13 +16,13 @@ const CONFIG_KEY: &str = "[-._a-zA-Z0-9]+";
 const HTTP_HEADER: &str = "[-A-Za-z0-9]+";
 const PERCENT: &str = "[0-9]+%";
 /// The name of a setting of the kernel: `net.core.somaxconn`.
-pub(super) const SYSCTL: &str = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+pub const SYSCTL: &str = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 const HTTP_PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 
 /// The names of DNS labels, and of most things made of one, have at most this many bytes.
-pub(super) const LABEL_MAX: usize = 63;
+pub const LABEL_MAX: usize = 63;
 /// The names of DNS subdomains have at most this many bytes.
-pub(super) const SUBDOMAIN_MAX: usize = 253;
+pub const SUBDOMAIN_MAX: usize = 253;
 
 /// Whether all of `text` matches `pattern`, one of the constants of this file.
 fn matches(pattern: &'static str, text: &str) -> bool {
@@ -52,7 +52,7 @@ fn too_long(limit: usize) -> String {
 }
 
 /// `must be between 1 and 65535, inclusive`
-pub(crate) fn range_error(low: i64, high: i64) -> String {
+pub fn range_error(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
 }
 
@@ -84,7 +84,7 @@ fn check(
 }
 
 /// A label of RFC 1123: `my-name`, `123-abc`.
-pub(crate) fn dns_1123_label(text: &str) -> Vec<String> {
+pub fn dns_1123_label(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -95,7 +95,7 @@ pub(crate) fn dns_1123_label(text: &str) -> Vec<String> {
 }
 
 /// A subdomain of RFC 1123: `example.com`.
-pub(crate) fn dns_1123_subdomain(text: &str) -> Vec<String> {
+pub fn dns_1123_subdomain(text: &str) -> Vec<String> {
     check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -106,7 +106,7 @@ pub(crate) fn dns_1123_subdomain(text: &str) -> Vec<String> {
 }
 
 /// A subdomain below a wildcard: `*.example.com`.
-pub(crate) fn wildcard_subdomain(text: &str) -> Vec<String> {
+pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -117,7 +117,7 @@ pub(crate) fn wildcard_subdomain(text: &str) -> Vec<String> {
 }
 
 /// A label of RFC 1035: it begins with a letter.
-pub(crate) fn dns_1035_label(text: &str) -> Vec<String> {
+pub fn dns_1035_label(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -128,7 +128,7 @@ pub(crate) fn dns_1035_label(text: &str) -> Vec<String> {
 }
 
 /// A name with an optional DNS prefix: `app.kubernetes.io/name`.
-pub(crate) fn qualified_name(text: &str) -> Vec<String> {
+pub fn qualified_name(text: &str) -> Vec<String> {
     const MESSAGE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
     const EXAMPLES: [&str; 3] = ["MyName", "my.name", "123-abc"];
     let mut errors = Vec::new();
@@ -162,7 +162,7 @@ pub(crate) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// The value of a label; it may be empty.
-pub(crate) fn label_value(text: &str) -> Vec<String> {
+pub fn label_value(text: &str) -> Vec<String> {
     check(
         text,
         Some(LABEL_MAX),
@@ -173,7 +173,7 @@ pub(crate) fn label_value(text: &str) -> Vec<String> {
 }
 
 /// A key of a ConfigMap or Secret, which becomes the name of a file.
-pub(crate) fn config_key(text: &str) -> Vec<String> {
+pub fn config_key(text: &str) -> Vec<String> {
     let mut errors = check(
         text,
         Some(SUBDOMAIN_MAX),
@@ -192,7 +192,7 @@ pub(crate) fn config_key(text: &str) -> Vec<String> {
 }
 
 /// The name of an environment variable.
-pub(crate) fn environment_name(text: &str) -> Vec<String> {
+pub fn environment_name(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.is_empty() {
         errors.push("environment variable name must be non-empty".to_owned());
@@ -207,7 +207,7 @@ pub(crate) fn environment_name(text: &str) -> Vec<String> {
 }
 
 /// The name of an HTTP header.
-pub(crate) fn http_header(text: &str) -> Vec<String> {
+pub fn http_header(text: &str) -> Vec<String> {
     check(
         text,
         None,
@@ -218,7 +218,7 @@ pub(crate) fn http_header(text: &str) -> Vec<String> {
 }
 
 /// `93%`
-pub(crate) fn percent(text: &str) -> Vec<String> {
+pub fn percent(text: &str) -> Vec<String> {
     check(
         text,
         None,
@@ -229,17 +229,17 @@ pub(crate) fn percent(text: &str) -> Vec<String> {
 }
 
 /// The path part of `acme.io/path`.
-pub(crate) fn http_path(text: &str) -> Vec<String> {
+pub fn http_path(text: &str) -> Vec<String> {
     check(text, None, HTTP_PATH, "Invalid path", &[])
 }
 
 /// Whether the text names a setting of the kernel.
-pub(crate) fn is_sysctl(text: &str) -> bool {
+pub fn is_sysctl(text: &str) -> bool {
     text.len() <= SUBDOMAIN_MAX && matches(SYSCTL, text)
 }
 
 /// The name of a port: at most 15 bytes, at least one letter or digit.
-pub(crate) fn port_name(text: &str) -> Vec<String> {
+pub fn port_name(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let is_name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if text.len() > 15 {
@@ -261,22 +261,22 @@ pub(crate) fn port_name(text: &str) -> Vec<String> {
 }
 
 /// The number of a port.
-pub(crate) fn port_number(port: i64) -> Vec<String> {
+pub fn port_number(port: i64) -> Vec<String> {
     in_range(port, 1, 65_535)
 }
 
 /// A number between two others, inclusive.
-pub(crate) fn in_range(value: i64, low: i64, high: i64) -> Vec<String> {
+pub fn in_range(value: i64, low: i64, high: i64) -> Vec<String> {
     if (low..=high).contains(&value) { Vec::new() } else { vec![range_error(low, high)] }
 }
 
 /// The number of a user or a group.
-pub(crate) fn user_id(id: i64) -> Vec<String> {
+pub fn user_id(id: i64) -> Vec<String> {
     in_range(id, 0, i64::from(i32::MAX))
 }
 
 /// An address of either family.
-pub(crate) fn ip_address(text: &str) -> Vec<String> {
+pub fn ip_address(text: &str) -> Vec<String> {
     match text.parse::<IpAddr>() {
         Ok(_) => Vec::new(),
         Err(_) => {
@@ -286,7 +286,7 @@ pub(crate) fn ip_address(text: &str) -> Vec<String> {
 }
 
 /// A text that can stand alone as a segment of a URL's path.
-pub(crate) fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
+pub fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
     if !is_prefix && matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
@@ -298,7 +298,7 @@ pub(crate) fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {
 }
 
 /// The network and the number of its fixed bits in `10.0.0.0/8`.
-pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
+pub fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     if bits.is_empty() || !bits.bytes().all(|b| b.is_ascii_digit()) {
@@ -310,7 +310,7 @@ pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 /// Whether the first `bits` bits of two addresses are the same.
-pub(crate) fn same_network(one: IpAddr, other: IpAddr, bits: u8) -> bool {
+pub fn same_network(one: IpAddr, other: IpAddr, bits: u8) -> bool {
     let shift = |width: u32| width.saturating_sub(u32::from(bits));
     match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => {

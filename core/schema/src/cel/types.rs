@@ -9,23 +9,36 @@ use super::super::schema::{JsonType, Schema, plain_text, visible_metadata};
 
 /// The type of an expression.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Type {
+pub enum Type {
     /// Known only when the rule runs.
     Dyn,
+    /// `null`.
     Null,
+    /// `bool`.
     Bool,
+    /// `int`: 64 bits.
     Int,
+    /// `uint`: 64 bits.
     Uint,
+    /// `double`.
     Double,
+    /// `string`.
     Text,
+    /// `bytes`.
     Bytes,
+    /// `google.protobuf.Timestamp`.
     Timestamp,
+    /// `google.protobuf.Duration`.
     Duration,
     /// The type of types.
     Meta,
+    /// Of items of a type.
     List(Arc<Type>),
+    /// Of keys and values of two types.
     Map(Arc<Type>, Arc<Type>),
+    /// A structure with known fields.
     Object(Arc<ObjectType>),
+    /// A value that may be absent.
     Optional(Arc<Type>),
     /// Types of Kubernetes' libraries, by their name.
     Library(&'static str),
@@ -35,7 +48,7 @@ pub(crate) enum Type {
 
 /// A structure with known fields.
 #[derive(Debug, PartialEq)]
-pub(crate) struct ObjectType {
+pub struct ObjectType {
     /// By their names in rules.
     pub(crate) fields: BTreeMap<String, Type>,
 }
@@ -73,7 +86,8 @@ impl Type {
         Type::Map(Arc::new(key), Arc::new(value))
     }
 
-    pub(crate) fn optional(value: Type) -> Type {
+    /// The type of a value that may be absent.
+    pub fn optional(value: Type) -> Type {
         Type::Optional(Arc::new(value))
     }
 
@@ -115,7 +129,7 @@ impl Type {
     }
 
     /// The type that rules see for a schema; `None` for values that they cannot see.
-    pub(crate) fn of_schema(schema: &Schema, is_resource: bool) -> Option<Type> {
+    pub fn of_schema(schema: &Schema, is_resource: bool) -> Option<Type> {
         if schema.int_or_string {
             return Some(Type::Dyn);
         }

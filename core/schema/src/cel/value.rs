@@ -21,37 +21,55 @@ use crate::quantity::Quantity;
 
 /// A value.
 #[derive(Debug, Clone)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `bool`.
     Bool(bool),
+    /// `int`.
     Int(i64),
+    /// `uint`.
     Uint(u64),
+    /// `double`.
     Double(f64),
+    /// `string`.
     Text(Arc<str>),
+    /// `bytes`.
     Bytes(Arc<[u8]>),
+    /// A moment.
     Timestamp(Timestamp),
     /// Nanoseconds.
     Duration(i64),
     /// The name of a type.
     Type(&'static str),
+    /// A list that the expression made.
     List(Rc<Vec<Value<'a>>>),
+    /// A map that the expression made.
     Map(Rc<Vec<(Value<'a>, Value<'a>)>>),
     /// A list or a structure of the object.
     Node(Node<'a>),
+    /// A value that may be absent.
     Optional(Option<Rc<Value<'a>>>),
+    /// A URL.
     Url(Rc<Url>),
+    /// An address.
     Ip(IpAddr),
+    /// A network, and how many of its bits are fixed.
     Cidr(IpAddr, u8),
+    /// An amount of a resource.
     Quantity(Quantity),
+    /// A version.
     Semver(Rc<Semver>),
+    /// A format of texts.
     Format(NamedFormat),
 }
 
-/// A list or a structure with its schema.
+/// A list or a structure, with its schema if it has one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Node<'a> {
+pub struct Node<'a> {
     pub(crate) json: &'a Json,
-    pub(crate) schema: &'a Schema,
+    /// Without one, structures are maps: their keys are as they stand there.
+    pub(crate) schema: Option<&'a Schema>,
     /// Whether it is a whole object, with apiVersion, kind and metadata.
     pub(crate) is_resource: bool,
 }
@@ -69,12 +87,16 @@ impl<'a> Value<'a> {
         Value::List(Rc::new(items))
     }
 
-    pub(crate) fn some(value: Value<'a>) -> Self {
+    /// A value that might have been absent.
+    pub fn some(value: Value<'a>) -> Self {
         Value::Optional(Some(Rc::new(value)))
     }
 
-    /// The value of a part of an object.
-    pub(crate) fn of(json: &'a Json, schema: &'a Schema, is_resource: bool) -> Outcome<Self> {
+    /// The value of a part of an object that a schema describes.
+    ///
+    /// # Errors
+    /// When the schema wants something else there.
+    pub fn of(json: &'a Json, schema: &'a Schema, is_resource: bool) -> Outcome<Self> {
         if json.is_null() {
             return if schema.nullable {
                 Ok(Value::Null)
@@ -94,7 +116,11 @@ impl<'a> Value<'a> {
         let expected = |what: &str| fail(format!("invalid data, expected {what}"));
         match (schema.json_type, json) {
             (Some(JsonType::Object), Json::Object(_)) | (Some(JsonType::Array), Json::Array(_)) => {
-                Ok(Value::Node(Node { json, schema, is_resource: is_resource || schema.embedded }))
+                Ok(Value::Node(Node {
+                    json,
+                    schema: Some(schema),
+                    is_resource: is_resource || schema.embedded,
+                }))
             }
             (Some(JsonType::String), Json::String(text)) => text_of(text, schema),
             (Some(JsonType::Boolean), Json::Bool(value)) => Ok(Value::Bool(*value)),
@@ -114,8 +140,30 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value of JSON that no schema describes: objects are maps, whole numbers are `int`, others `double`.
+    ///
+    /// # Errors
+    /// When there are not enough steps left for a long text.
+    pub fn untyped(json: &'a Json, cost: &mut Cost) -> Outcome<Self> {
+        Ok(match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Value::Int(value),
+                (None, Some(value)) => Value::Uint(value),
+                (None, None) => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            // It is copied.
+            Json::String(text) => {
+                cost.charge_text(text.len())?;
+                Value::text(text)
+            }
+            Json::Array(_) | Json::Object(_) => Value::Node(Node { json, schema: None, is_resource: false }),
+        })
+    }
+
     /// The name of the value's type.
-    pub(crate) fn type_name(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match self {
             Value::Null => "null_type",
             Value::Bool(_) => "bool",
@@ -162,7 +210,7 @@ impl<'a> Value<'a> {
         match self {
             Value::List(items) => Ok(items.to_vec()),
             Value::Node(node) => match node.json {
-                Json::Array(items) => items.iter().map(|item| node.item(item)).collect(),
+                Json::Array(items) => items.iter().map(|item| node.item(item, cost)).collect(),
                 _ => fail("no such overload"),
             },
             _ => fail("no such overload"),
@@ -178,13 +226,13 @@ impl<'a> Value<'a> {
             }
             Value::Node(node @ Node { json: Json::Object(fields), .. }) => {
                 cost.charge(fields.len())?;
-                fields
-                    .iter()
-                    .filter_map(|(name, json)| {
-                        let schema = node.field_schema(name)?;
-                        Some(Value::of(json, schema, false).map(|value| (Value::text(name), value)))
-                    })
-                    .collect()
+                let mut entries = Vec::with_capacity(fields.len());
+                for (name, json) in fields {
+                    if let Some(value) = node.child(name, json, cost) {
+                        entries.push((Value::text(name), value?));
+                    }
+                }
+                Ok(entries)
             }
             list if list.is_list() => {
                 let items = list.items(cost)?;
@@ -198,7 +246,7 @@ impl<'a> Value<'a> {
     /// The field or entry of a name; `None` when there is none.
     pub(crate) fn field(&self, name: &str, cost: &mut Cost) -> Outcome<Option<Value<'a>>> {
         match self {
-            Value::Node(node) => node.field(name),
+            Value::Node(node) => node.field(name, cost),
             Value::Map(_) => self.entry(&Value::text(name), cost),
             Value::Optional(Some(inner)) => inner.field(name, cost),
             Value::Optional(None) => Ok(None),
@@ -235,7 +283,7 @@ impl<'a> Value<'a> {
                     (Value::List(items), Some(index)) => Ok(items.get(index).cloned()),
                     (Value::Node(node), Some(index)) => {
                         let item = node.json.as_array().and_then(|items| items.get(index));
-                        item.map(|item| node.item(item)).transpose()
+                        item.map(|item| node.item(item, cost)).transpose()
                     }
                     _ => Ok(None),
                 }
@@ -245,7 +293,7 @@ impl<'a> Value<'a> {
     }
 
     /// How a value reads in texts.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Value::Text(text) => text.to_string(),
             Value::Int(value) => value.to_string(),
@@ -298,8 +346,9 @@ fn text_of<'a>(text: &str, schema: &Schema) -> Outcome<Value<'a>> {
 }
 
 impl<'a> Node<'a> {
-    fn item(&self, item: &'a Json) -> Outcome<Value<'a>> {
-        match &self.schema.items {
+    fn item(&self, item: &'a Json, cost: &mut Cost) -> Outcome<Value<'a>> {
+        let Some(schema) = self.schema else { return Value::untyped(item, cost) };
+        match &schema.items {
             Some(schema) => Value::of(item, schema, false),
             None => fail("invalid array type, expected Items with a non-empty Schema"),
         }
@@ -307,7 +356,7 @@ impl<'a> Node<'a> {
 
     /// Whether fields have names of rules, not keys as they are.
     fn is_structure(&self) -> bool {
-        self.is_resource || self.schema.each().is_none()
+        self.is_resource || self.schema.is_some_and(|schema| schema.each().is_none())
     }
 
     /// The schema of a property.
@@ -317,15 +366,21 @@ impl<'a> Node<'a> {
         {
             return Some(schema);
         }
-        self.schema.field(name)
+        self.schema?.field(name)
     }
 
-    fn field(&self, name: &str) -> Outcome<Option<Value<'a>>> {
+    /// The value of the property `name`, which is `json`; `None` when rules cannot see it.
+    fn child(&self, name: &str, json: &'a Json, cost: &mut Cost) -> Option<Outcome<Value<'a>>> {
+        if self.schema.is_none() {
+            return Some(Value::untyped(json, cost));
+        }
+        Some(Value::of(json, self.field_schema(name)?, false))
+    }
+
+    fn field(&self, name: &str, cost: &mut Cost) -> Outcome<Option<Value<'a>>> {
         let name = if self.is_structure() { unescape(name) } else { name.to_owned() };
-        let (Some(json), Some(schema)) = (self.json.get(&name), self.field_schema(&name)) else {
-            return Ok(None);
-        };
-        Value::of(json, schema, false).map(Some)
+        let Some(json) = self.json.get(&name) else { return Ok(None) };
+        self.child(&name, json, cost).transpose()
     }
 }
 
@@ -376,7 +431,7 @@ pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>, cost: &mut Cost) -> Outc
     })
 }
 
-/// Structures of one object and its former state: also what the schema does not know.
+/// Structures: also what a schema does not know.
 fn equal_nodes(one: &Node<'_>, other: &Node<'_>, cost: &mut Cost) -> Outcome<bool> {
     let (Json::Object(fields), Json::Object(others)) = (one.json, other.json) else {
         return Ok(false);
@@ -387,15 +442,10 @@ fn equal_nodes(one: &Node<'_>, other: &Node<'_>, cost: &mut Cost) -> Outcome<boo
     }
     for (name, json) in fields {
         let Some(other_json) = others.get(name) else { return Ok(false) };
-        let same = match (one.field_schema(name), other.field_schema(name)) {
-            (Some(schema), Some(other_schema)) => {
-                let value = Value::of(json, schema, false);
-                let other_value = Value::of(other_json, other_schema, false);
-                match (value, other_value) {
-                    (Ok(value), Ok(other_value)) => equal(&value, &other_value, cost)?,
-                    _ => json == other_json,
-                }
-            }
+        let same = match (one.child(name, json, cost), other.child(name, other_json, cost)) {
+            (Some(Ok(value)), Some(Ok(other_value))) => equal(&value, &other_value, cost)?,
+            (Some(Err(error @ (EvalError::RuleCost | EvalError::ObjectCost))), _)
+            | (_, Some(Err(error @ (EvalError::RuleCost | EvalError::ObjectCost)))) => return Err(error),
             _ => json == other_json,
         };
         if !same {
@@ -407,7 +457,7 @@ fn equal_nodes(one: &Node<'_>, other: &Node<'_>, cost: &mut Cost) -> Outcome<boo
 
 fn list_type(value: &Value<'_>) -> Option<ListType> {
     match value {
-        Value::Node(node) => node.schema.list_type,
+        Value::Node(node) => node.schema?.list_type,
         _ => None,
     }
 }
@@ -452,14 +502,14 @@ pub(crate) fn concat<'a>(one: &Value<'a>, other: &Value<'a>, cost: &mut Cost) ->
     let mut all = one.items(cost)?;
     let added = other.items(cost)?;
     match one {
-        Value::Node(Node { schema: Schema { list_type: Some(ListType::Set), .. }, .. }) => {
+        Value::Node(Node { schema: Some(Schema { list_type: Some(ListType::Set), .. }), .. }) => {
             for item in added {
                 if !contains(&all, &item, cost)? {
                     all.push(item);
                 }
             }
         }
-        Value::Node(Node { schema, .. }) if schema.list_type == Some(ListType::Map) => {
+        Value::Node(Node { schema: Some(schema), .. }) if schema.list_type == Some(ListType::Map) => {
             for item in added {
                 let mut place = None;
                 for (index, known) in all.iter().enumerate() {

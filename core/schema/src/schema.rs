@@ -14,12 +14,18 @@ use super::patterns::{self, PatternError};
 
 /// A type of the schema language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JsonType {
+pub enum JsonType {
+    /// A list.
     Array,
+    /// `true` or `false`.
     Boolean,
+    /// A whole number.
     Integer,
+    /// A number.
     Number,
+    /// A structure or a map.
     Object,
+    /// A text.
     String,
 }
 
@@ -36,7 +42,8 @@ impl JsonType {
         })
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As schemas name it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Array => "array",
             Self::Boolean => "boolean",
@@ -50,90 +57,136 @@ impl JsonType {
 
 /// A `format` that is checked.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Format {
-    pub(crate) name: String,
+pub struct Format {
+    /// As the schema has it.
+    pub name: String,
     /// None for formats of numbers, which only say how they are stored.
-    pub(crate) text: Option<TextFormat>,
+    pub text: Option<TextFormat>,
 }
 
 /// `x-kubernetes-list-type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ListType {
+pub enum ListType {
+    /// One value.
     Atomic,
+    /// Of values that differ.
     Set,
+    /// Of structures that differ in their keys.
     Map,
 }
 
 /// What a field without a property of its name may hold.
 #[derive(Debug)]
-pub(crate) enum Additional {
+pub enum Additional {
+    /// Anything.
     Any,
+    /// There is none.
     Nothing,
+    /// What this schema allows.
     Each(Box<Schema>),
 }
 
 /// A limit of numbers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bound {
-    pub(crate) limit: f64,
-    pub(crate) exclusive: bool,
+pub struct Bound {
+    /// The number.
+    pub limit: f64,
+    /// Whether the number itself is beyond the limit.
+    pub exclusive: bool,
 }
 
 /// A pattern with its source.
 #[derive(Debug)]
-pub(crate) struct Pattern {
-    pub(crate) source: String,
-    pub(crate) regex: Result<Regex, PatternError>,
+pub struct Pattern {
+    /// As it is written.
+    pub source: String,
+    /// Compiled, or why it cannot be.
+    pub regex: Result<Regex, PatternError>,
 }
 
 /// One of `x-kubernetes-validations`, as it is written.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RuleText {
-    pub(crate) rule: String,
-    pub(crate) message: String,
-    pub(crate) message_expression: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) field_path: String,
-    pub(crate) optional_old_self: Option<bool>,
+pub struct RuleText {
+    /// The expression; it gives a bool.
+    pub rule: String,
+    /// What errors say; empty: the rule itself.
+    pub message: String,
+    /// An expression that makes the message.
+    pub message_expression: String,
+    /// Why, in one word of the API.
+    pub reason: Option<String>,
+    /// The field that errors name, below the node.
+    pub field_path: String,
+    /// Whether the rule runs without a former state.
+    pub optional_old_self: Option<bool>,
 }
 
 /// A schema node.
 #[derive(Debug, Default)]
-pub(crate) struct Schema {
-    pub(crate) json_type: Option<JsonType>,
-    pub(crate) format: Option<Format>,
-    pub(crate) nullable: bool,
-    pub(crate) has_default: bool,
-    pub(crate) int_or_string: bool,
-    pub(crate) preserve_unknown: bool,
-    pub(crate) embedded: bool,
-    pub(crate) options: Vec<Value>,
-    pub(crate) pattern: Option<Pattern>,
-    pub(crate) max_length: Option<u64>,
-    pub(crate) min_length: Option<u64>,
-    pub(crate) maximum: Option<Bound>,
-    pub(crate) minimum: Option<Bound>,
-    pub(crate) multiple_of: Option<f64>,
-    pub(crate) max_items: Option<u64>,
-    pub(crate) min_items: Option<u64>,
-    pub(crate) max_properties: Option<u64>,
-    pub(crate) min_properties: Option<u64>,
-    pub(crate) required: Vec<String>,
-    pub(crate) properties: BTreeMap<String, Schema>,
-    pub(crate) additional: Option<Additional>,
-    pub(crate) items: Option<Box<Schema>>,
-    pub(crate) all_of: Vec<Schema>,
-    pub(crate) any_of: Vec<Schema>,
-    pub(crate) one_of: Vec<Schema>,
-    pub(crate) not: Option<Box<Schema>>,
-    pub(crate) list_type: Option<ListType>,
-    pub(crate) list_map_keys: Vec<String>,
-    pub(crate) rules: Vec<RuleText>,
+pub struct Schema {
+    /// `type`.
+    pub json_type: Option<JsonType>,
+    /// `format`, when it is one that is known.
+    pub format: Option<Format>,
+    /// Whether `null` is a value.
+    pub nullable: bool,
+    /// Whether there is a default.
+    pub has_default: bool,
+    /// `x-kubernetes-int-or-string`.
+    pub int_or_string: bool,
+    /// `x-kubernetes-preserve-unknown-fields`.
+    pub preserve_unknown: bool,
+    /// `x-kubernetes-embedded-resource`.
+    pub embedded: bool,
+    /// `enum`; empty: any value.
+    pub options: Vec<Value>,
+    /// `pattern`.
+    pub pattern: Option<Pattern>,
+    /// In characters.
+    pub max_length: Option<u64>,
+    /// In characters.
+    pub min_length: Option<u64>,
+    /// The largest number.
+    pub maximum: Option<Bound>,
+    /// The smallest number.
+    pub minimum: Option<Bound>,
+    /// `multipleOf`.
+    pub multiple_of: Option<f64>,
+    /// Of lists.
+    pub max_items: Option<u64>,
+    /// Of lists.
+    pub min_items: Option<u64>,
+    /// Of structures and maps.
+    pub max_properties: Option<u64>,
+    /// Of structures and maps.
+    pub min_properties: Option<u64>,
+    /// Properties that must be there.
+    pub required: Vec<String>,
+    /// By name.
+    pub properties: BTreeMap<String, Schema>,
+    /// `additionalProperties`; absent: nothing is said of them.
+    pub additional: Option<Additional>,
+    /// Of each item of a list.
+    pub items: Option<Box<Schema>>,
+    /// All of these hold as well.
+    pub all_of: Vec<Schema>,
+    /// At least one of these holds as well.
+    pub any_of: Vec<Schema>,
+    /// Exactly one of these holds as well.
+    pub one_of: Vec<Schema>,
+    /// This one does not hold.
+    pub not: Option<Box<Schema>>,
+    /// `x-kubernetes-list-type`.
+    pub list_type: Option<ListType>,
+    /// `x-kubernetes-list-map-keys`.
+    pub list_map_keys: Vec<String>,
+    /// `x-kubernetes-validations`.
+    pub rules: Vec<RuleText>,
 }
 
 impl Schema {
     /// Reads a schema; anything but an object is a schema that allows everything.
-    pub(crate) fn read(json: &Value) -> Schema {
+    pub fn read(json: &Value) -> Schema {
         let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
         let flag = |name: &str| json.get(name).and_then(Value::as_bool).unwrap_or_default();
         let number = |name: &str| json.get(name).and_then(Value::as_f64);
@@ -195,7 +248,7 @@ impl Schema {
     }
 
     /// The names of the types that are allowed, as errors list them.
-    pub(crate) fn types(&self) -> &'static [&'static str] {
+    pub fn types(&self) -> &'static [&'static str] {
         if self.int_or_string {
             return &["integer", "string"];
         }
@@ -211,12 +264,12 @@ impl Schema {
     }
 
     /// The schema of the field `name`, from its property or from those of additional ones.
-    pub(crate) fn field(&self, name: &str) -> Option<&Schema> {
+    pub fn field(&self, name: &str) -> Option<&Schema> {
         self.properties.get(name).or_else(|| self.each())
     }
 
     /// The schema of additional properties, if they have one.
-    pub(crate) fn each(&self) -> Option<&Schema> {
+    pub fn each(&self) -> Option<&Schema> {
         match &self.additional {
             Some(Additional::Each(schema)) => Some(schema),
             _ => None,
@@ -225,7 +278,7 @@ impl Schema {
 
     /// The item of `old` that is the former state of `item`: in a map list the one with the same keys. Items of
     /// other lists have no identity.
-    pub(crate) fn former_item<'a>(&self, old: &'a [Value], item: &Value) -> Option<&'a Value> {
+    pub fn former_item<'a>(&self, old: &'a [Value], item: &Value) -> Option<&'a Value> {
         if self.list_type != Some(ListType::Map) || self.list_map_keys.is_empty() || !item.is_object() {
             return None;
         }
@@ -233,7 +286,7 @@ impl Schema {
     }
 
     /// Whether this node or one below has rules, apart from junctors other than `allOf`.
-    pub(crate) fn has_rules(&self) -> bool {
+    pub fn has_rules(&self) -> bool {
         !self.rules.is_empty()
             || self.items.as_ref().is_some_and(|items| items.has_rules())
             || self.each().is_some_and(Schema::has_rules)
@@ -256,7 +309,7 @@ impl RuleText {
     }
 
     /// What errors call the rule.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         let message = self.message.trim();
         if self.message.is_empty() { self.rule.trim() } else { message }
     }
@@ -286,14 +339,14 @@ fn format(name: &str, json_type: Option<JsonType>) -> Option<Format> {
 }
 
 /// The schema of texts without any rule.
-pub(crate) fn plain_text() -> &'static Schema {
+pub fn plain_text() -> &'static Schema {
     static TEXT: LazyLock<Schema> =
         LazyLock::new(|| Schema { json_type: Some(JsonType::String), ..Schema::default() });
     &TEXT
 }
 
 /// What rules see of `metadata`.
-pub(crate) fn visible_metadata() -> &'static Schema {
+pub fn visible_metadata() -> &'static Schema {
     static METADATA: LazyLock<Schema> = LazyLock::new(|| {
         let text = || Schema { json_type: Some(JsonType::String), ..Schema::default() };
         Schema {

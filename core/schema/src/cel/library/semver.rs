@@ -9,7 +9,7 @@ use super::fail;
 
 /// `1.2.3-rc.1+build`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Semver {
+pub struct Semver {
     numbers: [u64; 3],
     pre: Vec<Identifier>,
 }
