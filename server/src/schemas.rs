@@ -118,16 +118,27 @@ pub(crate) fn outcome_ref() -> Schema {
     one_of_schema(&OUTCOMES)
 }
 
+/// The schemas of filters, whose descriptions `utoipa` takes from nowhere else.
 pub(crate) fn class_schema() -> Schema {
-    one_of_schema(&CLASSES)
+    described(one_of_schema(&CLASSES), "Those of this class, in any case.")
 }
 
 pub(crate) fn sync_status_schema() -> Schema {
-    one_of_schema(&SYNC_STATUSES)
+    described(one_of_schema(&SYNC_STATUSES), "Those in this state, in any case.")
 }
 
 pub(crate) fn health_schema() -> Schema {
-    one_of_schema(&HEALTH_STATUSES)
+    described(one_of_schema(&HEALTH_STATUSES), "Those in this health, in any case.")
+}
+
+fn described(schema: Schema, description: &str) -> Schema {
+    match schema {
+        Schema::Object(mut schema) => {
+            schema.description = Some(description.to_owned());
+            Schema::Object(schema)
+        }
+        schema => schema,
+    }
 }
 
 fn one_of_schema(values: &'static [&'static str]) -> Schema {
