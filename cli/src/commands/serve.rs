@@ -19,7 +19,7 @@ use super::up;
 use crate::arguments;
 use crate::cluster::{self, ClusterOptions, refusal};
 use crate::delivery::{Database, Delivery, External, Settings};
-use crate::lease::Election;
+use crate::lease::{self, Election};
 use crate::oidc::OidcOptions;
 
 /// Where `seaway install` puts it.
@@ -149,9 +149,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let client = Client::try_from(config).into_diagnostic()?;
     check_installed(&client).await?;
 
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let identity = format!("{host}:{}", data_dir.display());
-    let election = Election::new(client.clone(), &options.lease_namespace, identity);
+    let election = Election::new(client.clone(), &options.lease_namespace, lease::place(&data_dir));
     let mut told: Option<Instant> = None;
     let waits = |holder: &str| {
         if told.is_none_or(|told| told.elapsed() >= REMIND) {
@@ -203,7 +201,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     tokio::select! {
         reason = &mut lost => {
             // Another replica may be at work: nothing here may go on.
-            eprintln!("Error: the Lease {}/{} is lost: {reason}", options.lease_namespace, crate::lease::NAME);
+            eprintln!("Error: the Lease {}/{} is lost: {reason}", options.lease_namespace, lease::NAME);
             std::process::exit(1);
         }
         () = &mut asked => {}
