@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use seaway_server::History;
 use seaway_sync::view::{SyncRecord, Trigger};
 
-use super::output::{Cell, Format, Paint, age, document, milliseconds, moment, print, printable, table};
+use super::output::{
+    Cell, Format, Paint, age, document, milliseconds, moment, object, print, printable, table,
+};
 use super::{Which, parameters, path};
 use crate::client::Client;
 
@@ -79,7 +81,7 @@ fn text(paint: Paint, wide: bool, syncs: &[SyncRecord], now: Timestamp) -> Strin
                 sync.commits.iter().map(|c| format!("{} ({})", c.subject, c.author)).collect();
             row.push(Some(commits.join("; ")).as_deref().into());
         }
-        row.push(sync.message.as_str().into());
+        row.push(message(sync).as_str().into());
         row
     };
     let mut head = vec!["ID", if wide { "STARTED" } else { "AGE" }];
@@ -89,6 +91,21 @@ fn text(paint: Paint, wide: bool, syncs: &[SyncRecord], now: Timestamp) -> Strin
     }
     head.push("MESSAGE");
     table(paint, &head, &syncs.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What it said; without that, whose changes in the cluster it put back.
+fn message(sync: &SyncRecord) -> String {
+    if !sync.message.is_empty() {
+        return sync.message.clone();
+    }
+    let mut reverted = sync.objects.iter().filter(|outcome| !outcome.reverted_from.is_empty());
+    let Some(first) = reverted.next() else { return String::new() };
+    let (fields, by) = (first.fields.join(", "), first.reverted_from.join(", "));
+    let more = match reverted.count() {
+        0 => String::new(),
+        count => format!("; and {count} more"),
+    };
+    format!("put back {} {fields}, changed by {by}{more}", object(&first.object))
 }
 
 fn trigger(trigger: Trigger) -> &'static str {
