@@ -84,7 +84,7 @@ fn seaway_follows_the_deployment_repository() {
     let report: Value = serde_json::from_str(&stdout).unwrap();
     let actions: Vec<_> =
         report["objects"].as_array().unwrap().iter().map(|o| o["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["created", "unchanged", "unchanged"], "{stdout}");
+    assert_eq!(actions, ["unchanged", "created", "unchanged"], "{stdout}");
     assert_eq!(report["commit"].as_str().map(str::len), Some(8), "{stdout}");
     eventually("both environments are deployed", || deployed(&k, "staging") && deployed(&k, "production"));
 
@@ -134,4 +134,61 @@ fn a_deployment_repository_gives_nobody_more_rights() {
         assert!(!success && stderr.contains("not a usable repository URL"), "{stderr}");
         assert!(!stderr.contains("ada:secret"), "{stderr}");
     }
+}
+
+#[test]
+fn what_is_refused_leaves_nothing_behind_and_rights_end_with_their_environment() {
+    let repository = Repository::new();
+    let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n";
+    let definitions = format!("{}---\n{}", stack(&repository.url()), environment("staging"));
+    repository.push("main", "First", &[("app/settings.yaml", settings), ("seaway/shop.yaml", &definitions)]);
+    let temporary = tempfile::tempdir().unwrap();
+    let seaway =
+        Seaway::start_with(&temporary.path().join("data"), &["--node", "none", "--poll-interval", "0.2"]);
+    let k = seaway.kubectl();
+    let url = repository.url();
+    let there = || k.ok("get stacks,environments,rolebindings -n seaway -o name").stdout;
+    let refused = |more: &[&str]| {
+        let (success, stdout, stderr) = bootstrap(&seaway, &[&[url.as_str()], more].concat());
+        assert!(!success, "{more:?}: {stdout}");
+        assert!(!stderr.contains("Status {") && !stderr.contains("Some("), "{stderr}");
+        stderr
+    };
+
+    let said = refused(&["--path", "../x", "--name", "b3"]);
+    assert!(said.contains("nothing was changed"), "{said}");
+    assert_eq!(
+        said.matches("Stack.seaway.dev \"b3\" is invalid: spec.components[0].source.path").count(),
+        1,
+        "{said}"
+    );
+    let said = refused(&["--path", "seaway", "--name", "Not_A_Name"]);
+    assert!(said.contains("metadata.name"), "{said}");
+    assert_eq!(there(), "");
+
+    let (success, stdout, stderr) = bootstrap(&seaway, &[&url, "--path", "seaway"]);
+    assert!(success, "{stdout}{stderr}");
+    eventually("staging is deployed", || deployed(&k, "staging"));
+    let said = refused(&["--path", "seaway", "--name", "staging"]);
+    assert!(said.contains("runs the Stack shop in the namespace shop-staging"), "{said}");
+    let said = refused(&["--path", "seaway", "--revision", "nope"]);
+    assert!(said.contains("follows main of") && said.contains("kubectl edit stack deployment"), "{said}");
+    assert!(!there().contains("stack.seaway.dev/staging") && !there().contains("seaway-bootstrap-staging"));
+    k.prints("get stack deployment -n seaway -o jsonpath={.spec.components[0].source.revision}", "main");
+    // Changed on purpose, it is not deployed before that branch is there.
+    let patch = r#"[{"op": "replace", "path": "/spec/components/0/source/revision", "value": "nope"}]"#;
+    let patched =
+        k.args(&["patch", "stack", "deployment", "-n", "seaway", "--type", "json", "-p", patch], "");
+    assert!(patched.success, "{patched:?}");
+    eventually("the branch is missed", || refused(&["--path", "seaway", "--timeout", "2"]).contains("nope"));
+
+    // A folder of other things is deployed, and follows nothing.
+    let said = refused(&["--path", "app", "--name", "b1"]);
+    assert!(said.contains("neither a Stack nor an Environment"), "{said}");
+    k.ok("get rolebinding seaway-bootstrap-b1 -n seaway");
+    k.ok("delete environment b1 -n seaway --wait=false");
+    eventually("its account is no operator any more", || {
+        !k.run("get rolebinding seaway-bootstrap-b1 -n seaway").success
+    });
+    k.ok("get rolebinding seaway-bootstrap-deployment -n seaway");
 }

@@ -124,6 +124,9 @@ spec:
         let history = env.json("history production -o json").to_string();
         history.contains("drift")
     });
+    let (_, history, _) = env.run("history production");
+    let told = "put back .data.color of ConfigMap settings, changed by kubectl-patch";
+    assert!(history.contains(told), "{history}");
 
     // A broken commit is reported with its file; the next good one goes through.
     repository.push("main", "Broken", &[("app/production/settings.yaml", "a: [\n")]);
@@ -149,6 +152,29 @@ spec:
     // A later commit is another release and is not held.
     repository.push("main", "Better", &[("app/production/settings.yaml", &config_map("settings", "black"))]);
     eventually("the next release goes through", || color(&k) == "black");
+}
+
+#[test]
+fn a_question_that_nothing_can_answer_is_told_from_an_empty_answer() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (_seaway, _k, env) = start(&temporary.path().join("data"));
+    for filter in ["--class bogus", "--sync bogus", "--health bogus"] {
+        let (success, stdout, stderr) = env.run(&format!("list {filter}"));
+        assert!(!success && stdout.is_empty() && stderr.contains("possible values"), "{filter}: {stderr}");
+    }
+    for filter in ["--class Production", "--sync synced", "--health degraded"] {
+        assert_eq!(env.json(&format!("list {filter} -o json")), Value::Array(Vec::new()), "{filter}");
+    }
+    for name in ["nope", "seaway/nope"] {
+        let (success, _, stderr) = env.run(&format!("show {name}"));
+        let stderr = support::unwrapped(&stderr);
+        assert!(!success && stderr.contains("there is no environment"), "{stderr}");
+        assert!(stderr.contains("help: `seaway env list` shows those that you may see"), "{stderr}");
+    }
+    let (_, _, stderr) = env.run("show seaway/No_Pe");
+    assert!(stderr.contains("is not the name of an environment"), "{stderr}");
+    let (success, _, stderr) = env.run("plan seaway/nope --revision=");
+    assert!(!success && stderr.contains("--revision"), "{stderr}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use real_kubernetes::{Parts, RealKubernetes};
 use serde_json::{Value, json};
 use serving::{Serve, install};
 use support::person::PASSWORD;
-use support::{Kubectl, eventually, program, unwrapped};
+use support::{Kubectl, Seaway, eventually, program, unwrapped};
 
 fn settings(color: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {{color: {color}}}\n")
@@ -164,6 +164,53 @@ fn of_two_replicas_one_is_active_and_the_other_goes_on_when_it_ends() {
     stderr.read_to_string(&mut line).unwrap();
     assert!(line.contains("is lost: another replica has taken it"), "{line}");
     assert_eq!(holder(), "other");
+}
+
+/// Its first line on standard error.
+fn first_words(child: &mut std::process::Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn beside_seaway_up_another_one_stands_by() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("data");
+    let up = Seaway::start_in(&folder);
+    let k = up.kubectl();
+    let holder = || k.ok("get lease seaway -n seaway-system -o jsonpath={.spec.holderIdentity}").stdout;
+    assert!(holder().starts_with("seaway up on ") && holder().ends_with("/data"), "{}", holder());
+    let mut serve = Serve::spawn(&folder.join("kubeconfig"), &temporary.path().join("other"), &[]);
+    let said = first_words(&mut serve);
+    assert!(
+        said.starts_with("waits: seaway up on ") && said.contains("/data is the active replica"),
+        "{said}"
+    );
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+
+    // What is left behind by a sudden end is its own; what another one has is taken, who ends then.
+    up.kill();
+    let up = Seaway::start_in(&folder);
+    assert!(holder().starts_with("seaway up on "));
+    k.args(
+        &[
+            "patch",
+            "lease",
+            "seaway",
+            "-n",
+            "seaway-system",
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"holderIdentity":"other"}}"#,
+        ],
+        "",
+    );
+    eventually("it is taken back", || holder().starts_with("seaway up on "));
+    assert!(up.terminate().success());
+    let _up = Seaway::start_in(&folder);
+    assert!(holder().starts_with("seaway up on "));
 }
 
 #[test]
@@ -336,6 +383,16 @@ fn what_is_installed_is_plain_yaml_with_few_rights() {
     ] {
         assert!(!may(line), "{line}");
     }
-    let printed = program().args(["install", "--external-url", "seaway.example.com"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&printed.stderr).contains("http"), "{printed:?}");
+    for (option, value, said) in [
+        ("--external-url", "seaway.example.com", "http"),
+        ("--storage", "foo", "such as 10Gi"),
+        ("--image", "", "it is empty"),
+        ("--namespace", "Bad_", "lower-case letters"),
+        ("--namespace", "seaway", "holds Stacks"),
+    ] {
+        let printed = program().args(["install", option, value]).output().unwrap();
+        let stderr = unwrapped(&String::from_utf8(printed.stderr).unwrap());
+        assert!(printed.stdout.is_empty() && printed.status.code() == Some(2), "{option} {value}");
+        assert!(stderr.contains(option) && stderr.contains(said), "{stderr}");
+    }
 }

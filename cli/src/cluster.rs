@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use miette::{IntoDiagnostic, WrapErr};
+use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
 /// Which cluster.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -45,4 +45,26 @@ pub(crate) async fn configuration(options: &ClusterOptions) -> miette::Result<Co
     config.into_diagnostic().wrap_err_with(|| {
         format!("{what} does not say how to reach a cluster: name one with --kubeconfig and --context")
     })
+}
+
+/// What the API refused, in its own words, and what to do. The error of `kube` prints the answer as it came.
+pub(crate) fn refusal(error: kube::Error) -> Report {
+    let status = match error {
+        kube::Error::Api(status) => status,
+        error => return Report::from_err(error),
+    };
+    let message = if status.message.is_empty() {
+        format!("the Kubernetes API answers {} {}", status.code, status.reason)
+    } else {
+        status.message.clone()
+    };
+    let help = match status.code {
+        400 | 422 => "change what it names, and try again",
+        401 => "the credentials of the kubeconfig have ended, or are those of another cluster: get new ones",
+        403 => "ask an administrator of the cluster for this right, or name another account with --context",
+        404 => "look whether it is the cluster that was meant: --context names another one",
+        409 => "somebody else has set this: look at it with `kubectl get -o yaml --show-managed-fields`",
+        _ => "try again in a moment",
+    };
+    miette!(help = help, "{message}")
 }

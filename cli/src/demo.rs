@@ -27,7 +27,7 @@ use serde_json::Value;
 use crate::machine::{MANAGER, Machine};
 
 /// Between two looks at Git when nobody says otherwise: who pushes for the first time waits for the screen.
-pub(crate) const POLL_INTERVAL: f64 = 2.0;
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Where Stacks and shared Environments live.
 const NAMESPACE: &str = "seaway";
 /// The environments, and the hosts of their pages.

@@ -22,8 +22,10 @@ use seaway_server::Counted;
 use seaway_workloads::Workloads;
 use serde_json::{Value, json};
 
+use crate::commands::serve;
 use crate::delivery::{Delivery, Settings};
 use crate::kubeconfig;
+use crate::lease::{self, Kept};
 use crate::node_streams::Streams;
 use crate::rights;
 
@@ -63,6 +65,7 @@ pub(crate) struct Machine {
     pub(crate) gateway: Gateway,
     workloads: Workloads,
     pub(crate) delivery: Delivery,
+    lease: Kept,
     /// Why no pods run, when they should.
     pub(crate) without_node: Option<String>,
     node: Option<Arc<Node>>,
@@ -72,6 +75,7 @@ struct Parts {
     gateway: Gateway,
     workloads: Workloads,
     delivery: Delivery,
+    lease: Kept,
     node: Option<Arc<Node>>,
     without_node: Option<String>,
 }
@@ -83,8 +87,8 @@ impl Machine {
         server_options.listen = Some(options.kube);
         let server = ApiServer::start(server_options).await.into_diagnostic()?;
         match Self::parts(&server, options).await {
-            Ok(Parts { gateway, workloads, delivery, node, without_node }) => {
-                Ok(Self { server, gateway, workloads, delivery, without_node, node })
+            Ok(Parts { gateway, workloads, delivery, lease, node, without_node }) => {
+                Ok(Self { server, gateway, workloads, delivery, lease, without_node, node })
             }
             Err(error) => {
                 server.stop().await;
@@ -139,9 +143,11 @@ impl Machine {
                 authority: Some(server.ca_pem().to_owned()),
             }),
         };
+        // A `seaway serve` beside it stands by.
+        let lease = Kept::take(account("lease"), serve::NAMESPACE, &lease::place(&options.data_dir)).await;
         let delivery =
             Delivery::start(settings, account("sync"), account("copier"), account("server"), people).await?;
-        Ok(Parts { gateway, workloads, delivery, node, without_node })
+        Ok(Parts { gateway, workloads, delivery, lease, node, without_node })
     }
 
     /// Whether pods run here.
@@ -152,6 +158,7 @@ impl Machine {
     /// Stops everything; returns when all is on disk.
     pub(crate) async fn stop(self) {
         self.delivery.stop().await;
+        self.lease.give_back().await;
         self.gateway.shutdown().await;
         self.workloads.shutdown().await;
         if let Some(node) = self.node.and_then(Arc::into_inner) {
@@ -220,6 +227,7 @@ fn installed() -> Vec<Value> {
     objects.extend(bound("sync", &rights::sync()));
     objects.extend(bound("copier", &seaway_sync::copier_rules()));
     objects.extend(bound("server", &rights::server()));
+    objects.extend(bound("lease", &rights::own_lease()));
     objects.extend(seaway_sync::copy_roles());
     objects.extend(seaway_server::cluster_roles());
     objects.extend(seaway_server::group_bindings());
@@ -228,6 +236,9 @@ fn installed() -> Vec<Value> {
     let labels = json!({"app.kubernetes.io/part-of": "seaway"});
     objects.push(
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "seaway", "labels": labels}}),
+    );
+    objects.push(
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": serve::NAMESPACE, "labels": labels}}),
     );
     objects
 }

@@ -6,6 +6,7 @@
 //! Start reading in [`commands`]; each command has its file.
 
 mod archive;
+mod arguments;
 mod certificate;
 mod client;
 mod cluster;

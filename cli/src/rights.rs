@@ -83,3 +83,11 @@ pub(crate) fn sync() -> Vec<Value> {
 pub(crate) fn lease() -> Vec<Value> {
     vec![rule("coordination.k8s.io", &["leases"], &["create", "get", "update"])]
 }
+
+/// The same for the part of one machine that keeps it, by its name, since it may lie in a namespace that is made anew.
+pub(crate) fn own_lease() -> Vec<Value> {
+    const GROUP: &str = "coordination.k8s.io";
+    let mut named = rule(GROUP, &["leases"], &["get", "update"]);
+    named["resourceNames"] = json!([crate::lease::NAME]);
+    vec![rule(GROUP, &["leases"], &["create"]), named]
+}

@@ -173,7 +173,10 @@ impl From<seaway_sync::Error> for Problem {
         use seaway_sync::Error;
         let detail = error.to_string();
         match error {
-            Error::NoEnvironment(_) => Self::not_found(detail),
+            Error::NoEnvironment(key) => {
+                let detail = format!("there is no environment {key}");
+                Self::not_found(detail).help("`seaway env list` shows those that you may see")
+            }
             Error::NoRelease(_) | Error::Superseded => Self::conflict(detail),
             Error::Records(_) => Self::internal(detail),
             Error::Stopping | Error::Cluster { code: 0, .. } => Self::unavailable(detail),

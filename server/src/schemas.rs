@@ -13,6 +13,14 @@ use utoipa::openapi::schema::{ArrayBuilder, Schema};
 const TRIGGERS: [&str; 5] = ["release", "drift", "person", "rollback", "retry"];
 const OUTCOMES: [&str; 5] = ["running", "succeeded", "failed", "superseded", "cancelled"];
 
+/// What an environment is for.
+pub(crate) const CLASSES: [&str; 4] = ["production", "staging", "preview", "personal"];
+/// Whether what runs is what Git says.
+pub(crate) const SYNC_STATUSES: [&str; 3] = ["Synced", "OutOfSync", "Unknown"];
+/// How well something runs, from best to worst.
+pub(crate) const HEALTH_STATUSES: [&str; 6] =
+    ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"];
+
 /// Every shape by its name.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
     let mut all = vec![
@@ -110,6 +118,29 @@ pub(crate) fn outcome_ref() -> Schema {
     one_of_schema(&OUTCOMES)
 }
 
+/// The schemas of filters, whose descriptions `utoipa` takes from nowhere else.
+pub(crate) fn class_schema() -> Schema {
+    described(one_of_schema(&CLASSES), "Those of this class, in any case.")
+}
+
+pub(crate) fn sync_status_schema() -> Schema {
+    described(one_of_schema(&SYNC_STATUSES), "Those in this state, in any case.")
+}
+
+pub(crate) fn health_schema() -> Schema {
+    described(one_of_schema(&HEALTH_STATUSES), "Those in this health, in any case.")
+}
+
+fn described(schema: Schema, description: &str) -> Schema {
+    match schema {
+        Schema::Object(mut schema) => {
+            schema.description = Some(description.to_owned());
+            Schema::Object(schema)
+        }
+        schema => schema,
+    }
+}
+
 fn one_of_schema(values: &'static [&'static str]) -> Schema {
     use utoipa::openapi::schema::{ObjectBuilder, Type};
     let values = Some(values.iter().copied());
@@ -171,12 +202,11 @@ fn any(description: &str) -> Value {
 }
 
 fn sync_status() -> Value {
-    one_of("Whether what runs is what Git says.", &["Synced", "OutOfSync", "Unknown"])
+    one_of("Whether what runs is what Git says.", &SYNC_STATUSES)
 }
 
 fn health_status() -> Value {
-    let values = ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"];
-    one_of("How well it runs.", &values)
+    one_of("How well it runs.", &HEALTH_STATUSES)
 }
 
 fn action() -> Value {
@@ -201,7 +231,7 @@ fn summary() -> Vec<(&'static str, Value)> {
     vec![
         ("name", text("Name.")),
         ("namespace", text("Namespace of the Environment.")),
-        ("class", one_of("What it is for.", &["production", "staging", "preview", "personal"])),
+        ("class", one_of("What it is for.", &CLASSES)),
         ("stack", text("The stack.")),
         ("release", maybe_text("What was last applied as a whole.")),
         ("revision", maybe_text("Its commits, shortened.")),

@@ -157,7 +157,9 @@ async fn a_page_holds_what_one_may_see_and_asks_for() {
         ("name=copy", &all[2..]),
         ("stack=other", &[][..]),
         ("class=staging&search=PROD", &all[..1]),
+        ("class=STAGING&search=PROD", &all[..1]),
         ("sync=Synced", &[]),
+        ("health=degraded&sync=synced", &[]),
     ] {
         assert_eq!(names(&list("admin", query).await), expected, "{query}");
     }
@@ -176,6 +178,12 @@ async fn a_page_holds_what_one_may_see_and_asks_for() {
             (400, PROBLEM_MEDIA_TYPE),
             "{bad}"
         );
+    }
+    for field in ["class", "sync", "health"] {
+        let answer = world.get("admin", &format!("/api/v1/environments?{field}=bogus")).await;
+        let said = answer.body["detail"].as_str().unwrap();
+        let expected = format!("{field}: \"bogus\" is none of ");
+        assert!(answer.status == 400 && said.starts_with(&expected), "{said}");
     }
     world.stop().await;
 }
@@ -239,6 +247,8 @@ async fn a_person_deploys_looks_ahead_and_goes_back() {
 
     // A branch is looked at, and nothing changes.
     repository.commit("change", "2");
+    let empty = world.get("viewer", &format!("{STAGING}/plan?revision=")).await;
+    assert!(empty.status == 400 && empty.body["detail"].as_str().unwrap().starts_with("revision:"));
     let plan = world.get("viewer", &format!("{STAGING}/plan?revision=change")).await.body;
     let changed = &plan["objects"][0];
     assert_eq!(changed["action"], "change", "{plan}");

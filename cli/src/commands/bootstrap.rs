@@ -1,26 +1,32 @@
 //! `seaway bootstrap`: Seaway follows the deployment repository, which holds Stacks and Environments.
 //!
 //! The repository is followed like any other: by a Stack of one component and an Environment in the namespace of shared
-//! environments. Its account gets the rights of an operator there, and nothing elsewhere.
+//! environments. Its account gets the rights of an operator there, and nothing elsewhere; the binding belongs to the
+//! Environment and goes with it.
+//!
+//! Everything is tried as a dry run before anything is written: what is refused leaves nothing behind.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use miette::{IntoDiagnostic, WrapErr, miette};
-use seaway_api::{Environment, SHARED_NAMESPACE, Stack};
+use seaway_api::{ENVIRONMENT_LABEL, Environment, SHARED_NAMESPACE, Stack};
 use seaway_git::{RepositoryUrl, Revision};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::env::output::{Format, document, print, printable};
-use crate::cluster::{self, ClusterOptions};
+use crate::cluster::{self, ClusterOptions, refusal};
 
+const API_VERSION: &str = "seaway.dev/v1alpha1";
 /// Whose fields they are.
 const MANAGER: &str = "seaway-bootstrap";
+/// What is followed when nobody says otherwise.
+const REVISION: &str = "main";
 /// Between two looks at the Environment.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -43,9 +49,9 @@ pub(crate) struct Options {
     /// Folder in it that holds Stacks and Environments
     #[arg(long, value_name = "PATH")]
     path: String,
-    /// Branch, tag or commit that is followed
-    #[arg(long, default_value = "main")]
-    revision: String,
+    /// Branch, tag or commit to follow [default: the one that is followed already, else main]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    revision: Option<String>,
     /// Name of the Stack and the Environment that follow it
     #[arg(long, default_value = "deployment")]
     name: String,
@@ -71,6 +77,8 @@ pub(crate) struct Options {
 struct Applied {
     object: String,
     action: &'static str,
+    #[serde(skip)]
+    uid: Option<String>,
 }
 
 /// What was done.
@@ -87,42 +95,62 @@ struct Report {
     commit: Option<String>,
 }
 
+/// What is to be followed.
+struct Followed<'a> {
+    name: &'a str,
+    url: String,
+    path: &'a str,
+    revision: String,
+}
+
 /// Applies what follows the repository, and waits for it.
 pub(crate) async fn run(options: &Options) -> miette::Result<ExitCode> {
     let url: RepositoryUrl = options.repository.parse().into_diagnostic()?;
-    let _: Revision = options.revision.parse().into_diagnostic()?;
+    if let Some(revision) = &options.revision {
+        let _: Revision = revision.parse().into_diagnostic()?;
+    }
     let client = cluster::client(&options.cluster).await?;
     check_installed(&client).await?;
-    check_free(&client, options, &url.to_string()).await?;
+    let revision = check_stack(&client, options, &url).await?;
+    let followed = Followed { name: &options.name, url: url.to_string(), path: &options.path, revision };
+    let uid = check_environment(&client, &followed).await?;
     let mut objects = Vec::new();
-    for object in wanted(options, &url.to_string()) {
-        let applied = apply(&client, &object, options.dry_run).await?;
-        if options.output == Format::Table || options.output == Format::Wide {
-            let suffix = if options.dry_run { " (server dry run)" } else { "" };
-            print(&format!("{} {}{suffix}\n", applied.object, applied.action))?;
-        }
-        objects.push(applied);
+    for object in [followed.environment(), followed.binding(uid.as_deref()), followed.stack()] {
+        let tried = apply(&client, &object, true).await;
+        objects.push(tried.wrap_err("nothing was changed, since not all of it would be accepted")?);
+    }
+    if !options.dry_run {
+        // Nothing happens in an Environment before its Stack is there: its account has its rights by then.
+        let environment = apply(&client, &followed.environment(), false).await?;
+        let binding = apply(&client, &followed.binding(environment.uid.as_deref()), false).await?;
+        let stack = apply(&client, &followed.stack(), false).await?;
+        objects = vec![environment, binding, stack];
+    }
+    let for_people = matches!(options.output, Format::Table | Format::Wide);
+    if for_people {
+        let suffix = if options.dry_run { " (server dry run)" } else { "" };
+        let lines = objects.iter().map(|applied| format!("{} {}{suffix}\n", applied.object, applied.action));
+        print(&lines.collect::<String>())?;
     }
     let mut report = Report {
-        repository: url.to_string(),
+        repository: followed.url.clone(),
         path: options.path.clone(),
-        revision: options.revision.clone(),
+        revision: followed.revision.clone(),
         dry_run: options.dry_run,
         objects,
         commit: None,
     };
     if !options.dry_run && !options.no_wait {
-        report.commit = Some(wait(&client, options).await?);
+        report.commit = Some(wait(&client, &followed, options.timeout).await?);
+        check_content(&client, &followed).await?;
     }
     match options.output {
         Format::Json | Format::Yaml => print(&document(options.output, &report)?)?,
         Format::Name => print(&report.objects.iter().map(|o| format!("{}\n", o.object)).collect::<String>())?,
         Format::Table | Format::Wide => {
             if let Some(commit) = &report.commit {
-                print(&format!(
-                    "{}/{} is deployed from {url} at {commit}\n",
-                    SHARED_NAMESPACE, options.name
-                ))?;
+                let name = &options.name;
+                print(&format!("{SHARED_NAMESPACE}/{name} is deployed from {url} at {commit}\n"))?;
             }
         }
     }
@@ -132,57 +160,111 @@ pub(crate) async fn run(options: &Options) -> miette::Result<ExitCode> {
 /// Says what to do where Seaway is not installed.
 async fn check_installed(client: &Client) -> miette::Result<()> {
     let environments: Api<Environment> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
-    match environments.list_metadata(&kube::api::ListParams::default().limit(1)).await {
+    match environments.list_metadata(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Err(miette!(
             help = "start it with `seaway up`, or install it with `seaway install | kubectl apply -f -`",
             "Seaway is not installed in this cluster"
         )),
-        Err(error) => Err(error).into_diagnostic().wrap_err("the cluster cannot be asked for Environments"),
+        Err(error) => Err(refusal(error)).wrap_err("the cluster cannot be asked for Environments"),
     }
 }
 
-/// Another repository of the same name would take the place of this one, and what it deploys would be deleted.
-async fn check_free(client: &Client, options: &Options, url: &str) -> miette::Result<()> {
-    let stacks: Api<Stack> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
-    let Some(found) = stacks.get_opt(&options.name).await.into_diagnostic()? else { return Ok(()) };
-    let source = found.spec.components.first().map(|component| &component.source);
-    let same = |repo: &str, path: &str| repo == url && path == options.path;
-    if found.spec.components.len() == 1 && source.is_some_and(|source| same(&source.repo, &source.path)) {
-        return Ok(());
-    }
-    let follows = source.map_or("nothing".to_owned(), |s| format!("{} of {}", s.path, s.repo));
-    Err(miette!(
-        help = format!(
-            "choose another --name to follow both; or change it with `kubectl edit stack {} -n {SHARED_NAMESPACE}`: what is \
-             not in the other repository is then deleted",
-            options.name
-        ),
-        "the Stack {SHARED_NAMESPACE}/{} follows {follows} already",
-        options.name
-    ))
-}
-
-/// Rights, Stack and Environment, in the order in which they need each other.
-fn wanted(options: &Options, url: &str) -> [Value; 3] {
-    const RBAC: &str = "rbac.authorization.k8s.io";
+/// Another repository of the same name would take the place of this one, and what it deploys would be deleted; the same
+/// holds for another folder, and for another revision. Gives the revision that is to be followed.
+async fn check_stack(client: &Client, options: &Options, url: &RepositoryUrl) -> miette::Result<String> {
     let name = &options.name;
-    let metadata = |name: &str| {
-        json!({"name": name, "namespace": SHARED_NAMESPACE,
-        "labels": {"app.kubernetes.io/managed-by": MANAGER}})
+    let stacks: Api<Stack> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    let found = stacks.get_opt(name).await.map_err(refusal)?;
+    let asked = options.revision.clone();
+    let Some(found) = found else { return Ok(asked.unwrap_or_else(|| REVISION.to_owned())) };
+    let source = found.spec.components.first().map(|component| &component.source);
+    let same = source.filter(|source| {
+        let repository = source.repo.parse::<RepositoryUrl>();
+        found.spec.components.len() == 1
+            && repository.is_ok_and(|repository| repository == *url)
+            && source.path == options.path
+    });
+    let Some(same) = same else {
+        let follows = source.map_or("nothing".to_owned(), |s| format!("{} of {}", s.path, s.repo));
+        return Err(miette!(
+            help = format!(
+                "choose another --name to follow both; or change it with `kubectl edit stack {name} -n {SHARED_NAMESPACE}`: \
+                 what is not in the other repository is then deleted"
+            ),
+            "the Stack {SHARED_NAMESPACE}/{name} follows {follows} already"
+        ));
     };
-    [
-        json!({"apiVersion": format!("{RBAC}/v1"), "kind": "RoleBinding",
-            "metadata": metadata(&format!("seaway-bootstrap-{name}")),
+    let followed = same.revision.as_deref().unwrap_or("HEAD");
+    match asked {
+        Some(asked) if asked != followed => Err(miette!(
+            help = format!(
+                "change it with `kubectl edit stack {name} -n {SHARED_NAMESPACE}`: what is not in the other revision is then \
+                 deleted"
+            ),
+            "the Stack {SHARED_NAMESPACE}/{name} follows {followed} of {url} already, not {asked}"
+        )),
+        _ => Ok(followed.to_owned()),
+    }
+}
+
+/// An Environment of that name that is something else stays what it is. Gives the identity of the one that is there.
+async fn check_environment(client: &Client, followed: &Followed<'_>) -> miette::Result<Option<String>> {
+    let environments: Api<Environment> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    let name = followed.name;
+    let Some(found) = environments.get_opt(name).await.map_err(refusal)? else { return Ok(None) };
+    if found.metadata.deletion_timestamp.is_some() {
+        return Err(miette!(
+            help = format!(
+                "wait for its end (`seaway env show {name}` says for what it waits), or choose another --name"
+            ),
+            "the Environment {SHARED_NAMESPACE}/{name} is being deleted"
+        ));
+    }
+    let spec = &found.spec;
+    if spec.copy_of.is_some() || spec.stack != name || spec.destination.namespace != SHARED_NAMESPACE {
+        let runs = match &spec.copy_of {
+            Some(of) => format!("is a copy of {of}"),
+            None => format!("runs the Stack {} in the namespace {}", spec.stack, spec.destination.namespace),
+        };
+        return Err(miette!(
+            help = "choose another --name",
+            "there is an Environment {SHARED_NAMESPACE}/{name} already, which {runs}"
+        ));
+    }
+    Ok(found.metadata.uid)
+}
+
+impl Followed<'_> {
+    fn metadata(&self, name: &str) -> Value {
+        json!({"name": name, "namespace": SHARED_NAMESPACE, "labels": {"app.kubernetes.io/managed-by": MANAGER}})
+    }
+
+    fn environment(&self) -> Value {
+        json!({"apiVersion": API_VERSION, "kind": "Environment", "metadata": self.metadata(self.name),
+            "spec": {"stack": self.name, "class": "production", "destination": {"namespace": SHARED_NAMESPACE},
+                "sync": {"automated": true, "prune": true, "selfHeal": true}}})
+    }
+
+    /// The rights of the Environment's account, which end with it: another one of that name gets none of them.
+    fn binding(&self, environment: Option<&str>) -> Value {
+        const RBAC: &str = "rbac.authorization.k8s.io";
+        let name = self.name;
+        let mut metadata = self.metadata(&format!("seaway-bootstrap-{name}"));
+        if let Some(uid) = environment {
+            metadata["ownerReferences"] =
+                json!([{"apiVersion": API_VERSION, "kind": "Environment", "name": name, "uid": uid}]);
+        }
+        json!({"apiVersion": format!("{RBAC}/v1"), "kind": "RoleBinding", "metadata": metadata,
             "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "seaway-operator"},
-            "subjects": [{"kind": "ServiceAccount", "name": format!("seaway-{name}"), "namespace": SHARED_NAMESPACE}]}),
-        json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack", "metadata": metadata(name),
+            "subjects": [{"kind": "ServiceAccount", "name": format!("seaway-{name}"), "namespace": SHARED_NAMESPACE}]})
+    }
+
+    fn stack(&self) -> Value {
+        json!({"apiVersion": API_VERSION, "kind": "Stack", "metadata": self.metadata(self.name),
             "spec": {"components": [{"name": "deployment",
-                "source": {"repo": url, "path": options.path, "revision": options.revision}}]}}),
-        json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Environment", "metadata": metadata(name),
-            "spec": {"stack": name, "class": "production", "destination": {"namespace": SHARED_NAMESPACE},
-                "sync": {"automated": true, "prune": true, "selfHeal": true}}}),
-    ]
+                "source": {"repo": self.url, "path": self.path, "revision": self.revision}}]}})
+    }
 }
 
 async fn apply(client: &Client, object: &Value, dry_run: bool) -> miette::Result<Applied> {
@@ -194,51 +276,138 @@ async fn apply(client: &Client, object: &Value, dry_run: bool) -> miette::Result
     let name = text("/metadata/name");
     let shown = format!("{}.{}/{name}", types.kind.to_lowercase(), gvk.group);
     let what = || format!("{shown} could not be applied");
-    let before = api.get_opt(&name).await.into_diagnostic().wrap_err_with(what)?;
+    let before = api.get_opt(&name).await.map_err(refusal).wrap_err_with(what)?;
     let params = PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let after =
-        api.patch(&name, &params, &Patch::Apply(object)).await.into_diagnostic().wrap_err_with(what)?;
+        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(refusal).wrap_err_with(what)?;
     // Its revision also rises by a status that is written meanwhile, which is nothing that was applied.
     let content = |object: &DynamicObject| {
         let mut data = object.data.clone();
         if let Some(fields) = data.as_object_mut() {
             fields.remove("status");
         }
-        (data, object.metadata.labels.clone(), object.metadata.annotations.clone())
+        let metadata = &object.metadata;
+        (data, metadata.labels.clone(), metadata.annotations.clone(), metadata.owner_references.clone())
     };
     let action = match before {
         None => "created",
         Some(before) if content(&before) == content(&after) => "unchanged",
         Some(_) => "configured",
     };
-    Ok(Applied { object: shown, action })
+    Ok(Applied { object: shown, action, uid: after.metadata.uid })
 }
 
 /// Waits until the Environment is synced at what the repository says; the commit.
-async fn wait(client: &Client, options: &Options) -> miette::Result<String> {
-    let api: Api<Environment> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+async fn wait(client: &Client, followed: &Followed<'_>, timeout: u64) -> miette::Result<String> {
+    let environments: Api<Environment> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    let stacks: Api<Stack> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
     let began = Instant::now();
     let mut told = String::new();
     loop {
-        let environment = api.get(&options.name).await.into_diagnostic()?;
-        let status = environment.status.unwrap_or_default();
-        let observed = status.observed_generation >= environment.metadata.generation;
-        if observed && status.sync.as_deref() == Some("Synced") {
-            return Ok(status.revision.unwrap_or_default());
-        }
-        let message = status.message.unwrap_or_else(|| "Seaway has not looked at it yet".to_owned());
+        let environment = environments.get(followed.name).await.map_err(refusal)?;
+        let stack = stacks.get(followed.name).await.map_err(refusal)?;
+        let message = match state(&environment, &stack, &followed.url) {
+            State::Deployed(commit) => return Ok(commit),
+            State::Waiting(message) => message,
+        };
         if message != told {
             eprintln!("{:6.1} s  {}", began.elapsed().as_secs_f64(), printable(&message));
             told = message;
         }
-        if began.elapsed() >= Duration::from_secs(options.timeout) {
+        if began.elapsed() >= Duration::from_secs(timeout) {
+            let name = followed.name;
             return Err(miette!(
-                help =
-                    format!("`seaway env show {}` tells more; run this again to go on waiting", options.name),
-                "it is not deployed after {} s: {told}",
-                options.timeout
+                help = format!("`seaway env show {name}` tells more; run this again to go on waiting"),
+                "it is not deployed after {timeout} s: {told}"
             ));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// How far it is.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// At this commit.
+    Deployed(String),
+    /// For what.
+    Waiting(String),
+}
+
+/// What both statuses say, as far as they are about the specs as they are now: what was written a moment ago may not have
+/// been looked at.
+fn state(environment: &Environment, stack: &Stack, url: &str) -> State {
+    let nothing = || State::Waiting("Seaway has not looked at it yet".to_owned());
+    let (Some(followed), Some(status)) = (&stack.status, &environment.status) else { return nothing() };
+    if followed.observed_generation < stack.metadata.generation
+        || status.observed_generation < environment.metadata.generation
+    {
+        return nothing();
+    }
+    let ready = followed.conditions.iter().find(|condition| condition.type_ == "Ready");
+    if let Some(not) = ready.filter(|ready| ready.status != "True") {
+        return State::Waiting(not.message.clone());
+    }
+    let synced = status.sync.as_deref() == Some("Synced");
+    if ready.is_some() && synced && status.components.iter().any(|component| component.repo == url) {
+        return State::Deployed(status.revision.clone().unwrap_or_default());
+    }
+    status.message.clone().map_or_else(nothing, State::Waiting)
+}
+
+/// A folder without Stacks and Environments is another one than was meant, or not filled yet.
+async fn check_content(client: &Client, followed: &Followed<'_>) -> miette::Result<()> {
+    let name = followed.name;
+    let deployed = ListParams::default().labels(&format!("{ENVIRONMENT_LABEL}={name}")).limit(1);
+    let stacks: Api<Stack> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    let environments: Api<Environment> = Api::namespaced(client.clone(), SHARED_NAMESPACE);
+    if !stacks.list_metadata(&deployed).await.map_err(refusal)?.items.is_empty()
+        || !environments.list_metadata(&deployed).await.map_err(refusal)?.items.is_empty()
+    {
+        return Ok(());
+    }
+    Err(miette!(
+        help = format!(
+            "name the folder with Stacks and Environments by --path, after `seaway env delete {name}` has taken back what \
+             this one deployed and `kubectl delete stack {name} -n {SHARED_NAMESPACE}`; or push them to it"
+        ),
+        "{} of {} is deployed at {}, and holds neither a Stack nor an Environment: nothing follows from it",
+        followed.path,
+        followed.url,
+        followed.revision
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Both objects at their second generation, looked at as the generations say.
+    fn seen(stack: i64, environment: i64, ready: &str, sync: &str) -> State {
+        let condition = json!({"type": "Ready", "status": ready, "reason": "r", "message": "no branch nope",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let stack = json!({"apiVersion": API_VERSION, "kind": "Stack", "metadata": {"name": "d", "generation": 2},
+            "spec": {}, "status": {"observedGeneration": stack, "conditions": [condition]}});
+        let environment = json!({"apiVersion": API_VERSION, "kind": "Environment",
+            "metadata": {"name": "d", "generation": 2}, "spec": {},
+            "status": {"observedGeneration": environment, "sync": sync, "revision": "1dd248ff", "message": "syncing",
+                "components": [{"name": "deployment", "repo": "file:///d.git", "commit": "1dd248ff"}]}});
+        let [stack, environment] = [stack, environment].map(|object| object.to_string());
+        state(
+            &serde_json::from_str(&environment).unwrap(),
+            &serde_json::from_str(&stack).unwrap(),
+            "file:///d.git",
+        )
+    }
+
+    #[test]
+    fn a_status_from_before_the_change_is_not_believed() {
+        let waiting = |text: &str| State::Waiting(text.to_owned());
+        assert_eq!(seen(2, 2, "True", "Synced"), State::Deployed("1dd248ff".to_owned()));
+        assert_eq!(seen(1, 2, "True", "Synced"), waiting("Seaway has not looked at it yet"));
+        assert_eq!(seen(2, 1, "True", "Synced"), waiting("Seaway has not looked at it yet"));
+        assert_eq!(seen(2, 2, "False", "Synced"), waiting("no branch nope"));
+        assert_eq!(seen(2, 2, "True", "Unknown"), waiting("syncing"));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::env::output::print;
 use super::serve::{COPIER, NAMESPACE};
+use crate::arguments;
 use crate::delivery::External;
 use crate::machine::bound;
 use crate::rights;
@@ -27,16 +28,17 @@ the namespace seaway. Its account may read everything, impersonate, and bind rig
 environments: whoever may start pods in its namespace, or write Stacks, is as mighty as that.")]
 pub(crate) struct Options {
     /// Namespace of Seaway itself
-    #[arg(long, default_value = NAMESPACE, value_name = "NAMESPACE")]
+    #[arg(long, default_value = NAMESPACE, value_name = "NAMESPACE", value_parser = own_namespace)]
     namespace: String,
     /// Image with this program, git and ssh
-    #[arg(long, default_value = concat!("seaway:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
+    #[arg(long, default_value = concat!("seaway:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE",
+        value_parser = arguments::image)]
     image: String,
     /// How people reach it, through an Ingress or a Gateway of yours
     #[arg(long, value_name = "URL")]
     external_url: Option<External>,
     /// Size of the volume with mirrors, history and accounts
-    #[arg(long, default_value = "10Gi", value_name = "QUANTITY")]
+    #[arg(long, default_value = "10Gi", value_name = "QUANTITY", value_parser = arguments::size)]
     storage: String,
     /// Kinds, namespaces and rights alone, without Deployment, volume and Service
     #[arg(long)]
@@ -47,6 +49,16 @@ pub(crate) struct Options {
     /// Further arguments of `seaway serve`, after --
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
+}
+
+/// Not the one in which operators write: whoever may start pods beside Seaway is as mighty as it.
+fn own_namespace(text: &str) -> Result<String, String> {
+    match arguments::namespace(text)? {
+        name if name == seaway_api::SHARED_NAMESPACE => {
+            Err(format!("{name} holds Stacks and shared Environments: Seaway itself needs another one"))
+        }
+        name => Ok(name),
+    }
 }
 
 pub(crate) fn run(options: &Options) -> miette::Result<ExitCode> {

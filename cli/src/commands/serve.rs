@@ -16,9 +16,10 @@ use seaway_server::{Identity, Kubernetes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::up;
-use crate::cluster::{self, ClusterOptions};
+use crate::arguments;
+use crate::cluster::{self, ClusterOptions, refusal};
 use crate::delivery::{Database, Delivery, External, Settings};
-use crate::lease::Election;
+use crate::lease::{self, Election};
 use crate::oidc::OidcOptions;
 
 /// Where `seaway install` puts it.
@@ -66,8 +67,9 @@ pub(crate) struct Options {
     #[arg(long, env = "SEAWAY_INSECURE")]
     insecure: bool,
     /// Seconds between two looks at a Git repository
-    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value_t = 30.0)]
-    poll_interval: f64,
+    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", default_value = "30",
+        value_parser = arguments::poll_interval)]
+    poll_interval: Duration,
     /// Days after which events and syncs are forgotten; what runs and where one can go back to stays [default: never]
     #[arg(long, env = "SEAWAY_KEEP_HISTORY", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     keep_history: Option<u32>,
@@ -81,7 +83,8 @@ pub(crate) struct Options {
     #[arg(long = "allow-outgoing", env = "SEAWAY_ALLOW_OUTGOING", value_enum, value_delimiter = ',')]
     outgoing: Vec<Outgoing>,
     /// Namespace of the Lease
-    #[arg(long, env = "SEAWAY_LEASE_NAMESPACE", value_name = "NAMESPACE", default_value = NAMESPACE)]
+    #[arg(long, env = "SEAWAY_LEASE_NAMESPACE", value_name = "NAMESPACE", default_value = NAMESPACE,
+        value_parser = arguments::namespace)]
     lease_namespace: String,
     #[command(flatten)]
     log: up::LogOptions,
@@ -146,9 +149,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let client = Client::try_from(config).into_diagnostic()?;
     check_installed(&client).await?;
 
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let identity = format!("{host}:{}", data_dir.display());
-    let election = Election::new(client.clone(), &options.lease_namespace, identity);
+    let election = Election::new(client.clone(), &options.lease_namespace, lease::place(&data_dir));
     let mut told: Option<Instant> = None;
     let waits = |holder: &str| {
         if told.is_none_or(|told| told.elapsed() >= REMIND) {
@@ -169,9 +170,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         listen: options.listen,
         external: options.external_url,
         tls,
-        poll_interval: Duration::try_from_secs_f64(options.poll_interval.max(0.1))
-            .into_diagnostic()
-            .wrap_err("--poll-interval is no number of seconds")?,
+        poll_interval: options.poll_interval,
         keep_history: options.keep_history,
         policy: policy(&options.outgoing),
         domain: options.domain,
@@ -202,7 +201,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     tokio::select! {
         reason = &mut lost => {
             // Another replica may be at work: nothing here may go on.
-            eprintln!("Error: the Lease {}/{} is lost: {reason}", options.lease_namespace, crate::lease::NAME);
+            eprintln!("Error: the Lease {}/{} is lost: {reason}", options.lease_namespace, lease::NAME);
             std::process::exit(1);
         }
         () = &mut asked => {}
@@ -259,9 +258,7 @@ async fn check_installed(client: &Client) -> miette::Result<()> {
             help = "an administrator of the cluster runs `seaway install | kubectl apply -f -`",
             "the cluster does not know Seaway's kinds"
         )),
-        Err(error) => {
-            Err(error).into_diagnostic().wrap_err("the cluster does not let this account see Environments")
-        }
+        Err(error) => Err(refusal(error)).wrap_err("the cluster does not let this account see Environments"),
     }
 }
 

@@ -11,10 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::machine::{self, Machine};
 use crate::oidc::OidcOptions;
 use crate::registries::{self, Registries};
-use crate::{demo, kubeconfig};
+use crate::{arguments, demo, kubeconfig};
 
-/// Seconds between two looks at Git when nobody says otherwise.
-const POLL_INTERVAL: f64 = 30.0;
+/// Between two looks at Git when nobody says otherwise.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Options of `seaway up`.
 #[derive(clap::Args)]
@@ -43,8 +43,8 @@ pub(crate) struct Options {
     #[arg(long, env = "SEAWAY_INSECURE")]
     insecure: bool,
     /// Seconds between two looks at a Git repository [default: 30; with --demo 2]
-    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS")]
-    poll_interval: Option<f64>,
+    #[arg(long, env = "SEAWAY_POLL_INTERVAL", value_name = "SECONDS", value_parser = arguments::poll_interval)]
+    poll_interval: Option<Duration>,
     /// Days after which events and syncs are forgotten; what runs and where one can go back to stays [default: never]
     #[arg(long, env = "SEAWAY_KEEP_HISTORY", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     keep_history: Option<u32>,
@@ -109,7 +109,6 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
 
     let usual = if options.demo { demo::POLL_INTERVAL } else { POLL_INTERVAL };
-    let poll_interval = options.poll_interval.unwrap_or(usual);
     let settings = machine::Options {
         data_dir: data_dir.clone(),
         kube: options.kube_listen,
@@ -121,9 +120,7 @@ pub(crate) async fn run(options: Options) -> miette::Result<ExitCode> {
         host_paths: registries::host_paths(&options.host_paths)?,
         listen: options.listen,
         oidc: options.oidc.provider()?,
-        poll_interval: Duration::try_from_secs_f64(poll_interval.max(0.1))
-            .into_diagnostic()
-            .wrap_err("--poll-interval is no number of seconds")?,
+        poll_interval: options.poll_interval.unwrap_or(usual),
         keep_history: options.keep_history,
     };
     // Whatever a start waits for, it can be ended: what was acknowledged is on disk.

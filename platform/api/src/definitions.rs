@@ -127,15 +127,16 @@ fn stack() -> Value {
             "path": {"type": "string", "maxLength": 1024,
                      "pattern": r"^(([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+|\.)(/+|$))*$",
                      "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."},
-            "revision": text("Branch, tag or commit; absent: the repository's default branch."),
+            "revision": revision("Branch, tag or commit; absent: the repository's default branch."),
         }),
     );
     let render = object(
         "How files become objects; absent: detected.",
         &[],
         json!({
-            "kind": choice("Absent: detected.", &["plain", "kustomize", "script", "helm"]),
-            "parameters": open("For scripts and charts."),
+            // Of the kinds of rendering, those that there are.
+            "kind": choice("Absent: detected.", &["plain", "kustomize"]),
+            "parameters": parameters("For scripts and charts: plain and kustomize take none."),
         }),
     );
     let component = object(
@@ -160,7 +161,8 @@ fn stack() -> Value {
         &[],
         json!({
             "repositories": texts("URLs; * stands for any text."),
-            "clusterKinds": texts("Cluster-scoped kinds, as Kind (core group) or Kind.group."),
+            "clusterKinds": {"type": "array", "maxItems": 256, "items": cluster_kind(),
+                             "description": "Cluster-scoped kinds, as Kind (core group) or Kind.group."},
         }),
     );
     let step = object(
@@ -185,11 +187,20 @@ fn stack() -> Value {
             "fieldManagers": texts("Every field that one of these managers owns."),
         }),
     );
+    // Which names are there is looked up once for each component and not for each name: so it stays affordable, and a name
+    // may stand there once.
+    let components = rules(
+        with(list("name", 256, component), "minItems", 1.into()),
+        &[(
+            "self.all(c, !has(c.dependsOn) || self.filter(other, other.name in c.dependsOn).size() == c.dependsOn.size())",
+            "dependsOn names components of this stack, each of them once",
+        )],
+    );
     object(
         "What runs.",
         &["components"],
         json!({
-            "components": with(list("name", 256, component), "minItems", 1.into()),
+            "components": components,
             "allow": allow,
             "path": list("environment", 64, step),
             "productionOnly": with(list("name", 256, production_only()), "description",
@@ -201,6 +212,16 @@ fn stack() -> Value {
             "links": with(list("name", 32, link()), "description",
                           "Pages elsewhere about each environment, such as dashboards and logs.".into()),
         }),
+    )
+}
+
+fn cluster_kind() -> Value {
+    rules(
+        json!({"type": "string", "maxLength": 317}),
+        &[(
+            "self.matches('^[A-Za-z][-A-Za-z0-9]*([.][a-z0-9][-a-z0-9.]*)?$')",
+            "it is a kind of the core group, or Kind.group, such as ClusterRole.rbac.authorization.k8s.io",
+        )],
     )
 }
 

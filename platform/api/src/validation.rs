@@ -69,6 +69,15 @@ pub fn validate_stack(spec: &StackSpec) -> Vec<FieldError> {
         let message = format!("the components wait for each other: {}", circle.join(" → "));
         errors.push(error("spec.components", message));
     }
+    for (index, kind) in spec.cluster_kinds().iter().enumerate() {
+        if !is_kind(kind) {
+            let message = format!(
+                "{kind:?} is no kind: name one of the core group as Kind, others as Kind.group, such as \
+                 ClusterRole.rbac.authorization.k8s.io"
+            );
+            errors.push(error(format!("spec.allow.clusterKinds[{index}]"), message));
+        }
+    }
     let mut steps = BTreeSet::new();
     for (index, step) in spec.path.iter().enumerate() {
         if !steps.insert(step.environment.as_str()) {
@@ -285,7 +294,10 @@ pub fn validate_environment(
         if !is_dns_label(namespace) {
             errors.push(error(field, NAME_RULE));
         } else if namespace.starts_with("kube-") {
-            errors.push(error(field, format!("{namespace:?} belongs to the cluster: name a namespace of your own")));
+            errors.push(error(
+                field,
+                format!("{namespace:?} belongs to the cluster: name a namespace of your own"),
+            ));
         }
     }
     let known = |component: &str| stack.is_none_or(|stack| stack.component(component).is_some());
@@ -346,6 +358,18 @@ fn is_dns_label(name: &str) -> bool {
         && name.chars().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+/// `Kind` or `Kind.group`.
+fn is_kind(text: &str) -> bool {
+    let (kind, group) = text.split_once('.').map_or((text, None), |(kind, group)| (kind, Some(group)));
+    let within = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let of_group = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    kind.starts_with(|c: char| c.is_ascii_alphabetic())
+        && kind.chars().all(within)
+        && group.is_none_or(|group| {
+            group.starts_with(|c: char| c.is_ascii_alphanumeric()) && group.chars().all(of_group)
+        })
 }
 
 fn is_commit(text: &str) -> bool {
@@ -449,6 +473,10 @@ mod tests {
             (
                 json!({"components": [component("a", &[])], "allow": {"repositories": ["https://other/*"]}}),
                 "spec.components[0].source.repo",
+            ),
+            (
+                json!({"components": [component("a", &[])], "allow": {"repositories": ["*"], "clusterKinds": ["x y z"]}}),
+                "spec.allow.clusterKinds[0]",
             ),
             (
                 json!({"components": [component("a", &[])], "ignore": [{"jsonPointers": ["spec"]}]}),

@@ -121,6 +121,8 @@ impl Webhook {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
+        // `curl --data` calls JSON a form too. No form begins so: its encoding has no braces.
+        let is_form = is_form && !body.trim_ascii_start().starts_with(b"{");
         // What is signed is the form as it was sent.
         let payload = if is_form { payload(&body) } else { Some(Cow::Borrowed(body.as_slice())) };
         let payload = payload.ok_or(WebhookError::NotJson)?;
@@ -293,12 +295,17 @@ mod tests {
         };
         let sent = form(GITHUB);
         let webhook = read(&sent, format!("sha256={}", sign(SECRET, &sent))).unwrap();
-        let shop = "https://git.example.com/team/shop.git".parse().unwrap();
+        let shop: RepositoryUrl = "https://git.example.com/team/shop.git".parse().unwrap();
         assert!(secrets().verify(&webhook).unwrap().contains(&shop));
         // The signature of the JSON in it is none of the form.
         let webhook = read(&sent, format!("sha256={}", sign(SECRET, GITHUB))).unwrap();
         assert_eq!(secrets().verify(&webhook), Err(UnsignedWebhook));
-        for wrong in ["", "payload", "other=1", "payload=%FF%FE", GITHUB] {
+        // JSON that is called a form, as `curl --data` does.
+        let webhook = read(GITHUB, format!("sha256={}", sign(SECRET, GITHUB))).unwrap();
+        assert!(secrets().verify(&webhook).unwrap().contains(&shop));
+        let webhook = read(GITHUB, format!("sha256={}", sign(SECRET, "{}"))).unwrap();
+        assert_eq!(secrets().verify(&webhook), Err(UnsignedWebhook));
+        for wrong in ["", "payload", "other=1", "payload=%FF%FE", "{&payload=%7B%7D"] {
             let result = read(wrong, format!("sha256={}", sign(SECRET, wrong))).map(drop);
             assert_eq!(result, Err(WebhookError::NotJson), "{wrong}");
         }

@@ -5,9 +5,10 @@
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
+use kube::api::{Patch, PatchParams, PostParams};
 use seaway_sync::plan::Action;
 use serde_json::{Value, json};
-use support::{Repository, World, config};
+use support::{Repository, World, api_of, config};
 
 const BINDING: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: root\n\
     roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: []\n";
@@ -167,6 +168,11 @@ async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
                "metadata": {"name": "wrong", "namespace": "seaway"}, "spec": spec})
     };
     let url = "https://git.example.com/x.git";
+    let allowing = |kinds: &[&str]| {
+        let mut stack = stack(json!({"repo": url}), json!({}));
+        stack["spec"]["allow"] = json!({"clusterKinds": kinds});
+        stack
+    };
     for (object, field) in [
         (stack(json!({"repo": url, "path": "../../etc"}), json!({})), "spec.components[0].source.path"),
         (stack(json!({"repo": url, "path": "/etc"}), json!({})), "spec.components[0].source.path"),
@@ -175,6 +181,32 @@ async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
         (stack(json!({"repo": url}), json!({"dependsOn": ["web"]})), "spec.components[0].dependsOn"),
         (stack(json!({"repo": url}), json!({"render": {"kind": "magic"}})), "spec.components[0].render.kind"),
         (stack(json!({"repo": url}), json!({"name": "Web!"})), "spec.components[0].name"),
+        (stack(json!({"repo": url}), json!({"dependsOn": ["ghost"]})), "dependsOn names components"),
+        (stack(json!({"repo": "ext::sh -c id"}), json!({})), "spec.components[0].source.repo"),
+        (stack(json!({"repo": "ftp://h/a"}), json!({})), "spec.components[0].source.repo"),
+        (stack(json!({"repo": "a/b"}), json!({})), "spec.components[0].source.repo"),
+        (stack(json!({"repo": "https://ada:hunter2@h/a"}), json!({})), "it contains a password"),
+        (stack(json!({"repo": url, "revision": "-main"}), json!({})), "spec.components[0].source.revision"),
+        (stack(json!({"repo": url, "revision": "main~2"}), json!({})), "spec.components[0].source.revision"),
+        (stack(json!({"repo": url, "revision": "a b"}), json!({})), "spec.components[0].source.revision"),
+        (stack(json!({"repo": url, "revision": ""}), json!({})), "spec.components[0].source.revision"),
+        (stack(json!({"repo": url}), json!({"render": {"kind": "helm"}})), "spec.components[0].render.kind"),
+        (
+            stack(json!({"repo": url}), json!({"render": {"parameters": {"a": 1}}})),
+            "spec.components[0].render.parameters",
+        ),
+        (allowing(&["x y z"]), "spec.allow.clusterKinds[0]"),
+        (allowing(&["Namespace", "rbac.authorization.k8s.io/ClusterRole"]), "spec.allow.clusterKinds[1]"),
+        (
+            environment(json!({"stack": "shop", "destination": {"namespace": "x"},
+                               "overrides": [{"component": "web", "repo": "https://ada:hunter2@h/a"}]})),
+            "spec.overrides[0].repo",
+        ),
+        (
+            environment(json!({"stack": "shop", "destination": {"namespace": "x"},
+                               "overrides": [{"component": "web", "revision": "-u"}]})),
+            "spec.overrides[0].revision",
+        ),
         (environment(json!({"destination": {"namespace": "shop"}})), "spec"),
         (environment(json!({"stack": "shop", "destination": {}})), "spec.destination.namespace"),
         (
@@ -194,6 +226,7 @@ async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
     ] {
         let refusal = world.refusal(object.clone()).await;
         assert!(refusal.contains(field), "{field}: {refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
     }
     // What is unusual and right.
     for (number, path) in ["", ".", "./deploy", "a/..b/.c", "overlays/${overlay}/", "a//b"].iter().enumerate()
@@ -202,6 +235,98 @@ async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
         good["metadata"]["name"] = format!("right-{number}").into();
         world.create(good).await;
     }
+    let urls = [
+        "https://Git.Example.com:8443/a/b.git",
+        "HTTPS://h/a",
+        "http://u@h:8080/a@b:c",
+        "ssh://git@h:2222/a",
+        "git+ssh://git@h/a",
+        "git@h:a/b.git",
+        "git@[2001:db8::1]:a/b",
+        "https://u@[2001:db8::1]:8443/a",
+        "file:///srv/a.git",
+        "/srv/a.git",
+    ];
+    let revisions = ["main", "feature/a-b.c", "refs/pull/7/head", "v1.4.2", "HEAD", "0123456", "ü"];
+    for (number, url) in urls.into_iter().enumerate() {
+        let mut good = stack(
+            json!({"repo": url, "revision": revisions[number % revisions.len()]}),
+            json!({"render": {"kind": "kustomize", "parameters": {}}}),
+        );
+        good["metadata"]["name"] = format!("repository-{number}").into();
+        world.create(good).await;
+    }
+    let mut good =
+        allowing(&["Namespace", "ClusterRole.rbac.authorization.k8s.io", "widget-kind.example.com"]);
+    good["metadata"]["name"] = "kinds".into();
+    let components =
+        [("web", json!(["catalog", "database"])), ("catalog", json!(["database"])), ("database", json!([]))];
+    good["spec"]["components"] = components
+        .map(|(name, depends_on)| json!({"name": name, "source": {"repo": url}, "dependsOn": depends_on}))
+        .to_vec()
+        .into();
+    world.create(good).await;
+    world.stop().await;
+}
+
+/// A definition as it was before it knew such rules.
+fn without_rules(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, _| {
+                !["x-kubernetes-validations", "maxProperties", "enum"].contains(&name.as_str())
+            });
+            fields.values_mut().for_each(without_rules);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_rules),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_definition_took_can_still_be_changed_elsewhere_and_is_told() {
+    let world = World::new().await;
+    let definition = seaway_api::crds().remove(0);
+    let mut older = definition["spec"]["versions"].clone();
+    without_rules(&mut older);
+    let definitions = api_of(&world.admin(), &definition);
+    let define = async |versions: &Value| {
+        let patch = Patch::Merge(json!({"spec": {"versions": versions}}));
+        definitions.patch("stacks.seaway.dev", &PatchParams::default(), &patch).await.unwrap();
+    };
+    define(&older).await;
+    let stack = |name: &str| {
+        json!({"apiVersion": "seaway.dev/v1alpha1", "kind": "Stack", "metadata": {"name": name, "namespace": "seaway"},
+            "spec": {"components": [{"name": "web", "source": {"repo": "https://ada:x@h/a", "revision": "-main"},
+                                     "dependsOn": ["ghost"], "render": {"kind": "helm", "parameters": {"a": 1}}}],
+                     "allow": {"repositories": ["*"], "clusterKinds": ["x y z"]}}})
+    };
+    let takes = async |name: &str, dry_run: bool| {
+        let object = stack(name);
+        let typed = serde_json::from_value(object.clone()).unwrap();
+        let params = PostParams { dry_run, ..PostParams::default() };
+        api_of(&world.admin(), &object).create(&params, &typed).await.is_ok()
+    };
+    world.until("the older definition counts", async |_| takes("old", false).await).await;
+    define(&definition["spec"]["versions"]).await;
+    world.until("that of today counts", async |_| !takes("other", true).await).await;
+
+    let change = async |patch: Value| {
+        world.try_patch("seaway.dev/v1alpha1", "Stack", "seaway", "old", json!({"spec": patch})).await
+    };
+    change(json!({"copies": {"domain": "example.com"}})).await.unwrap();
+    let told = async |world: &World, field: &str| {
+        let found = world.get("seaway.dev/v1alpha1", "Stack", Some("seaway"), "old").await.unwrap();
+        let observed = found["status"]["observedGeneration"] == found["metadata"]["generation"];
+        observed
+            && found["status"]["conditions"][0]["message"].as_str().is_some_and(|said| said.contains(field))
+    };
+    for field in ["source.revision", "dependsOn[0]", "spec.allow.clusterKinds[0]"] {
+        world.until(&format!("{field} is told"), async |world| told(world, field).await).await;
+    }
+    let refused = change(json!({"allow": {"clusterKinds": ["a b"]}})).await.unwrap_err();
+    assert!(refused.contains("spec.allow.clusterKinds[0]"), "{refused}");
+    change(json!({"allow": {"clusterKinds": ["Namespace"]}})).await.unwrap();
     world.stop().await;
 }
 

@@ -15,11 +15,14 @@ use super::{App, audit, request};
 use crate::authorization::Person;
 use crate::permissions::Verb;
 use crate::problem::Problem;
+use crate::schemas::{CLASSES, HEALTH_STATUSES, SYNC_STATUSES};
 
 /// Elements of a page when nothing is asked for.
 const PAGE: usize = 100;
 /// Most elements of a page.
 const LARGEST_PAGE: usize = 500;
+/// Characters of a wrong value that are said again.
+const LONGEST_SHOWN: usize = 100;
 
 /// Which environments, and how many at once.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -30,13 +33,16 @@ pub(super) struct ListQuery {
     namespace: Option<String>,
     /// Those of this name.
     name: Option<String>,
-    /// Those of this class: `production`, `staging`, `preview` or `personal`.
+    /// Those of this class, in any case.
+    #[param(schema_with = crate::schemas::class_schema)]
     class: Option<String>,
     /// Those of this stack.
     stack: Option<String>,
-    /// Those in this state: `Synced`, `OutOfSync` or `Unknown`.
+    /// Those in this state, in any case.
+    #[param(schema_with = crate::schemas::sync_status_schema)]
     sync: Option<String>,
-    /// Those in this health: `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`.
+    /// Those in this health, in any case.
+    #[param(schema_with = crate::schemas::health_schema)]
     health: Option<String>,
     /// Those whose namespace, name, stack, release, revision, message or who deployed them holds this text, in any case.
     search: Option<String>,
@@ -51,6 +57,24 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
+    /// Values that no environment can have are told: an empty list would say that there is none.
+    fn check(&mut self) -> Result<(), Problem> {
+        for (field, value, known) in [
+            ("class", &mut self.class, &CLASSES[..]),
+            ("sync", &mut self.sync, &SYNC_STATUSES[..]),
+            ("health", &mut self.health, &HEALTH_STATUSES[..]),
+        ] {
+            let Some(text) = value.as_deref() else { continue };
+            let Some(meant) = known.iter().find(|known| known.eq_ignore_ascii_case(text)) else {
+                let shown: String = text.chars().take(LONGEST_SHOWN).collect();
+                let detail = format!("{field}: {shown:?} is none of {}", known.join(", "));
+                return Err(Problem::bad_request(detail));
+            };
+            *value = Some((*meant).to_owned());
+        }
+        Ok(())
+    }
+
     fn matches(&self, environment: &EnvironmentView) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -113,6 +137,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<EnvironmentList>, Problem> {
     let mut query = request::query(query)?;
+    query.check()?;
     query.search = query.search.map(|text| text.to_lowercase());
     let limit = page(query.limit)?;
     let after = query.after.as_deref().map(position).transpose()?;
@@ -231,6 +256,7 @@ pub(super) async fn rights(
 #[into_params(parameter_in = Query)]
 pub(super) struct PlanQuery {
     /// Branch, tag or commit that takes the place of the one that is followed; absent: what the next sync would do.
+    #[param(min_length = 1)]
     revision: Option<String>,
     /// What the end of the environment would delete, what it would leave, and the hooks that would run.
     deletion: bool,
@@ -253,11 +279,15 @@ pub(super) async fn plan(
 ) -> Result<Json<seaway_sync::plan::Plan>, Problem> {
     let key = request::key(namespace, name)?;
     let query = request::query(query)?;
+    if query.revision.as_deref() == Some("") {
+        let problem = Problem::bad_request("revision: it is empty");
+        return Err(problem.help("name a branch, a tag or a commit, or leave it out"));
+    }
     audit::must(&app, &person, Verb::Get, &key).await?;
     if query.deletion {
         return Ok(Json(app.sync.deletion(&key).await?));
     }
-    Ok(Json(app.sync.plan(&key, query.revision.as_deref().filter(|text| !text.is_empty())).await?))
+    Ok(Json(app.sync.plan(&key, query.revision.as_deref()).await?))
 }
 
 /// How much of the history.

@@ -126,10 +126,10 @@ pub(super) fn body<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejec
 
 /// Names of Kubernetes (RFC 1123): anything else is no environment, and goes no further.
 pub(super) fn key(namespace: String, name: String) -> Result<EnvironmentKey, Problem> {
-    for (what, text) in [("namespace", &namespace), ("environment", &name)] {
+    for (what, text) in [("a namespace", &namespace), ("an environment", &name)] {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
-            return Err(Problem::bad_request(format!("{text:?} is not the name of a {what}")));
+            return Err(Problem::bad_request(format!("{text:?} is not the name of {what}")));
         }
     }
     Ok(EnvironmentKey { namespace, name })

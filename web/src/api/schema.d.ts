@@ -2751,14 +2751,11 @@ export interface operations {
                 namespace?: string;
                 /** @description Those of this name. */
                 name?: string;
-                /** @description Those of this class: `production`, `staging`, `preview` or `personal`. */
-                class?: string;
+                class?: "production" | "staging" | "preview" | "personal";
                 /** @description Those of this stack. */
                 stack?: string;
-                /** @description Those in this state: `Synced`, `OutOfSync` or `Unknown`. */
-                sync?: string;
-                /** @description Those in this health: `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`. */
-                health?: string;
+                sync?: "Synced" | "OutOfSync" | "Unknown";
+                health?: "Healthy" | "Suspended" | "Progressing" | "Missing" | "Degraded" | "Unknown";
                 /** @description Those whose namespace, name, stack, release, revision, message or who deployed them holds this text, in any case. */
                 search?: string;
                 /** @description Elements of a page, at most 500. */

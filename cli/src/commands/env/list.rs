@@ -21,17 +21,18 @@ pub(super) struct Options {
     /// Only those of this namespace
     #[arg(short, long)]
     namespace: Option<String>,
-    /// Only those of this class: production, staging, preview or personal
-    #[arg(long)]
+    /// Only those of this class
+    #[arg(long, ignore_case = true, value_parser = ["production", "staging", "preview", "personal"])]
     class: Option<String>,
     /// Only those of this stack
     #[arg(long)]
     stack: Option<String>,
-    /// Only those in this state: Synced, OutOfSync or Unknown
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, ignore_case = true, value_parser = ["Synced", "OutOfSync", "Unknown"])]
     sync: Option<String>,
-    /// Only those in this health: Healthy, Suspended, Progressing, Missing, Degraded or Unknown
-    #[arg(long)]
+    /// Only those in this health
+    #[arg(long, ignore_case = true,
+        value_parser = ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"])]
     health: Option<String>,
     /// Only those with this text in their name, stack, release, revision or message
     #[arg(long, value_name = "TEXT")]

@@ -17,13 +17,14 @@ use crate::client::Client;
   seaway env plan production --revision my-branch
   seaway env plan production --revision v1.4.2 -o json
 
-Nothing is changed. The exit code is 1 when the plan could not be carried out as it is: an object is
-not allowed, not valid or in conflict with somebody else's, or everything would be deleted.")]
+Nothing is changed. The exit code is 0 when the plan could be carried out as it is, also when there is
+nothing to do; 1 when it could not: an object is not allowed, not valid or in conflict with another
+applier, or everything would be deleted; 2 when the command is wrong.")]
 pub(super) struct Options {
     #[command(flatten)]
     which: Which,
     /// Branch, tag or commit to look at in place of the one that is followed
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     revision: Option<String>,
     /// How to print; wide also lists what stays as it is
     #[arg(short, long, value_enum, default_value_t)]

@@ -31,7 +31,7 @@ pub(super) fn environment() -> Value {
         json!({
             "component": name("The component."),
             "repo": repository("Another repository, which the stack must allow."),
-            "revision": text("Another revision."),
+            "revision": revision("Another revision."),
             "parameters": open("Parameters that replace the stack's, key by key."),
             "images": {"type": "array", "items": image()},
             "expires": {"type": "string", "format": "date-time", "description": "From when on it does not count."},

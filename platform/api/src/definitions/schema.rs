@@ -55,8 +55,53 @@ pub(super) fn rule(schema: Value, rule: &str, field: &str, message: &str) -> Val
     with(schema, "x-kubernetes-validations", json!([{"rule": rule, "fieldPath": field, "message": message}]))
 }
 
+/// Rules about one value, each with what it says.
+pub(super) fn rules(schema: Value, rules: &[(&str, &str)]) -> Value {
+    let rules: Vec<Value> =
+        rules.iter().map(|(rule, message)| json!({"rule": rule, "message": message})).collect();
+    with(schema, "x-kubernetes-validations", rules.into())
+}
+
+/// What can be said of a URL before it is used: nothing that `seaway_git` would take is refused.
 pub(super) fn repository(description: &str) -> Value {
-    json!({"type": "string", "description": description, "minLength": 1, "maxLength": 2048, "pattern": "^[^-]"})
+    let schema = json!({"type": "string", "description": description, "minLength": 1, "maxLength": 2048, "pattern": "^[^-]"});
+    rules(
+        schema,
+        &[
+            (
+                "self.contains('://') || self.contains('[') || !self.contains('::')",
+                "it names a remote helper (such as ext::), which could run any program",
+            ),
+            (
+                r"!self.contains('://') || self.matches('^(?i)(https?|ssh|git\\+ssh|ssh\\+git|file)://')",
+                "it has a scheme other than https, ssh, http and file",
+            ),
+            (
+                "self.startsWith('/') || self.contains(':')",
+                "it is neither a URL nor user@host:path nor an absolute path",
+            ),
+            (
+                "!self.matches('^[A-Za-z+]+://[^/]*:[^/]*@')",
+                "it contains a password: put that into a Secret with the label seaway.dev/credentials=git",
+            ),
+        ],
+    )
+}
+
+/// A branch, a tag or a commit, as git-check-ref-format(1) allows them.
+pub(super) fn revision(description: &str) -> Value {
+    rules(
+        json!({"type": "string", "description": description, "minLength": 1, "maxLength": 250}),
+        &[(
+            r"!self.startsWith('-') && !self.contains('..') && !self.matches('[\\s~^:?*\\[\\\\]')",
+            "it is no branch, tag or commit: those begin with no hyphen, and expressions are not taken",
+        )],
+    )
+}
+
+/// Parameters, which nothing that renders today takes.
+pub(super) fn parameters(description: &str) -> Value {
+    with(open(description), "maxProperties", 0.into())
 }
 
 pub(super) fn conditions() -> Value {

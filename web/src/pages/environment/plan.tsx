@@ -9,7 +9,7 @@ import type { ViewProps } from "./index";
 import { Planned } from "./planned";
 
 export function PlanView({ env, beat }: ViewProps) {
-  const revision = location.value.query.get("revision") ?? undefined;
+  const revision = location.value.query.get("revision") || undefined;
   const [text, setText] = useState(revision ?? "");
   const plan = useResource(`plan ${env.namespace}/${env.name} ${revision ?? ""}`, (signal) => calls.plan(env, revision, signal));
   useEffect(() => {
