@@ -107,8 +107,11 @@ async fn once(place: &Place, count: usize, manifest: Manifest, many: usize, roun
     let all: Vec<Vec<Sent>> = (0..count).map(|i| requests(manifest, i, round)).collect();
     let began = Instant::now();
     at_once(count, many, async |i| {
+        let account = format!("system:serviceaccount:bare-{0}:bare", i % NAMESPACES);
         for (path, media_type, body) in &all[i] {
-            let (code, answer) = send(&place.client, "PATCH", path, media_type, body).await;
+            // Objects are applied as the account of their environment, statuses are written as Seaway.
+            let account = (!path.ends_with("/status")).then_some(account.as_str());
+            let (code, answer) = send_as(account, &place.client, "PATCH", path, media_type, body).await;
             assert!(code < 300, "{path}: {answer}");
         }
     })
