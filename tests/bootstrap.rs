@@ -156,7 +156,7 @@ fn what_is_refused_leaves_nothing_behind_and_rights_end_with_their_environment()
     };
 
     let said = refused(&["--path", "../x", "--name", "b3"]);
-    assert!(said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("nothing was changed") && said.contains("it leaves the repository"), "{said}");
     assert_eq!(
         said.matches("Stack.seaway.dev \"b3\" is invalid: spec.components[0].source.path").count(),
         1,

@@ -123,10 +123,11 @@ fn stack() -> Value {
         &["repo"],
         json!({
             "repo": repository("What git clone takes."),
-            // Parts that are not "..", which leaves the repository.
-            "path": {"type": "string", "maxLength": 1024,
-                     "pattern": r"^(([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+|\.)(/+|$))*$",
-                     "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."},
+            "path": rules(
+                json!({"type": "string", "maxLength": 1024,
+                       "description": "Directory from the repository's root; ${overlay} stands for the environment's overlay."}),
+                &[("!self.matches('^/|(^|/)[.][.](/|$)')", "it leaves the repository: paths are relative to its root")],
+            ),
             "revision": revision("Branch, tag or commit; absent: the repository's default branch."),
         }),
     );

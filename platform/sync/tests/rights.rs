@@ -176,6 +176,7 @@ async fn a_wrong_spec_is_refused_at_apply_with_its_field() {
     for (object, field) in [
         (stack(json!({"repo": url, "path": "../../etc"}), json!({})), "spec.components[0].source.path"),
         (stack(json!({"repo": url, "path": "/etc"}), json!({})), "spec.components[0].source.path"),
+        (stack(json!({"repo": url, "path": "a/.."}), json!({})), "it leaves the repository"),
         (stack(json!({"repo": "-u evil"}), json!({})), "spec.components[0].source.repo"),
         (stack(json!({"path": "x"}), json!({})), "spec.components[0].source.repo"),
         (stack(json!({"repo": url}), json!({"dependsOn": ["web"]})), "spec.components[0].dependsOn"),
