@@ -346,8 +346,16 @@ fn hold() -> Value {
 }
 
 fn plan() -> Value {
-    let fields =
-        [("objects", list(shape("PlannedObject"))), ("blocked?", text("Why nothing is done at all."))];
+    let fields = [
+        ("objects", list(shape("PlannedObject"))),
+        ("blocked?", text("Why nothing is done at all.")),
+        (
+            "unasked?",
+            flag(
+                "Whether the cluster was not asked, as before the first sync: it may refuse more than is said.",
+            ),
+        ),
+    ];
     object("What a sync would do.", &fields)
 }
 

@@ -1757,6 +1757,8 @@ export interface components {
             /** @description Why nothing is done at all. */
             blocked?: string;
             objects: components["schemas"]["PlannedObject"][];
+            /** @description Whether the cluster was not asked, as before the first sync: it may refuse more than is said. */
+            unasked?: boolean;
         };
         /** @description An object with what is done to it. */
         PlannedObject: {

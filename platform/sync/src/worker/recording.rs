@@ -238,7 +238,7 @@ fn reverted(objects: &[ObjectOutcome]) -> String {
         }
         let fields = match outcome.fields.as_slice() {
             [] => "fields".to_owned(),
-            [few @ ..] if few.len() <= MAX_TOLD => few.join(", "),
+            few if few.len() <= MAX_TOLD => few.join(", "),
             [first, rest @ ..] => format!("{first} and {} more fields", rest.len()),
         };
         let by = match outcome.reverted_from.as_slice() {
