@@ -18,9 +18,12 @@ async fn a_deleted_environment_takes_what_it_applied_with_it() {
     let world = World::new().await;
     world.follow(&repository, json!({})).await;
     world.synced(&good).await;
+    let parent = async |world: &World| world.get("v1", "Secret", Some("shop"), "seaway.seaway.staging").await;
+    assert!(parent(&world).await.is_some());
     world.delete("seaway.dev/v1alpha1", "Environment", Some("seaway"), "staging").await;
     world.until("it is gone", async |world| world.view().is_none()).await;
     assert_eq!(world.value("a", "key").await, None);
+    assert_eq!(parent(&world).await, None);
     let account = world.get("v1", "ServiceAccount", Some("seaway"), "seaway-staging").await;
     assert_eq!(account, None);
     world.stop().await;

@@ -7,16 +7,18 @@ use jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use seaway_api::environment::{Environment, Override};
 use seaway_object::order::install_rank;
+use seaway_object::{GroupVersionKind, ObjectId};
 use serde_json::json;
 
 use super::{SETTLE, Worker, leaving};
-use crate::account::{delete_namespace, namespaces_of};
+use crate::account::{Account, delete_namespace, namespaces_of};
+use crate::applyset;
 use crate::cluster::Objects;
 use crate::deletion::{subject_at_end, watch_left_by_hooks};
 use crate::end::{Stage, skips};
 use crate::error::Error;
 use crate::mailbox::Mail;
-use crate::options::EndPhase;
+use crate::options::{EndPhase, Propagation};
 use crate::plan::PlannedObject;
 use crate::proposal::came_home;
 use crate::subject::Subject;
@@ -310,8 +312,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Deletes what says which objects belong together: none do any more. Where it may not be deleted, it keeps nothing.
+    async fn delete_parent(&self, subject: &Subject, account: &Account) -> Result<(), Error> {
+        let parent = applyset::parent(&subject.spec.destination.namespace, &subject.parent(), []);
+        let plan = |error: seaway_object::Error| Error::Plan(error.to_string());
+        let id = ObjectId::of(&parent).map_err(plan)?;
+        let gvk = GroupVersionKind::of(&parent).map_err(plan)?;
+        let kind = self.shared.kinds.get(&gvk).await.map_err(|error| Error::cluster("kind Secret", error))?;
+        let Some(kind) = kind else { return Ok(()) };
+        let objects = Objects::of_account(self.shared.client.clone(), &account.user())?;
+        match objects.delete(&kind, &id, None, Propagation::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                tracing::debug!(object = %id, message = status.message, "an ApplySet's parent is left");
+                Ok(())
+            }
+            Err(error) => Err(Error::cluster(id.to_string(), error)),
+        }
+    }
+
     async fn end_account(&self, environment: &Environment, subject: &Subject) -> Result<(), Error> {
         let account = self.shared.account(subject, &[]).await?;
+        self.delete_parent(subject, &account).await?;
         account.take_back(&self.shared.client, &self.shared.bindings).await?;
         let mut rest = environment.metadata.finalizers.clone().unwrap_or_default();
         rest.retain(|finalizer| finalizer != FINALIZER);
