@@ -120,7 +120,8 @@ pub(crate) async fn run(options: &Options) -> miette::Result<ExitCode> {
         objects.push(tried.wrap_err("nothing was changed, since not all of it would be accepted")?);
     }
     if !options.dry_run {
-        // Nothing happens in an Environment before its Stack is there: its account has its rights by then.
+        // Nothing happens in an Environment before its Stack is there: its account has its rights by then. Where the Stack
+        // was left, the first sync may be refused, and is tried again by itself.
         let environment = apply(&client, &followed.environment(), false).await?;
         let binding = apply(&client, &followed.binding(environment.uid.as_deref()), false).await?;
         let stack = apply(&client, &followed.stack(), false).await?;

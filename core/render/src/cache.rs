@@ -250,11 +250,17 @@ impl Cache {
             }
             return Some((Arc::clone(&variant.kept), Found::Memory));
         }
-        // Once there is a result in memory, those of the folder have been looked at, or are of commits long gone.
+        // Once there is a result in memory, all of the folder were.
         let folder = self.shared.folder.as_ref().filter(|_| variants.is_empty())?;
-        let kept = folder.read(key).find(|kept| kept.inputs().hold_in(tree))?;
-        let kept = Arc::new(kept);
-        self.lock().insert(*key, Arc::clone(&kept), identity, self.shared.limit);
+        let all: Vec<Arc<Kept>> = folder.read(key).map(Arc::new).collect();
+        let found = all.iter().find(|kept| kept.inputs().hold_in(tree)).cloned();
+        // The newest one last, which is found first.
+        for kept in all.into_iter().rev() {
+            let is_found = found.as_ref().is_some_and(|found| Arc::ptr_eq(found, &kept));
+            let tree = identity.clone().filter(|_| is_found);
+            self.lock().insert(*key, kept, tree, self.shared.limit);
+        }
+        let kept = found?;
         Some((kept, Found::Folder))
     }
 

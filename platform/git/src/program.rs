@@ -247,11 +247,13 @@ impl Program {
 
 /// A run that does nothing but wait leaves its place to others.
 async fn make_way(slot: &mut Slot, call: Call<'_>) -> Infallible {
-    sleep(PATIENCE).await;
-    if call.connection.is_some_and(|connection| call.asks || connection.hears_nothing()) {
-        slot.step_aside();
+    loop {
+        sleep(PATIENCE).await;
+        // Where others wait already there may be no room yet.
+        if call.connection.is_some_and(|connection| call.asks || connection.hears_nothing()) {
+            slot.step_aside();
+        }
     }
-    std::future::pending().await
 }
 
 /// Ends when the repository is larger than allowed; never when there is no limit.

@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use seaway_api::HealthCheckExpr;
 use seaway_api::environment::Environment;
 use seaway_object::order::install_rank;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::desired::Origin;
-use crate::health::{HealthStatus, health};
+use crate::health::{HealthRules, HealthStatus};
 use crate::hooks::END_RUN;
 use crate::options::{EndPhase, ObjectOptions};
 use crate::plan::{Action, ObjectRef, Plan};
 
 /// On an Environment: it ends without the hooks of its end.
-pub(crate) const SKIP: &str = "seaway.dev/skip-end-hooks";
+pub const SKIP: &str = "seaway.dev/skip-end-hooks";
 /// On an Environment: another value than before lets hooks of its end run again that failed.
 pub(crate) const RETRY: &str = "seaway.dev/retry-end-hooks";
 /// Longer reasons are cut, in bytes.
@@ -36,6 +37,9 @@ pub(crate) struct EndHook {
     pub(crate) origin: Origin,
     /// What is sent.
     pub(crate) value: Value,
+    /// The stack's health rules of its kind: the stack may be gone at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) health: Vec<HealthCheckExpr>,
 }
 
 impl EndHook {
@@ -45,8 +49,15 @@ impl EndHook {
     }
 }
 
-/// The hooks of the end that a plan holds.
-pub(crate) fn hooks_of(plan: &Plan) -> Vec<EndHook> {
+/// The hooks of the end that a plan holds, with the health rules of their kinds.
+pub(crate) fn hooks_of(plan: &Plan, rules: &[HealthCheckExpr]) -> Vec<EndHook> {
+    let rules_of = |object: &ObjectRef| {
+        let is_of = |rule: &&HealthCheckExpr| {
+            let group = rule.api_version.split_once('/').map_or("", |(group, _)| group);
+            group == object.group && rule.kind.as_ref().is_none_or(|kind| *kind == object.kind)
+        };
+        rules.iter().filter(is_of).cloned().collect()
+    };
     let hooks = plan.objects.iter().filter(|planned| {
         planned.action == Action::Hook && !planned.options.at_end.is_empty() && !planned.options.skip
     });
@@ -57,6 +68,7 @@ pub(crate) fn hooks_of(plan: &Plan) -> Vec<EndHook> {
                 component: planned.component.clone(),
                 origin: planned.origin.clone().unwrap_or_default(),
                 value: planned.value.clone()?,
+                health: rules_of(&planned.object),
             })
         })
         .collect()
@@ -212,13 +224,19 @@ pub(crate) enum Standing {
 }
 
 /// How a hook does whose object is there. One that is being deleted may have ended before.
-pub(crate) fn standing(live: &Value, made: &Made, now: Timestamp, deadline: Duration) -> Standing {
+pub(crate) fn standing(
+    rules: &HealthRules,
+    live: &Value,
+    made: &Made,
+    now: Timestamp,
+    deadline: Duration,
+) -> Standing {
     let mut found = live.clone();
     let deleted = found
         .get_mut("metadata")
         .and_then(Value::as_object_mut)
         .is_some_and(|metadata| metadata.remove("deletionTimestamp").is_some());
-    let health = health(&found);
+    let health = rules.health(&found);
     match health.status {
         status if status.is_settled() => return Standing::Succeeded,
         HealthStatus::Degraded => return Standing::Failed(shortened(format!("failed: {}", health.message))),
@@ -248,7 +266,7 @@ mod tests {
             "annotations": {"argocd.argoproj.io/hook": phases, "argocd.argoproj.io/sync-wave": wave}}});
         let kind = seaway_object::GroupVersionKind::of(&value).unwrap();
         let object = ObjectRef::new(&kind, &seaway_object::ObjectId::of(&value).unwrap());
-        EndHook { object, component: "web".to_owned(), origin: Origin::default(), value }
+        EndHook { object, component: "web".to_owned(), origin: Origin::default(), value, health: Vec::new() }
     }
 
     #[test]
@@ -309,7 +327,9 @@ mod tests {
             json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
                 "status": {"conditions": [{"type": condition, "status": "True", "message": "why"}]}})
         };
-        let of = |live: &Value, seconds| standing(live, &made, after(seconds), Duration::from_secs(60));
+        let of = |live: &Value, seconds| {
+            standing(&HealthRules::default(), live, &made, after(seconds), Duration::from_secs(60))
+        };
         assert_eq!(of(&job("Complete"), 100), Standing::Succeeded);
         assert!(matches!(of(&job("Failed"), 1), Standing::Failed(why) if why == "failed: why"));
         assert!(matches!(of(&job("Other"), 1), Standing::Open(_, left) if left == Duration::from_secs(59)));
@@ -318,6 +338,18 @@ mod tests {
             matches!(&late, Standing::Failed(why) if why.starts_with("is not done after 60 s: ")),
             "{late:?}"
         );
+        // Of other kinds the stack knows when they are done.
+        let backup = json!({"apiVersion": "example.com/v1", "kind": "Backup", "metadata": {"name": "b"}});
+        assert_eq!(of(&backup, 1), Standing::Succeeded);
+        let rule = HealthCheckExpr {
+            api_version: "example.com/v1".to_owned(),
+            kind: Some("Backup".to_owned()),
+            current: "has(self.status) && status.phase == 'Done'".to_owned(),
+            ..HealthCheckExpr::default()
+        };
+        let rules = HealthRules::compile(std::slice::from_ref(&rule)).unwrap();
+        let waits = standing(&rules, &backup, &made, after(1), Duration::from_secs(60));
+        assert!(matches!(waits, Standing::Open(..)), "{waits:?}");
         // Its time to live is over, or somebody deletes it.
         let deleted = |condition: &str| {
             let mut job = job(condition);

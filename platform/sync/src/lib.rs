@@ -60,6 +60,7 @@ mod worker;
 
 pub use controller::{Sync, SyncChoice, SyncOptions};
 pub use copies::Access;
+pub use end::SKIP as SKIP_END_HOOKS;
 pub use error::Error;
 pub use health::{Health, HealthRules, HealthStatus, health};
 pub use roles::{copier_rules, copy_roles};

@@ -159,11 +159,12 @@ impl Reader<'_> {
         let mut asked = Vec::new();
         for (index, object) in plan.objects.iter().enumerate() {
             let id = object.object.id();
-            let wanted = match object.action {
-                Action::Change => !is_confirmed(confirmed, &id, &object.digest, live.get(&id)),
-                Action::Create => creations && !id.namespace.as_deref().is_some_and(|n| made.contains(n)),
-                _ => false,
-            };
+            let wanted = !object.redefined
+                && match object.action {
+                    Action::Change => !is_confirmed(confirmed, &id, &object.digest, live.get(&id)),
+                    Action::Create => creations && !id.namespace.as_deref().is_some_and(|n| made.contains(n)),
+                    _ => false,
+                };
             // What the same plan defines is asked for just before its own apply.
             if let (true, Some(kind), Some(value)) =
                 (wanted, self.kinds.known(&object.object.gvk()), &object.value)

@@ -19,8 +19,8 @@ pub(crate) enum Urgency {
 #[derive(Default)]
 struct State {
     free: usize,
-    people: VecDeque<oneshot::Sender<()>>,
-    background: VecDeque<oneshot::Sender<()>>,
+    people: VecDeque<oneshot::Sender<Turn>>,
+    background: VecDeque<oneshot::Sender<Turn>>,
 }
 
 /// A number of turns that are taken at once.
@@ -28,7 +28,7 @@ struct State {
 pub(crate) struct Turns(Arc<Mutex<State>>);
 
 /// A turn; it ends when this is dropped.
-pub(crate) struct Turn(Arc<Mutex<State>>);
+pub(crate) struct Turn(Option<Arc<Mutex<State>>>);
 
 impl Turns {
     pub(crate) fn new(at_once: usize) -> Self {
@@ -41,7 +41,7 @@ impl Turns {
             let mut state = self.0.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Turn(self.0.clone());
+                return Turn(Some(self.0.clone()));
             }
             let (sender, waiting) = oneshot::channel();
             match urgency {
@@ -50,25 +50,33 @@ impl Turns {
             }
             waiting
         };
-        // The one who gives the turn on never drops the sender without sending.
-        let turn = Turn(self.0.clone());
-        if waiting.await.is_err() {
+        // Who stops waiting never had it: it comes with the message, and goes on with it.
+        waiting.await.unwrap_or_else(|_| {
             tracing::debug!("a turn was not handed on");
-        }
-        turn
+            Turn(None)
+        })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        while let Some(next) = state.people.pop_front().or_else(|| state.background.pop_front()) {
-            // One who has stopped waiting is passed over.
-            if next.send(()).is_ok() {
-                return;
+        let Some(turns) = self.0.take() else { return };
+        loop {
+            let next = {
+                let mut state = turns.lock();
+                let next = state.people.pop_front().or_else(|| state.background.pop_front());
+                if next.is_none() {
+                    state.free += 1;
+                }
+                next
+            };
+            let Some(next) = next else { return };
+            match next.send(Turn(Some(turns.clone()))) {
+                Ok(()) => return,
+                // One who has stopped waiting is passed over.
+                Err(mut unwanted) => drop(unwanted.0.take()),
             }
         }
-        state.free += 1;
     }
 }
 
@@ -167,7 +175,13 @@ mod tests {
         let mut gone = Box::pin(turns.take(Urgency::Person));
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
+        assert!(
+            turns.take(Urgency::Background).now_or_never().is_none(),
+            "there is one turn, and first has it"
+        );
         drop(first);
-        assert!(turns.take(Urgency::Background).now_or_never().is_some());
+        let next = turns.take(Urgency::Background).now_or_never();
+        assert!(next.is_some());
+        assert!(turns.take(Urgency::Background).now_or_never().is_none(), "there is still one");
     }
 }

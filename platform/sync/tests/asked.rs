@@ -86,6 +86,7 @@ async fn a_rollback_is_done_also_where_nothing_is_done_by_itself() {
     let world = World::new().await;
     let key = world.follow(&repository, json!({"sync": {"automated": false}})).await;
     let sync = async || world.sync().sync(&key, SyncChoice::default(), "ada").await.unwrap().unwrap();
+    world.until("it is known", async |world| world.view().is_some()).await;
     sync().await;
     repository.push("main", "Two", &[("deploy/a.yaml", Some(&config("settings", "two")))]);
     assert_eq!(sync().await.outcome, Outcome::Succeeded);
@@ -200,5 +201,48 @@ async fn the_history_says_what_was_put_back_and_who_had_changed_it() {
         .until("it is made again", async |world| last(world).await.id != changed.id && is_back(world).await)
         .await;
     assert_eq!(last(&world).await.message, "made ConfigMap settings again, which was deleted");
+    world.stop().await;
+}
+
+/// A kind with these fields, and an object that uses them.
+fn kind_and_object(fields: &[&str]) -> [(&'static str, String); 2] {
+    let properties: serde_json::Map<String, Value> =
+        fields.iter().map(|field| ((*field).to_owned(), json!({"type": "string"}))).collect();
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"kind": "Thing", "plural": "things"}, "versions": [{"name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": properties}}}}}]}});
+    let spec: serde_json::Map<String, Value> =
+        fields.iter().map(|field| ((*field).to_owned(), "x".into())).collect();
+    let thing =
+        json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "one"}, "spec": spec});
+    [("deploy/kind.yaml", definition.to_string()), ("deploy/thing.yaml", thing.to_string())]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_extends_a_kind_and_uses_what_is_new_goes_through() {
+    let repository = Repository::new();
+    let world = World::new().await;
+    // Who may write such objects.
+    world
+        .create(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "things", "labels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}},
+            "rules": [{"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["*"]}]}))
+        .await;
+    let push = |fields: &[&str]| {
+        let files = kind_and_object(fields);
+        let files: Vec<(&str, Option<&str>)> =
+            files.iter().map(|(name, text)| (*name, Some(text.as_str()))).collect();
+        repository.push("main", "Kind", &files)
+    };
+    let first = push(&["a"]);
+    let allow = json!({"allow": {"clusterKinds": ["CustomResourceDefinition.apiextensions.k8s.io"]}});
+    world.follow_with(&repository, allow, json!({})).await;
+    world.synced(&first).await;
+    let second = push(&["a", "b"]);
+    world.synced(&second).await;
+    let thing = world.get("example.com/v1", "Thing", Some("shop"), "one").await.unwrap();
+    assert_eq!(thing["spec"], json!({"a": "x", "b": "x"}));
     world.stop().await;
 }

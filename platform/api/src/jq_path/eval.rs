@@ -27,6 +27,16 @@ impl fmt::Display for Part<'_> {
     }
 }
 
+impl Part<'_> {
+    /// Bytes of its text.
+    fn size(&self) -> usize {
+        match self {
+            Self::Index(_) => 0,
+            Self::Field(name) => name.len(),
+        }
+    }
+}
+
 /// The way to a place, from its end.
 struct Way<'a> {
     before: Option<Rc<Way<'a>>>,
@@ -81,10 +91,10 @@ impl Evaluation {
         for place in there {
             let (mut parts, mut way) = (Vec::new(), place.way.as_ref());
             while let Some(step) = way {
+                self.charge(1 + step.part.size() / TEXT_STEP).ok()?;
                 parts.push(step.part.clone());
                 way = step.before.as_ref();
             }
-            self.charge(parts.len()).ok()?;
             parts.reverse();
             // The object as a whole cannot be left to others.
             ways.extend((!parts.is_empty()).then_some(parts));
@@ -238,6 +248,8 @@ impl Evaluation {
 
     /// What is at a key; nothing where that makes no sense.
     fn index<'a>(&mut self, at: &Place<'a>, key: &Value) -> Outcome<Option<Place<'a>>> {
+        // Also where there is nothing: many places and many keys are many more pairs.
+        self.charge(1)?;
         let part = match (at.value.get(), key) {
             (Value::Object(_) | Value::Null, Value::String(name)) => {
                 self.charge(name.len() / TEXT_STEP)?;

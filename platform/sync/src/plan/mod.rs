@@ -167,6 +167,9 @@ pub struct PlannedObject {
     /// Its kind is not known yet: what is planned is only that it is waited for.
     #[serde(skip)]
     pub late_kind: bool,
+    /// The same plan changes its kind's definition: what the cluster says of it now is not what it says then.
+    #[serde(skip)]
+    pub redefined: bool,
 }
 
 impl PlannedObject {
@@ -187,6 +190,7 @@ impl PlannedObject {
             options: ObjectOptions::default(),
             live_uid: None,
             late_kind: false,
+            redefined: false,
         }
     }
 
@@ -325,6 +329,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
         input.inventory.iter().map(|entry| (entry.object.id(), entry.digest.as_str())).collect();
     // Their expressions are read once, not for each object.
     let ignored: Vec<Ignored<'_>> = input.ignore.iter().map(Ignored::new).collect();
+    let redefined = redefined(&input, &digests);
     let mut objects = Vec::with_capacity(desired.len());
     for wanted in desired {
         // A copy ends with its namespaces, without hooks.
@@ -334,7 +339,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
                 .or_insert_with(|| (wanted.component.clone(), wanted.origin.clone()));
             continue;
         }
-        let mut planned = one(&input, &ignored, wanted, digests.get(&wanted.id).copied());
+        let mut planned = one(&input, &ignored, &redefined, wanted, digests.get(&wanted.id).copied());
         if let Some((component, origin)) = first.get(&wanted.id) {
             planned.action = Action::Invalid;
             planned.fields.clear();
@@ -368,6 +373,7 @@ pub fn plan(input: PlanInput<'_>) -> Plan {
 fn one(
     input: &PlanInput<'_>,
     ignored: &[Ignored<'_>],
+    redefined: &BTreeSet<(&str, &str)>,
     wanted: &Desired,
     applied_digest: Option<&str>,
 ) -> PlannedObject {
@@ -386,6 +392,7 @@ fn one(
         options: wanted.options.clone(),
         live_uid: None,
         late_kind: false,
+        redefined: redefined.contains(&(wanted.kind.group.as_str(), wanted.kind.kind.as_str())),
     };
     let set = |mut planned: PlannedObject, action: Action, message: String| {
         planned.action = action;
@@ -417,7 +424,7 @@ fn one(
     let live = input.live.get(&wanted.id);
     planned.live_uid = live.and_then(identity::uid).map(str::to_owned);
     // What is there is merged with further down, which reads it as well.
-    if live.is_none() || wanted.options.is_hook() {
+    if (live.is_none() || wanted.options.is_hook()) && !planned.redefined {
         let schema = (input.schema)(&wanted.kind);
         let manager = manager(&planned, input.now);
         if let Err(error @ ApplyError::Invalid(_)) = apply(None, &wanted.value, &schema, &manager, true) {
@@ -448,6 +455,22 @@ fn one(
     }
     compare(input, &mut planned, live, value, &schema, &ownership, applied_digest);
     planned
+}
+
+/// The kinds, by group and name, whose definitions are others than those that were applied.
+fn redefined<'a>(
+    input: &'a PlanInput<'_>,
+    digests: &HashMap<ObjectId, &str>,
+) -> BTreeSet<(&'a str, &'a str)> {
+    let definitions = input.desired.iter().filter(|wanted| wanted.kind.kind == "CustomResourceDefinition");
+    let changed =
+        definitions.filter(|wanted| digests.get(&wanted.id) != Some(&digest(&wanted.value).as_str()));
+    let text = |value: &'a Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    changed
+        .filter_map(|wanted| {
+            Some((text(&wanted.value, "/spec/group")?, text(&wanted.value, "/spec/names/kind")?))
+        })
+        .collect()
 }
 
 /// Seaway, as it applies an object.
@@ -500,6 +523,12 @@ fn compare(
     });
     let merged = match merged {
         Ok(merged) => merged,
+        Err(_) if planned.redefined => {
+            planned.action = Action::Change;
+            planned.message = "its definition changes first: only then the cluster can be asked".to_owned();
+            planned.value = Some(value);
+            return;
+        }
         Err(error) => {
             planned.action = Action::Invalid;
             planned.message = mistyped(&error);

@@ -53,6 +53,7 @@ pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<Pla
             options,
             live_uid: identity::uid(live).map(str::to_owned),
             late_kind: false,
+            redefined: false,
         });
     }
     objects.sort_by(|a, b| a.object.cmp(&b.object));

@@ -506,7 +506,7 @@ fn hooks_of_the_end_are_checked_like_anything_else_and_kept_only_where_they_can_
     let plan = world.plan(std::slice::from_ref(&hook));
     let said = "runs at the end of the environment, once everything is deleted";
     assert_eq!(of(&plan), [(Action::Hook, said.to_owned())]);
-    assert!(plan.is_in_sync() && crate::end::hooks_of(&plan).len() == 1);
+    assert!(plan.is_in_sync() && crate::end::hooks_of(&plan, &[]).len() == 1);
     let object = |kind: &str, api_version: &str, more: Value| {
         let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}});
         object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

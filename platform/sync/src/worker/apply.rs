@@ -63,7 +63,11 @@ impl Worker {
         let mut done = done;
         let hooks = std::mem::take(&mut done.hooks);
         // Those of a copy are not run.
-        let end_hooks = if subject.copied.is_some() { Vec::new() } else { hooks_of(&plan) };
+        let end_hooks = if subject.copied.is_some() {
+            Vec::new()
+        } else {
+            hooks_of(&plan, &subject.stack.health_check_exprs)
+        };
         let record = self.finish(record, done, &result, &steps, end_hooks).await?;
         if superseded {
             // The next look goes on with the same hooks, or makes them anew.

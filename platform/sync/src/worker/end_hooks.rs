@@ -184,8 +184,14 @@ impl Worker {
         };
         let wave = context.subject.spec.sync.wave_timeout_seconds;
         let wave = wave.map_or(WAVE_DEADLINE, |seconds| Duration::from_secs(seconds.into()));
+        // Those of today, where the stack is still there.
+        let rules = match context.subject.stack.health_check_exprs.as_slice() {
+            [] => &hook.health,
+            rules => rules,
+        };
+        let rules = self.shared.rules.get(rules);
         let found = match &live {
-            Some(live) => standing(live, &made, now, options.deadline.unwrap_or(wave)),
+            Some(live) => standing(&rules, live, &made, now, options.deadline.unwrap_or(wave)),
             // Whether it ended well nobody knows, so that it does not run twice by itself.
             None => Standing::Failed("was deleted before it was seen to end".to_owned()),
         };

@@ -175,8 +175,15 @@ impl Worker {
     async fn look(&mut self, letters: Letters, turn: Turn) -> Option<Duration> {
         let environment = self.shared.environment(&self.key)?;
         let mut letters = letters;
-        let requests = std::mem::take(&mut letters.requests);
-        if environment.metadata.deletion_timestamp.is_some() {
+        let mut requests = std::mem::take(&mut letters.requests);
+        let ends = environment.metadata.deletion_timestamp.is_some();
+        if ends || lifetime(&environment).is_some_and(|expires| expires <= Timestamp::now()) {
+            for request in std::mem::take(&mut requests) {
+                let why = format!("{} is being deleted: nothing is applied any more", self.key);
+                let _ = request.answer.send(Err(Error::Plan(why)));
+            }
+        }
+        if ends {
             self.ending += 1;
             return match self.end(&environment).await {
                 Ok(next) => {

@@ -200,7 +200,7 @@ impl Worker {
         if !runs || refused || subject.copied.is_some() {
             return Ok(());
         }
-        let hooks = hooks_of(plan);
+        let hooks = hooks_of(plan, &subject.stack.health_check_exprs);
         if *memory.end_hooks == hooks {
             return Ok(());
         }

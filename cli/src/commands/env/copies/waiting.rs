@@ -81,13 +81,22 @@ pub(in super::super) async fn until_healthy(client: &Client, key: &EnvironmentKe
     }
 }
 
-/// Waits until there is no such environment any more.
+/// Waits until there is no such environment any more. A hook of its end that has failed, or cannot run, and stays so, ends
+/// the wait: only a person goes on.
 pub(in super::super) async fn until_gone(client: &Client, key: &EnvironmentKey) -> miette::Result<()> {
     let mut telling = Telling::new();
+    let mut well = Instant::now();
     loop {
         match client.get::<EnvironmentDetail>(&path(key, "")).await {
             Ok(detail) if detail.summary.message.contains("is being deleted") => {
-                telling.tell(detail.summary.message)
+                let message = detail.summary.message;
+                // What people can do about a hook is said with it alone.
+                if !message.contains(seaway_sync::SKIP_END_HOOKS) {
+                    well = Instant::now();
+                } else if well.elapsed() > GIVE_UP {
+                    return Err(miette::miette!("{key} is not gone: {}", printable(&message)));
+                }
+                telling.tell(message)
             }
             Ok(_) => telling.tell(format!("{key} is being deleted, with what it deployed")),
             Err(error) if is_unknown(&error) => {
