@@ -23,6 +23,14 @@ async fn migration(world: &World) -> Option<Value> {
     world.get("batch/v1", "Job", Some("shop"), "migrate").await
 }
 
+/// No controller runs here: the test says how a Job ends.
+async fn end_migration(world: &World) {
+    let status = json!({"status": {"startTime": "2024-01-01T00:00:00Z", "conditions": [
+        {"type": "Complete", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]}});
+    let jobs: kube::Api<k8s_openapi::api::batch::v1::Job> = kube::Api::namespaced(world.admin(), "shop");
+    jobs.patch_status("migrate", &Default::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_for_what_goes_on_already_waits_for_it_and_no_hook_runs_twice() {
     let repository = Repository::new();
@@ -52,10 +60,7 @@ async fn who_asks_for_what_goes_on_already_waits_for_it_and_no_hook_runs_twice()
                 "the hook was begun again"
             );
         }
-        let status = json!({"status": {"startTime": "2024-01-01T00:00:00Z", "conditions": [
-            {"type": "Complete", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]}});
-        let jobs: kube::Api<k8s_openapi::api::batch::v1::Job> = kube::Api::namespaced(world.admin(), "shop");
-        jobs.patch_status("migrate", &Default::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+        end_migration(&world).await;
     };
     let ((one, other), ()) = tokio::join!(asked, ends);
     assert_eq!((one.id, one.outcome), (other.id, Outcome::Succeeded));
@@ -69,10 +74,7 @@ async fn who_asks_for_what_goes_on_already_waits_for_it_and_no_hook_runs_twice()
                 migration(world).await.is_some_and(|job| job["metadata"]["uid"] != before)
             })
             .await;
-        let status = json!({"status": {"startTime": "2024-01-01T00:00:00Z", "conditions": [
-            {"type": "Complete", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]}});
-        let jobs: kube::Api<k8s_openapi::api::batch::v1::Job> = kube::Api::namespaced(world.admin(), "shop");
-        jobs.patch_status("migrate", &Default::default(), &kube::api::Patch::Merge(status)).await.unwrap();
+        end_migration(&world).await;
     };
     let (again, ()) = tokio::join!(again, another);
     assert_ne!(again.unwrap().unwrap().id, one.id);
