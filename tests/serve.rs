@@ -146,6 +146,16 @@ fn of_two_replicas_one_is_active_and_the_other_goes_on_when_it_ends() {
     assert!(holder().ends_with("/second"));
 
     // Who has lost it stops at once, and says why.
+    lease_to_another(&k);
+    assert_eq!(second.child.wait().unwrap().code(), Some(1));
+    line.clear();
+    stderr.read_to_string(&mut line).unwrap();
+    assert!(line.contains("is lost: another replica has taken it"), "{line}");
+    assert_eq!(holder(), "other");
+}
+
+/// Somebody else takes the Lease.
+fn lease_to_another(k: &Kubectl) {
     k.args(
         &[
             "patch",
@@ -159,11 +169,6 @@ fn of_two_replicas_one_is_active_and_the_other_goes_on_when_it_ends() {
         ],
         "",
     );
-    assert_eq!(second.child.wait().unwrap().code(), Some(1));
-    line.clear();
-    stderr.read_to_string(&mut line).unwrap();
-    assert!(line.contains("is lost: another replica has taken it"), "{line}");
-    assert_eq!(holder(), "other");
 }
 
 /// Its first line on standard error.
@@ -194,19 +199,7 @@ fn beside_seaway_up_another_one_stands_by() {
     up.kill();
     let up = Seaway::start_in(&folder);
     assert!(holder().starts_with("seaway up on "));
-    k.args(
-        &[
-            "patch",
-            "lease",
-            "seaway",
-            "-n",
-            "seaway-system",
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"holderIdentity":"other"}}"#,
-        ],
-        "",
-    );
+    lease_to_another(&k);
     eventually("it is taken back", || holder().starts_with("seaway up on "));
     assert!(up.terminate().success());
     let _up = Seaway::start_in(&folder);

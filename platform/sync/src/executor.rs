@@ -16,7 +16,7 @@ use seaway_object::order::install_rank;
 use seaway_object::{ObjectId, identity};
 use serde_json::Value;
 
-pub(crate) use self::advice::{advice, is_refused};
+pub(crate) use self::advice::{MISTYPED, advice, is_refused};
 use self::wave::{Wave, wave_id, wave_title};
 use crate::cluster::cache::Cache;
 use crate::cluster::{Kind, Kinds, Objects, Refusal};

@@ -22,7 +22,7 @@ struct Checker {
 }
 
 /// Names of types, which are values.
-const TYPE_NAMES: [&str; 12] = [
+pub(super) const TYPE_NAMES: [&str; 12] = [
     "int",
     "uint",
     "double",

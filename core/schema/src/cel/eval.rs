@@ -26,21 +26,7 @@ fn no_overload<T>() -> Outcome<T> {
 
 /// The value of a type's name.
 fn type_value<'a>(name: &str) -> Option<Value<'a>> {
-    const NAMES: [&str; 12] = [
-        "int",
-        "uint",
-        "double",
-        "bool",
-        "string",
-        "bytes",
-        "list",
-        "map",
-        "null_type",
-        "type",
-        "google.protobuf.Timestamp",
-        "google.protobuf.Duration",
-    ];
-    NAMES.iter().find(|known| **known == name).map(|known| Value::Type(known))
+    check::TYPE_NAMES.iter().find(|known| **known == name).map(|known| Value::Type(known))
 }
 
 impl<'p, 'a> Evaluation<'p, 'a> {

@@ -8,6 +8,10 @@ pub(crate) fn is_refused(code: u16, message: &str) -> bool {
     (400..500).contains(&code) || is_mistyped(message)
 }
 
+/// What to do about fields and values that a kind does not have.
+pub(crate) const MISTYPED: &str =
+    ": correct the field in Git: `kubectl explain` lists those that the kind has";
+
 /// The words of server-side apply for fields and values that a kind does not have.
 fn is_mistyped(message: &str) -> bool {
     message.contains("failed to create typed patch object")
@@ -23,9 +27,7 @@ pub(crate) fn advice(code: u16, message: &str) -> &'static str {
         }
         413 => ": the API takes no object of this size: divide it, or keep its content elsewhere",
         422 => immutable_advice(message),
-        _ if is_mistyped(message) => {
-            ": correct the field in Git: `kubectl explain` lists those that the kind has"
-        }
+        _ if is_mistyped(message) => MISTYPED,
         _ => "",
     }
 }

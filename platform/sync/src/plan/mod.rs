@@ -27,6 +27,7 @@ pub(crate) use self::rights::account_of_pods;
 use self::rights::{forbid_foreign_accounts, forbidden, foreign_account};
 use crate::applyset::PART_OF_LABEL;
 use crate::desired::{Desired, Origin, digest};
+use crate::executor::MISTYPED;
 use crate::options::{ObjectOptions, Phase};
 use crate::ownership::{Operation, Owner, Ownership};
 use seaway_merge::difference::{Difference, differences};
@@ -428,7 +429,7 @@ fn one(
         let schema = (input.schema)(&wanted.kind);
         let manager = manager(&planned, input.now);
         if let Err(error @ ApplyError::Invalid(_)) = apply(None, &wanted.value, &schema, &manager, true) {
-            return set(planned, Action::Invalid, mistyped(&error));
+            return set(planned, Action::Invalid, format!("{error}{MISTYPED}"));
         }
     }
     if wanted.options.is_hook() || wanted.options.only_at_end() {
@@ -483,11 +484,6 @@ fn manager(planned: &PlannedObject, now: &str) -> Manager {
     }
 }
 
-/// Why an object cannot be applied, and what to do.
-fn mistyped(error: &ApplyError) -> String {
-    format!("{error}: correct the field in Git: `kubectl explain` lists those that the kind has")
-}
-
 /// Fills in action, fields and message of an object that is there.
 fn compare(
     input: &PlanInput<'_>,
@@ -531,7 +527,7 @@ fn compare(
         }
         Err(error) => {
             planned.action = Action::Invalid;
-            planned.message = mistyped(&error);
+            planned.message = format!("{error}{MISTYPED}");
             return;
         }
     };

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Action, InventoryEntry, ObjectRef, PlanInput, PlannedObject};
 use crate::applyset::PART_OF_LABEL;
 use crate::hooks::{END_RUN, HOOK_RUN};
-use crate::options::{HookDeletion, ObjectOptions, Phase, Prune, deletion_approved};
+use crate::options::{HookDeletion, ObjectOptions, Prune, deletion_approved};
 use crate::ownership::Ownership;
 
 pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<PlannedObject> {
@@ -39,21 +39,11 @@ pub(super) fn prune(input: &PlanInput<'_>, kept: &BTreeSet<ObjectId>) -> Vec<Pla
             false => reason_to_keep(input, &kind, live, known.get(id).copied(), &options),
         };
         objects.push(PlannedObject {
-            object: ObjectRef::new(&kind, id),
-            action: Action::Prune,
-            component: String::new(),
-            origin: None,
-            phase: Phase::Sync,
             wave: options.wave,
-            fields: Vec::new(),
             held_back: reason.is_some(),
-            message: reason.unwrap_or_default(),
-            value: None,
-            digest: String::new(),
             options,
             live_uid: identity::uid(live).map(str::to_owned),
-            late_kind: false,
-            redefined: false,
+            ..PlannedObject::told(ObjectRef::new(&kind, id), Action::Prune, reason.unwrap_or_default())
         });
     }
     objects.sort_by(|a, b| a.object.cmp(&b.object));
